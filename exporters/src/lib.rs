@@ -1,0 +1,1 @@
+//! Potstill exporters.
