@@ -1,0 +1,109 @@
+//! Shapes of all values at one batch size.
+//!
+//! A node whose inputs all follow from constants and shapes is computed here and now (`Shape → Gather → Concat`), so that operators which take
+//! their shape from an input find it. Everything else is asked for its output shape alone.
+
+use burn::tensor::Device;
+use indexmap::IndexMap;
+
+use super::{Fact, Graph, GraphError, Node, Role, StoredTensor, ValueInfo};
+use crate::ops::{Inputs, Mode, RunContext};
+use crate::value::{Kind, Value};
+
+/// A fact for each value and tensor, by name.
+pub type Facts = IndexMap<String, Fact>;
+
+/// Values up to this many elements are computed ahead; larger ones are data, not shapes.
+const KNOWN_LIMIT: usize = 4096;
+
+/// Infers shapes for inputs of the declared extents, open axes set by [`ValueInfo::dims_at`] for this batch size.
+///
+/// # Errors
+/// The first node that refuses its inputs, or an input without a shape.
+pub fn infer(graph: &Graph, batch: usize) -> Result<Facts, GraphError> {
+    let fact = |input: &ValueInfo| {
+        let kind = input.element.map_or(Kind::Float, |element| element.kind());
+        let dims = input.dims_at(batch).ok_or_else(|| GraphError::MissingInput {
+            input: format!("{} (its shape)", input.name),
+        })?;
+        Ok((input.name.clone(), Fact::new(kind, dims)))
+    };
+    infer_from(
+        graph,
+        graph.inputs.iter().map(fact).collect::<Result<_, GraphError>>()?,
+    )
+}
+
+/// Infers shapes from facts on the inputs.
+pub(crate) fn infer_from(graph: &Graph, inputs: Facts) -> Result<Facts, GraphError> {
+    let mut facts = inputs;
+    for (name, tensor) in &graph.tensors {
+        facts.insert(name.clone(), tensor_fact(tensor));
+    }
+    for node in &graph.nodes {
+        let made = node_facts(node, &facts)?;
+        for (name, fact) in node.outputs.iter().zip(made) {
+            if !name.is_empty() {
+                facts.insert(name.clone(), fact);
+            }
+        }
+    }
+    Ok(facts)
+}
+
+pub(super) fn tensor_fact(tensor: &StoredTensor) -> Fact {
+    let dtype = tensor.data.dtype;
+    let kind = if dtype.is_bool() {
+        Kind::Bool
+    } else if dtype.is_float() {
+        Kind::Float
+    } else {
+        Kind::Int
+    };
+    let dims = tensor.data.shape.to_vec();
+    let value = (tensor.role == Role::Constant && tensor.len() <= KNOWN_LIMIT)
+        .then(|| Value::from_data(tensor.data.clone(), &Device::flex()));
+    Fact { kind, dims, value }
+}
+
+pub(super) fn node_facts(node: &Node, facts: &Facts) -> Result<Vec<Fact>, GraphError> {
+    let inputs: Vec<Option<Fact>> = node
+        .inputs
+        .iter()
+        .map(|name| match name.as_str() {
+            "" => Ok(None),
+            name => facts
+                .get(name)
+                .cloned()
+                .map(Some)
+                .ok_or_else(|| GraphError::Unmade {
+                    node: node.label().to_owned(),
+                    value: name.to_owned(),
+                }),
+        })
+        .collect::<Result<_, _>>()?;
+    let refuse = |source| GraphError::Node {
+        node: node.label().to_owned(),
+        op: node.op.name().to_owned(),
+        source,
+    };
+    let mut made = node.op.infer(&Inputs(&inputs)).map_err(refuse)?;
+    let known = inputs.iter().flatten().all(|fact| fact.value.is_some());
+    if known
+        && made
+            .iter()
+            .all(|fact| fact.value.is_none() && fact.len() <= KNOWN_LIMIT)
+    {
+        let values: Vec<Option<Value>> = inputs
+            .iter()
+            .map(|fact| fact.as_ref().and_then(|fact| fact.value.clone()))
+            .collect();
+        let context = RunContext {
+            mode: Mode::Inference,
+            device: Device::flex(),
+        };
+        let computed = node.op.run(&Inputs(&values), &context).map_err(refuse)?;
+        made = computed.into_iter().map(Fact::known).collect();
+    }
+    Ok(made)
+}

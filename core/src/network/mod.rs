@@ -1,0 +1,183 @@
+//! A graph that runs: its tensors on a device, as a Burn module that Burn's optimizers, records and learner work on.
+
+mod parameter;
+mod plan;
+mod run;
+
+pub use parameter::Parameter;
+pub use run::{Outputs, TapError};
+
+use std::sync::Arc;
+
+use burn::module::{Module, RunningState};
+use burn::tensor::{Device, Tensor};
+
+use crate::graph::{Graph, GraphError, Role, StoredTensor, infer};
+use crate::value::{Kind, Value};
+use plan::{Plan, Source};
+
+/// A network on a device.
+///
+/// Cloning is cheap: tensors are shared. Floats run as `f32` whatever their type in the file.
+#[derive(Module, Debug)]
+pub struct Network {
+    /// Trained by the optimizer.
+    weights: Vec<Parameter>,
+    /// Fixed floats, moved with the network from device to device.
+    constants: Vec<Parameter>,
+    /// Running statistics of rank 1.
+    buffers: Vec<RunningState<Tensor<1>>>,
+    /// Names, order of execution, integers.
+    #[module(skip)]
+    plan: Arc<Plan>,
+}
+
+/// A tensor of a network with its name.
+#[derive(Clone, Debug)]
+pub struct NamedTensor {
+    /// Its name in the graph.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// Its elements.
+    pub value: Value,
+}
+
+impl Network {
+    /// Puts a graph on a device. Weights are tracked for gradients where the device is one of autodiff.
+    ///
+    /// # Errors
+    /// A graph that is inconsistent, or whose shapes do not fit at batch 1 and 2.
+    pub fn new(graph: Graph, device: &Device) -> Result<Self, GraphError> {
+        graph.validate()?;
+        for (name, tensor) in &graph.tensors {
+            check_size(name, tensor)?;
+        }
+        // What depends on the batch size only shows at a second one.
+        for batch in [1, 2] {
+            if graph.inputs.iter().all(|input| input.dims.is_some()) {
+                infer(&graph, batch)?;
+            }
+        }
+        let (mut weights, mut constants, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sources = Vec::with_capacity(graph.tensors.len());
+        for tensor in graph.tensors.values() {
+            let scalar = tensor.data.shape.rank() == 0;
+            let source = match (kind(tensor), tensor.role) {
+                (Kind::Float, Role::Buffer) if tensor.data.shape.rank() == 1 => {
+                    let value = Value::from_data(tensor.data.clone(), device);
+                    buffers.push(RunningState::new(value.float::<1>()));
+                    Source::Buffer(buffers.len() - 1)
+                }
+                (Kind::Float, Role::Weight) => {
+                    weights.push(Parameter::new(tensor.data.clone(), device, true)?);
+                    Source::Weight {
+                        index: weights.len() - 1,
+                        scalar,
+                    }
+                }
+                (Kind::Float, _) => {
+                    constants.push(Parameter::new(tensor.data.clone(), device, false)?);
+                    Source::Constant {
+                        index: constants.len() - 1,
+                        scalar,
+                    }
+                }
+                _ => Source::Host(Value::from_data(tensor.data.clone(), &Device::flex())),
+            };
+            sources.push(source);
+        }
+        let plan = Arc::new(Plan::new(graph, sources));
+        Ok(Self {
+            weights,
+            constants,
+            buffers,
+            plan,
+        })
+    }
+
+    /// The graph as it was given; its tensors hold the initial values. [`to_graph`](Self::to_graph) gives the current ones.
+    pub fn graph(&self) -> &Graph {
+        self.plan.graph()
+    }
+
+    /// The graph with the network's current weights and statistics.
+    pub fn to_graph(&self) -> Graph {
+        let mut graph = self.graph().clone();
+        for tensor in self.tensors() {
+            if let Some(stored) = graph.tensors.get_mut(&tensor.name) {
+                // Files keep their element type: a half-precision weight goes back as one.
+                stored.data = tensor.value.into_data().convert_dtype(stored.data.dtype);
+            }
+        }
+        graph
+    }
+
+    /// Weights and buffers by name, in the order of the graph.
+    pub fn tensors(&self) -> Vec<NamedTensor> {
+        let graph = self.graph();
+        let named = |(name, stored): (&String, &StoredTensor), source: &Source| {
+            let value = match source {
+                Source::Weight { index, scalar } => self.weights[*index].value(*scalar),
+                Source::Buffer(index) => self.buffers[*index].value_sync().into(),
+                Source::Constant { .. } | Source::Host(_) => return None,
+            };
+            Some(NamedTensor {
+                name: name.clone(),
+                role: stored.role,
+                value: value.detach(),
+            })
+        };
+        graph
+            .tensors
+            .iter()
+            .zip(self.plan.sources())
+            .filter_map(|(tensor, source)| named(tensor, source))
+            .collect()
+    }
+
+    /// The parameter behind a weight's name.
+    pub fn weight(&self, name: &str) -> Option<&Parameter> {
+        let index = self.graph().tensors.get_index_of(name)?;
+        match &self.plan.sources()[index] {
+            Source::Weight { index, .. } => self.weights.get(*index),
+            _ => None,
+        }
+    }
+
+    /// The device of the network's floats.
+    pub fn device(&self) -> Device {
+        self.devices().into_iter().next().unwrap_or_else(Device::flex)
+    }
+
+    /// Trainable parameters.
+    pub fn parameters(&self) -> usize {
+        self.weights.iter().map(Parameter::len).sum()
+    }
+}
+
+fn kind(tensor: &StoredTensor) -> Kind {
+    let dtype = tensor.data.dtype;
+    if dtype.is_bool() {
+        Kind::Bool
+    } else if dtype.is_float() {
+        Kind::Float
+    } else {
+        Kind::Int
+    }
+}
+
+fn check_size(name: &str, tensor: &StoredTensor) -> Result<(), GraphError> {
+    let expected = tensor.len();
+    let got = tensor.data.bytes.len() / tensor.data.dtype.size().max(1);
+    if got == expected {
+        return Ok(());
+    }
+    let shape = tensor.data.shape.to_vec();
+    Err(GraphError::TensorSize {
+        tensor: name.to_owned(),
+        shape,
+        expected,
+        got,
+    })
+}

@@ -1,0 +1,233 @@
+//! Running a network: node by node, each value dropped after its last use.
+
+use burn::tensor::Tensor;
+use indexmap::IndexMap;
+
+use super::Network;
+use super::plan::Source;
+use crate::graph::{Dim, GraphError, ValueInfo};
+use crate::ops::{Inputs, Mode, RunContext};
+use crate::value::Value;
+
+/// A tap or output that cannot be used as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TapError {
+    /// The value was not asked for when the network ran.
+    #[error("value `{value}` was not tapped")]
+    NotTapped {
+        /// Its name.
+        value: String,
+    },
+    /// The value has another rank than needed.
+    #[error("value `{value}` has shape {got:?}, expected rank {expected}")]
+    Rank {
+        /// Its name.
+        value: String,
+        /// Its extents.
+        got: Vec<usize>,
+        /// The rank that was needed.
+        expected: usize,
+    },
+}
+
+/// What a run gives back: the graph's outputs and the tapped values, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs {
+    values: IndexMap<String, Value>,
+}
+
+impl Outputs {
+    /// A value by name.
+    ///
+    /// # Errors
+    /// A value that was not asked for.
+    pub fn get(&self, name: &str) -> Result<&Value, TapError> {
+        self.values.get(name).ok_or_else(|| TapError::NotTapped {
+            value: name.to_owned(),
+        })
+    }
+
+    /// A float value of rank `D` by name.
+    ///
+    /// # Errors
+    /// A value that was not asked for, or of another rank.
+    pub fn float<const D: usize>(&self, name: &str) -> Result<Tensor<D>, TapError> {
+        let value = self.get(name)?;
+        if value.rank() == D {
+            return Ok(value.clone().float());
+        }
+        Err(TapError::Rank {
+            value: name.to_owned(),
+            got: value.dims(),
+            expected: D,
+        })
+    }
+
+    /// The graph's first output.
+    pub fn first(&self) -> Option<(&str, &Value)> {
+        self.values.first().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// All values, the graph's outputs first.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl Network {
+    /// Runs on one input, as image classifiers have; returns the outputs and the values named in `taps`.
+    ///
+    /// # Errors
+    /// A network with several inputs, an input of another shape, an unknown tap, or what an operator refuses.
+    pub fn forward(&self, input: Value, taps: &[&str], mode: Mode) -> Result<Outputs, GraphError> {
+        let inputs = &self.graph().inputs;
+        let [only] = inputs.as_slice() else {
+            let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+            return Err(GraphError::InputCount {
+                got: inputs.len(),
+                names: names.join(", "),
+            });
+        };
+        let name = only.name.clone();
+        self.run([(name, input)], taps, mode)
+    }
+
+    /// Runs on named inputs.
+    ///
+    /// # Errors
+    /// A missing input, one of another shape, an unknown tap, or what an operator refuses.
+    pub fn run(
+        &self,
+        inputs: impl IntoIterator<Item = (String, Value)>,
+        taps: &[&str],
+        mode: Mode,
+    ) -> Result<Outputs, GraphError> {
+        let plan = &self.plan;
+        let graph = plan.graph();
+        let mut slots: Vec<Option<Value>> = vec![None; plan.len()];
+        for (name, value) in inputs {
+            let declared = graph.inputs.iter().find(|input| input.name == name);
+            let Some(declared) = declared else {
+                graph.check_value(&name)?;
+                return Err(GraphError::NoValue {
+                    value: name,
+                    near: Vec::new(),
+                });
+            };
+            check_shape(declared, &value)?;
+            if let Some(slot) = plan.slot(&name) {
+                slots[slot] = Some(value);
+            }
+        }
+        if let Some(missing) = graph
+            .inputs
+            .iter()
+            .find(|input| plan.slot(&input.name).is_none_or(|slot| slots[slot].is_none()))
+        {
+            return Err(GraphError::MissingInput {
+                input: missing.name.clone(),
+            });
+        }
+        let mut wanted: Vec<(String, usize)> = Vec::with_capacity(graph.outputs.len() + taps.len());
+        for name in graph
+            .outputs
+            .iter()
+            .map(|output| output.name.as_str())
+            .chain(taps.iter().copied())
+        {
+            match plan.slot(name) {
+                Some(slot) => wanted.push((name.to_owned(), slot)),
+                None => graph.check_value(name)?,
+            }
+        }
+        let mut keep = vec![false; plan.len()];
+        for (_, slot) in &wanted {
+            keep[*slot] = true;
+        }
+        for (slot, source) in plan.sources().iter().enumerate() {
+            slots[slot] = Some(match source {
+                Source::Weight { index, scalar } => self.weights[*index].value(*scalar),
+                Source::Constant { index, scalar } => self.constants[*index].value(*scalar),
+                Source::Buffer(index) => self.buffers[*index].value_sync().into(),
+                Source::Host(value) => value.clone(),
+            });
+        }
+        let context = RunContext {
+            mode,
+            device: self.device(),
+        };
+        for (index, step) in plan.steps.iter().enumerate() {
+            let mut inputs = Vec::with_capacity(step.inputs.len());
+            for slot in &step.inputs {
+                inputs.push(match slot {
+                    None => None,
+                    Some(slot) if plan.last_use[*slot] == Some(index) && !keep[*slot] => {
+                        // A node may read one value twice; only its last mention may take it.
+                        let again = step.inputs.iter().filter(|other| **other == Some(*slot)).count() > 1;
+                        if again {
+                            slots[*slot].clone()
+                        } else {
+                            slots[*slot].take()
+                        }
+                    }
+                    Some(slot) => slots[*slot].clone(),
+                });
+            }
+            let node = &graph.nodes[step.node];
+            let values = node
+                .op
+                .run(&Inputs(&inputs), &context)
+                .map_err(|source| GraphError::Node {
+                    node: node.label().to_owned(),
+                    op: node.op.name().to_owned(),
+                    source,
+                })?;
+            drop(inputs);
+            if mode == Mode::Training {
+                for (output, buffer) in &step.updates {
+                    if let Some(value) = values.get(*output) {
+                        self.buffers[*buffer].update(value.clone().float::<1>());
+                    }
+                }
+            }
+            for (slot, value) in step.outputs.iter().zip(values) {
+                if let Some(slot) = slot
+                    && (keep[*slot] || plan.last_use[*slot].is_some())
+                {
+                    slots[*slot] = Some(value);
+                }
+            }
+            for slot in step.inputs.iter().flatten() {
+                if plan.last_use[*slot] == Some(index) && !keep[*slot] {
+                    slots[*slot] = None;
+                }
+            }
+        }
+        let mut outputs = Outputs::default();
+        for (name, slot) in wanted {
+            if let Some(value) = slots[slot].clone() {
+                outputs.values.insert(name, value);
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+fn check_shape(declared: &ValueInfo, value: &Value) -> Result<(), GraphError> {
+    let dims = value.dims();
+    let fits = |expected: &[Dim]| {
+        expected.len() == dims.len()
+            && expected.iter().zip(&dims).all(|(expected, got)| match expected {
+                Dim::Known(expected) => expected == got,
+                Dim::Symbol(_) | Dim::Unknown => true,
+            })
+    };
+    if declared.dims.as_deref().is_none_or(fits) {
+        return Ok(());
+    }
+    Err(GraphError::InputShape {
+        input: declared.name.clone(),
+        expected: declared.shape_text(),
+        got: format!("{dims:?}"),
+    })
+}

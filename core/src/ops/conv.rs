@@ -1,0 +1,166 @@
+//! `Conv`: convolution over 1 or 2 spatial axes, grouped and dilated. <https://onnx.ai/onnx/operators/onnx__Conv.html>
+//!
+//! Y[n, o, p] = B[o] + Σ_{c, k} W[o, c, k] · X[n, g(o) + c, stride·p + dilation·k − pad]
+//!
+//! One form since opset 1. Three spatial axes are refused.
+
+use burn::tensor::module::{conv1d, conv2d};
+use burn::tensor::ops::ConvOptions;
+
+use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, Window};
+use crate::graph::{Fact, Role};
+use crate::value::{Kind, Value};
+
+/// Convolution; the kernel's extents are the weight's.
+#[derive(Clone, Debug)]
+pub struct ConvOp {
+    /// Groups of channels that do not see one another.
+    pub groups: usize,
+    /// The window's stride, dilation and padding; its kernel is empty where the file leaves it to the weight.
+    attributes: WindowAttributes,
+}
+
+/// The window's attributes before the number of spatial axes is known.
+#[derive(Clone, Debug)]
+struct WindowAttributes {
+    kernel: Option<Vec<usize>>,
+    /// One window per possible number of spatial axes; the attributes may be absent and then mean "1 along each axis".
+    by_axes: [Result<Window, OpError>; 2],
+}
+
+impl ConvOp {
+    /// The window for a weight of shape `[out, in / groups, kernel…]`.
+    ///
+    /// # Errors
+    /// A weight with another number of spatial axes than 1 or 2, or one that contradicts `kernel_shape`.
+    pub fn window(&self, weight: &[usize]) -> Result<Window, OpError> {
+        let refuse = |expected: String| OpError::Shape {
+            name: "W",
+            got: weight.to_vec(),
+            expected,
+        };
+        if !matches!(weight.len(), 3 | 4) {
+            return Err(refuse("[out, in, k] or [out, in, kh, kw]".to_owned()));
+        }
+        let kernel = &weight[2..];
+        if let Some(stated) = &self.attributes.kernel
+            && stated != kernel
+        {
+            return Err(refuse(format!(
+                "the kernel {stated:?} that `kernel_shape` states"
+            )));
+        }
+        if kernel.contains(&0) {
+            return Err(refuse("a kernel of at least 1 along each axis".to_owned()));
+        }
+        let window = self.attributes.by_axes[kernel.len() - 1].clone()?;
+        Ok(Window {
+            kernel: kernel.to_vec(),
+            ..window
+        })
+    }
+}
+
+impl Op for ConvOp {
+    fn name(&self) -> &'static str {
+        "Conv"
+    }
+
+    fn infer(&self, inputs: &Inputs<'_, Fact>) -> Result<Vec<Fact>, OpError> {
+        let x = inputs.of_kind(0, "X", Kind::Float)?;
+        let w = inputs.of_kind(1, "W", Kind::Float)?;
+        let window = self.window(&w.dims)?;
+        let channels = w.dims[1] * self.groups;
+        if x.rank() != w.rank() || x.dims[1] != channels {
+            let expected = format!("[batch, {channels}, {} spatial axes]", w.rank() - 2);
+            return Err(OpError::Shape {
+                name: "X",
+                got: x.dims.clone(),
+                expected,
+            });
+        }
+        if !w.dims[0].is_multiple_of(self.groups) {
+            let expected = format!("output channels divisible by {} groups", self.groups);
+            return Err(OpError::Shape {
+                name: "W",
+                got: w.dims.clone(),
+                expected,
+            });
+        }
+        if let Some(b) = inputs.optional(2)
+            && b.dims != [w.dims[0]]
+        {
+            return Err(OpError::Shape {
+                name: "B",
+                got: b.dims.clone(),
+                expected: format!("[{}]", w.dims[0]),
+            });
+        }
+        let mut dims = vec![x.dims[0], w.dims[0]];
+        dims.extend(window.output("X", &x.dims[2..], false)?);
+        Ok(vec![Fact::float(dims)])
+    }
+
+    fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
+        let x = inputs.required(0, "X")?.clone();
+        let w = inputs.required(1, "W")?.clone();
+        let b = inputs.optional(2).map(|b| b.clone().float::<1>());
+        let window = self.window(&w.dims())?;
+        let pads = window.pads(&x.dims()[2..]);
+        let y = if pads.len() == 1 {
+            let options = ConvOptions {
+                stride: [window.strides[0]],
+                padding: [pads[0]],
+                dilation: [window.dilations[0]],
+                groups: self.groups,
+            };
+            conv1d(x.float(), w.float(), b, options).into()
+        } else {
+            let options = ConvOptions {
+                stride: [window.strides[0], window.strides[1]],
+                padding: [pads[0], pads[1]],
+                dilation: [window.dilations[0], window.dilations[1]],
+                groups: self.groups,
+            };
+            conv2d(x.float(), w.float(), b, options).into()
+        };
+        Ok(vec![y])
+    }
+
+    fn cost(&self, inputs: &Inputs<'_, Fact>, outputs: &[Fact]) -> u64 {
+        let per_output: usize = inputs.optional(1).map_or(0, |w| w.dims[1..].iter().product());
+        outputs.iter().map(|y| (y.len() * per_output) as u64).sum()
+    }
+
+    fn role(&self, _input: usize) -> Role {
+        Role::Weight
+    }
+}
+
+fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
+    let groups = node.int("group")?.unwrap_or(1);
+    let groups = usize::try_from(groups)
+        .ok()
+        .filter(|groups| *groups > 0)
+        .ok_or_else(|| node.bad("group", groups.to_string(), "a number of 1 or more"))?;
+    let kernel = match node.ints("kernel_shape")? {
+        None => None,
+        Some(stated) => Some(node.sizes("kernel_shape", stated.len(), 1)?),
+    };
+    let by_axes = [Window::read(node, vec![1]), Window::read(node, vec![1; 2])];
+    // Attributes that fit no number of axes are refused now, not when a picture comes.
+    if let [Err(error), Err(_)] = &by_axes {
+        return Err(error.clone());
+    }
+    Ok(Box::new(ConvOp {
+        groups,
+        attributes: WindowAttributes { kernel, by_axes },
+    }))
+}
+
+/// The table's entries.
+pub const OPERATORS: &[Operator] = &[Operator {
+    name: "Conv",
+    forms: &[],
+    read,
+}];

@@ -1,0 +1,80 @@
+//! The list of all operators: the one place besides its own file that knows an operator.
+
+use super::{NodeReader, Op, OpError, batch_norm, binary, conv, relu};
+use crate::graph::Attributes;
+
+/// An operator that files may name.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator {
+    /// ONNX's name.
+    pub name: &'static str,
+    /// Versions of the operator set at which the written form changed (an attribute became an input, say) in a way that a node written for an
+    /// earlier version cannot simply be carried over. Empty: one form for all supported versions.
+    pub forms: &'static [i64],
+    /// Reads the attributes.
+    pub read: fn(&NodeReader<'_>) -> Result<Box<dyn Op>, OpError>,
+}
+
+/// The oldest operator set that files may use.
+pub const OLDEST_OPSET: i64 = 9;
+/// The newest operator set that files may use.
+pub const NEWEST_OPSET: i64 = 21;
+
+/// All operators, by family.
+pub const OPERATORS: &[&[Operator]] = &[
+    // Convolution and normalisation.
+    conv::OPERATORS,
+    batch_norm::OPERATORS,
+    // Activation.
+    relu::OPERATORS,
+    // Elementwise.
+    binary::OPERATORS,
+];
+
+/// The table's entry for ONNX's name of an operator.
+pub fn find(name: &str) -> Option<&'static Operator> {
+    OPERATORS
+        .iter()
+        .flat_map(|family| family.iter())
+        .find(|operator| operator.name == name)
+}
+
+/// The names of all operators, sorted.
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = OPERATORS
+        .iter()
+        .flat_map(|family| family.iter())
+        .map(|op| op.name)
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// Reads a node. `None` if the operator is not in the table.
+///
+/// # Errors
+/// What the operator says about its attributes.
+pub fn read(
+    op: &str,
+    opset: i64,
+    inputs: usize,
+    outputs: usize,
+    attributes: &Attributes,
+) -> Option<Result<Box<dyn Op>, OpError>> {
+    let operator = find(op)?;
+    let reader = NodeReader::new(op, opset, inputs, outputs, attributes);
+    Some((operator.read)(&reader).and_then(|op| reader.finish().map(|()| op)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operator_stands_in_the_table_once() {
+        let names = names();
+        let mut unique = names.clone();
+        unique.dedup();
+        assert_eq!(names, unique);
+    }
+}

@@ -1,0 +1,431 @@
+//! A tensor as a graph sees it: rank and kind are known when it runs, not in the type.
+//!
+//! Burn writes a tensor's rank and kind into its type; an ONNX graph learns both from its file. A [`Value`] therefore holds Burn's rank-erased
+//! dispatch tensor and offers what operators need for every kind and rank at once. Where Burn's typed interface reads better,
+//! [`Value::float`] and its siblings give the rank back.
+//!
+//! **Where values live.** Floats live on the network's device. Integers and booleans that a graph computes (shapes, indices, axes) live on the CPU,
+//! so that reading them never waits for a GPU; an operator that mixes both moves them.
+
+use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
+use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
+use burn::tensor::{
+    Bool, BoolStore, DType, Device, FloatDType, Int, IntDType, Shape, Slice, Tensor, TensorData,
+};
+
+/// What a value's elements are. Every float type of a file runs as `f32`, every integer type as `i64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// 32-bit floats.
+    Float,
+    /// 64-bit integers.
+    Int,
+    /// Booleans.
+    Bool,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::Float => "float",
+            Kind::Int => "int",
+            Kind::Bool => "bool",
+        })
+    }
+}
+
+/// The type in which booleans are stored.
+pub(crate) const BOOL: DType = DType::Bool(BoolStore::Native);
+
+/// A tensor of any rank and kind.
+#[derive(Clone, Debug)]
+pub struct Value {
+    tensor: DispatchTensor,
+    kind: Kind,
+    /// Burn has no rank 0: a scalar is held as `[1]` with this mark.
+    scalar: bool,
+}
+
+/// Runs one expression per kind, with the functions of that kind's operations.
+macro_rules! by_kind {
+    ($value:expr, $float:ident, $int:ident, $bool:ident, |$tensor:ident| ($($argument:expr),*)) => {{
+        let Value { tensor: $tensor, kind, .. } = $value;
+        let tensor = match kind {
+            Kind::Float => Dispatch::$float($($argument),*),
+            Kind::Int => Dispatch::$int($($argument),*),
+            Kind::Bool => Dispatch::$bool($($argument),*),
+        };
+        Value { tensor, kind, scalar: false }
+    }};
+}
+
+impl Value {
+    /// Wraps a dispatch tensor of rank 1 or more; its kind follows from its element type.
+    pub fn new(tensor: DispatchTensor) -> Self {
+        let dtype = tensor.dtype();
+        let kind = if dtype.is_bool() {
+            Kind::Bool
+        } else if dtype.is_float() {
+            Kind::Float
+        } else {
+            Kind::Int
+        };
+        Self {
+            tensor,
+            kind,
+            scalar: false,
+        }
+    }
+
+    /// Host data on a device; floats become `f32`, integers `i64`.
+    pub fn from_data(data: TensorData, device: &Device) -> Self {
+        let scalar = data.shape.rank() == 0;
+        let shape = if scalar {
+            Shape::new([1])
+        } else {
+            data.shape.clone()
+        };
+        let dtype = data.dtype;
+        let (kind, data) = if dtype.is_bool() {
+            (Kind::Bool, data.convert_dtype(BOOL))
+        } else if dtype.is_float() {
+            (Kind::Float, data.convert_dtype(DType::F32))
+        } else {
+            (Kind::Int, data.convert_dtype(DType::I64))
+        };
+        let data = TensorData { shape, ..data };
+        let device = device.as_dispatch();
+        let tensor = match kind {
+            Kind::Float => Dispatch::float_from_data(data, device),
+            Kind::Int => Dispatch::int_from_data(data, device),
+            Kind::Bool => Dispatch::bool_from_data(data, device),
+        };
+        Self { tensor, kind, scalar }
+    }
+
+    /// Integers on the CPU, of the given shape (`[]` is a scalar).
+    pub fn ints(values: Vec<i64>, dims: &[usize]) -> Self {
+        Self::from_data(
+            TensorData::new(values, Shape::from(dims.to_vec())),
+            &Device::flex(),
+        )
+    }
+
+    /// The kind of the elements.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The extent of each axis; empty for a scalar.
+    pub fn dims(&self) -> Vec<usize> {
+        if self.scalar {
+            Vec::new()
+        } else {
+            self.tensor.shape().to_vec()
+        }
+    }
+
+    /// The number of axes; 0 for a scalar.
+    pub fn rank(&self) -> usize {
+        if self.scalar {
+            0
+        } else {
+            self.tensor.shape().num_dims()
+        }
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.tensor.shape().num_elements()
+    }
+
+    /// Whether an axis has extent 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether this is a tensor of rank 0.
+    pub fn is_scalar(&self) -> bool {
+        self.scalar
+    }
+
+    /// Marks a `[1]` tensor as a scalar.
+    pub fn into_scalar(mut self) -> Self {
+        debug_assert_eq!(self.len(), 1);
+        if self.tensor.shape().num_dims() != 1 {
+            self = self.reshape(&[1]);
+        }
+        self.scalar = true;
+        self
+    }
+
+    /// Where the value lives.
+    pub fn device(&self) -> Device {
+        Device::new(self.tensor.device())
+    }
+
+    /// The rank-erased tensor; a scalar has shape `[1]`.
+    pub fn into_dispatch(self) -> DispatchTensor {
+        self.tensor
+    }
+
+    /// As a typed tensor; the caller has checked rank and kind.
+    pub fn float<const D: usize>(self) -> Tensor<D> {
+        Tensor::from_dispatch(self.tensor)
+    }
+
+    /// As a typed integer tensor; the caller has checked rank and kind.
+    pub fn int<const D: usize>(self) -> Tensor<D, Int> {
+        Tensor::from_dispatch(self.tensor)
+    }
+
+    /// As a typed boolean tensor; the caller has checked rank and kind.
+    pub fn bool<const D: usize>(self) -> Tensor<D, Bool> {
+        Tensor::from_dispatch(self.tensor)
+    }
+
+    /// The elements on the host, with the scalar's shape `[]` restored.
+    pub fn into_data(self) -> TensorData {
+        let scalar = self.scalar;
+        let data = match self.kind {
+            Kind::Float => self.float::<1>().into_data(),
+            Kind::Int => self.int::<1>().into_data(),
+            Kind::Bool => self.bool::<1>().into_data(),
+        };
+        if scalar {
+            TensorData {
+                shape: Shape::from(Vec::<usize>::new()),
+                ..data
+            }
+        } else {
+            data
+        }
+    }
+
+    /// The elements of an integer or boolean value; `None` for floats.
+    pub fn to_ints(&self) -> Option<Vec<i64>> {
+        match self.kind {
+            Kind::Float => None,
+            Kind::Int | Kind::Bool => {
+                let data = self.clone().into_data().convert_dtype(DType::I64);
+                Some(data.iter::<i64>().collect())
+            }
+        }
+    }
+
+    /// The elements of a float value; `None` for others.
+    pub fn to_floats(&self) -> Option<Vec<f32>> {
+        match self.kind {
+            Kind::Float => {
+                let data = self.clone().into_data().convert_dtype(DType::F32);
+                Some(data.iter::<f32>().collect())
+            }
+            Kind::Int | Kind::Bool => None,
+        }
+    }
+
+    /// The same elements on another device.
+    pub fn to_device(self, device: &Device) -> Self {
+        let scalar = self.scalar;
+        let device = device.as_dispatch();
+        let value = by_kind!(self, float_to_device, int_to_device, bool_to_device, |t| (
+            t, device
+        ));
+        Self { scalar, ..value }
+    }
+
+    /// The same elements in another shape (`[]` makes a scalar); the caller has checked that the counts agree.
+    pub fn reshape(self, dims: &[usize]) -> Self {
+        let scalar = dims.is_empty();
+        let shape = if scalar {
+            Shape::new([1])
+        } else {
+            Shape::from(dims.to_vec())
+        };
+        let value = by_kind!(self, float_reshape, int_reshape, bool_reshape, |t| (t, shape));
+        Self { scalar, ..value }
+    }
+
+    /// The axes in another order.
+    pub fn permute(self, axes: &[usize]) -> Self {
+        if self.scalar {
+            return self;
+        }
+        by_kind!(self, float_permute, int_permute, bool_permute, |t| (t, axes))
+    }
+
+    /// The axes read backwards.
+    pub fn flip(self, axes: &[usize]) -> Self {
+        by_kind!(self, float_flip, int_flip, bool_flip, |t| (t, axes))
+    }
+
+    /// A box of the tensor, one [`Slice`] per axis.
+    pub fn slice(self, slices: &[Slice]) -> Self {
+        by_kind!(self, float_slice, int_slice, bool_slice, |t| (t, slices))
+    }
+
+    /// The part `start..end` of one axis.
+    pub fn narrow(self, axis: usize, start: usize, end: usize) -> Self {
+        let mut slices = vec![Slice::default(); self.rank()];
+        slices[axis] = Slice::from(start..end);
+        self.slice(&slices)
+    }
+
+    /// Broadcasts to `dims` (ONNX rule: axes are aligned at the end).
+    pub fn expand(self, dims: &[usize]) -> Self {
+        let own = self.dims();
+        if own == dims {
+            return self;
+        }
+        let mut aligned = vec![1; dims.len() - own.len()];
+        aligned.extend(own);
+        let value = self.reshape(&aligned);
+        if dims.is_empty() {
+            return value;
+        }
+        let shape = Shape::from(dims.to_vec());
+        by_kind!(value, float_expand, int_expand, bool_expand, |t| (t, shape))
+    }
+
+    /// Entries of one axis, by index (rank-1 integers).
+    pub fn select(self, axis: usize, indices: Value) -> Self {
+        let indices = indices.to_device(&self.device()).tensor;
+        by_kind!(self, float_select, int_select, bool_select, |t| (
+            t, axis, indices
+        ))
+    }
+
+    /// Entries along one axis, one index per element (`GatherElements`).
+    pub fn gather(self, axis: usize, indices: Value) -> Self {
+        let indices = indices.to_device(&self.device()).tensor;
+        by_kind!(self, float_gather, int_gather, bool_gather, |t| (
+            axis, t, indices
+        ))
+    }
+
+    /// Joins values of one kind along an axis; the caller has checked that there is at least one, and the shapes.
+    pub fn concat(values: Vec<Value>, axis: usize) -> Self {
+        let kind = values[0].kind;
+        let tensors = values.into_iter().map(|value| value.tensor).collect();
+        let tensor = match kind {
+            Kind::Float => Dispatch::float_cat(tensors, axis),
+            Kind::Int => Dispatch::int_cat(tensors, axis),
+            Kind::Bool => Dispatch::bool_cat(tensors, axis),
+        };
+        Self {
+            tensor,
+            kind,
+            scalar: false,
+        }
+    }
+
+    /// `self` where `mask` is false, `other` where it is true; all three of one shape.
+    pub fn mask_where(self, mask: Value, other: Value) -> Self {
+        let scalar = self.scalar;
+        let device = self.device();
+        let mask = mask.to_device(&device).tensor;
+        let other = other.tensor;
+        let value = match self.kind {
+            Kind::Float => Dispatch::float_mask_where(self.tensor, mask, other),
+            Kind::Int => Dispatch::int_mask_where(self.tensor, mask, other),
+            Kind::Bool => Dispatch::bool_mask_where(self.tensor, mask, other),
+        };
+        Self {
+            scalar,
+            ..Self::new(value)
+        }
+    }
+
+    /// Converts the elements: to a float as they are, to an integer towards zero, to a boolean by "not zero" (ONNX `Cast`).
+    pub fn cast(self, to: Kind) -> Self {
+        let Self { tensor, kind, scalar } = self;
+        let tensor = match (kind, to) {
+            (Kind::Float, Kind::Float) | (Kind::Int, Kind::Int) | (Kind::Bool, Kind::Bool) => tensor,
+            (Kind::Float, Kind::Int) => Dispatch::float_into_int(tensor, IntDType::I64),
+            (Kind::Int, Kind::Float) => Dispatch::int_into_float(tensor, FloatDType::F32),
+            (Kind::Bool, Kind::Float) => Dispatch::bool_into_float(tensor, FloatDType::F32),
+            (Kind::Bool, Kind::Int) => Dispatch::bool_into_int(tensor, IntDType::I64),
+            (Kind::Float, Kind::Bool) => Tensor::<1>::from_dispatch(tensor)
+                .not_equal_elem(0.0)
+                .into_dispatch(),
+            (Kind::Int, Kind::Bool) => Tensor::<1, Int>::from_dispatch(tensor)
+                .not_equal_elem(0)
+                .into_dispatch(),
+        };
+        Self {
+            tensor,
+            kind: to,
+            scalar,
+        }
+    }
+
+    /// Cuts the value from the autodiff graph.
+    pub fn detach(self) -> Self {
+        match self.kind {
+            Kind::Float => Self {
+                tensor: Dispatch::float_detach(self.tensor),
+                ..self
+            },
+            Kind::Int | Kind::Bool => self,
+        }
+    }
+}
+
+impl<const D: usize> From<Tensor<D>> for Value {
+    fn from(tensor: Tensor<D>) -> Self {
+        Self::new(tensor.into_dispatch())
+    }
+}
+
+impl<const D: usize> From<Tensor<D, Int>> for Value {
+    fn from(tensor: Tensor<D, Int>) -> Self {
+        Self::new(tensor.into_dispatch())
+    }
+}
+
+impl<const D: usize> From<Tensor<D, Bool>> for Value {
+    fn from(tensor: Tensor<D, Bool>) -> Self {
+        Self::new(tensor.into_dispatch())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scalar_keeps_its_rank_through_host_and_device() {
+        let value = Value::ints(vec![7], &[]);
+        assert_eq!(value.rank(), 0);
+        assert_eq!(value.clone().into_data().shape.rank(), 0);
+        assert_eq!(value.to_ints(), Some(vec![7]));
+    }
+
+    #[test]
+    fn one_code_path_serves_every_kind() {
+        let ints = Value::ints((0..6).collect(), &[2, 3]);
+        for kind in [Kind::Float, Kind::Int, Kind::Bool] {
+            let value = ints
+                .clone()
+                .cast(kind)
+                .permute(&[1, 0])
+                .narrow(0, 1, 3)
+                .reshape(&[4]);
+            assert_eq!(value.dims(), [4]);
+            assert_eq!(value.kind(), kind);
+        }
+    }
+
+    #[test]
+    fn expanding_aligns_axes_at_the_end() {
+        let value = Value::ints(vec![1, 2], &[2, 1]).expand(&[2, 2, 3]);
+        assert_eq!(value.to_ints(), Some(vec![1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 2, 2]));
+    }
+
+    #[test]
+    fn floats_become_integers_towards_zero() {
+        let data = TensorData::new(vec![-1.7f32, 1.7], [2]);
+        let value = Value::from_data(data, &Device::flex()).cast(Kind::Int);
+        assert_eq!(value.to_ints(), Some(vec![-1, 1]));
+    }
+}
