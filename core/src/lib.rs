@@ -20,4 +20,5 @@ pub mod network;
 pub mod ops;
 pub mod plugin;
 pub mod schedule;
+pub mod train;
 pub mod value;
