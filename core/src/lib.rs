@@ -1,1 +1,3 @@
 //! Potstill core.
+
+pub mod data;
