@@ -37,6 +37,9 @@ impl Default for DataSpec {
     }
 }
 
+/// Opens one split of a data set that is specified by name.
+type Open = fn(&DataSpec, Split) -> Result<Arc<dyn Source>, DataError>;
+
 /// What the program knows about a data set before it is opened.
 #[derive(Debug)]
 pub struct DatasetInfo {
@@ -58,7 +61,7 @@ pub struct DatasetInfo {
     pub test: &'static [Transform],
     /// Its public home, where it has one.
     pub home: Option<Home>,
-    open: fn(&DataSpec, Split) -> Result<Arc<dyn Source>, DataError>,
+    open: Open,
 }
 
 /// Where a data set can be fetched.
@@ -236,8 +239,8 @@ pub static DATASETS: &[DatasetInfo] = &[
         summary: "20 classes of shapes that the program draws itself, 32x32 pixels",
         shape: [3, 32, 32],
         classes: Some(20),
-        mean: &[0.5, 0.5, 0.5],
-        std: &[0.25, 0.25, 0.25],
+        mean: &[0.45, 0.45, 0.45],
+        std: &[0.237, 0.237, 0.237],
         // Mirroring would make `ess` and `zed` one class.
         train: &[Transform::PadCrop { padding: 2 }],
         test: &[],

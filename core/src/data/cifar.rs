@@ -402,9 +402,10 @@ mod tests {
         let pipeline: Pipeline = dataset("cifar100").unwrap().pipeline();
         let preparation = pipeline.resolve(&test, Split::Test).unwrap();
         let mut image = vec![0.0; PIXELS];
-        for index in 0..64 {
+        assert_eq!(labels.len(), 64);
+        for (index, &label) in labels.iter().enumerate() {
             let sample = test.read(index).unwrap();
-            assert_eq!(sample.label as i64, labels[index]);
+            assert_eq!(sample.label as i64, label);
             preparation
                 .apply(
                     index,

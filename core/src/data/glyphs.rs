@@ -36,7 +36,7 @@ impl Default for GlyphOptions {
             seed: 0,
             train: 10_000,
             test: 2_000,
-            difficulty: 0.5,
+            difficulty: 0.4,
         }
     }
 }

@@ -169,7 +169,7 @@ mod tests {
     fn results_come_in_order_whichever_job_ends_first() {
         for threads in [0, 1, 4] {
             let slow_when_even = |n: usize| {
-                std::thread::sleep(Duration::from_millis(if n % 2 == 0 { 3 } else { 0 }));
+                std::thread::sleep(Duration::from_millis(if n.is_multiple_of(2) { 3 } else { 0 }));
                 Ok(n)
             };
             let results: Result<Vec<_>, _> = Prefetch::new(5..25, threads, 6, slow_when_even).collect();

@@ -6,18 +6,17 @@ use super::{
 };
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
-use std::f32::consts::TAU;
+use std::{f32::consts::TAU, ops::Range};
 
 const MIDDLE: f32 = SIDE as f32 / 2.0;
 /// Least distance between the colours of glyph and ground, in the unit cube.
-const CONTRAST: f32 = 0.3;
+const CONTRAST: f32 = 0.4;
 
 type Colour = [f32; 3];
 
 /// `[3, 32, 32]` bytes with a glyph of class `label`.
 pub fn draw(label: usize, difficulty: f32, rng: &mut ChaCha8Rng) -> Vec<u8> {
-    let ground = colour(rng);
-    let ink = contrasting(ground, rng);
+    let (ground, ink) = ground_and_ink(difficulty, rng);
     let mut canvas = Canvas::new();
     canvas.paint(&[1.0; SIDE * SIDE], &Paint::new(ground, difficulty, rng));
 
@@ -41,7 +40,7 @@ pub fn draw(label: usize, difficulty: f32, rng: &mut ChaCha8Rng) -> Vec<u8> {
         let paint = if rng.random() {
             ground
         } else {
-            contrasting(ink, rng)
+            colour(0.05..0.95, rng)
         };
         canvas.paint(&fill([cover.as_slice()]), &Paint::new(paint, difficulty, rng));
     }
@@ -97,7 +96,11 @@ fn clutter(canvas: &mut Canvas, ink: Colour, rng: &mut ChaCha8Rng) {
         rng.random_range(0.0..SIDE as f32),
     ];
     // A part of the clutter has the glyph's colour, so that colour alone does not find the glyph.
-    let hue = if rng.random_bool(0.25) { ink } else { colour(rng) };
+    let hue = if rng.random_bool(0.25) {
+        ink
+    } else {
+        colour(0.05..0.95, rng)
+    };
     let mask = if rng.random_bool(0.5) {
         let sides = [rng.random_range(3.0..16.0), rng.random_range(0.3..0.8)];
         fill([turned_rectangle(place, sides, rng.random_range(0.0..TAU)).as_slice()])
@@ -137,19 +140,30 @@ fn centred(reach: f32, rng: &mut ChaCha8Rng) -> f32 {
     rng.random_range(-reach..=reach)
 }
 
-fn colour(rng: &mut ChaCha8Rng) -> Colour {
-    std::array::from_fn(|_| rng.random_range(0.05..0.95))
+fn colour(range: Range<f32>, rng: &mut ChaCha8Rng) -> Colour {
+    std::array::from_fn(|_| rng.random_range(range.clone()))
 }
 
-/// A colour that can be told from `other`.
-fn contrasting(other: Colour, rng: &mut ChaCha8Rng) -> Colour {
-    let far = |colour: &Colour| {
-        let squares = colour.iter().zip(other).map(|(a, b)| (a - b) * (a - b));
-        squares.sum::<f32>() > CONTRAST * CONTRAST
+/// A dark colour and a light one that can be told apart; the ground is the dark one most of the time.
+fn ground_and_ink(difficulty: f32, rng: &mut ChaCha8Rng) -> (Colour, Colour) {
+    let distance = |a: Colour, b: Colour| {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| (a - b) * (a - b))
+            .sum::<f32>()
+            .sqrt()
     };
-    // A colour at random passes nine times in ten; the opposite one always does.
-    let opposite = other.map(|part| if part < 0.5 { part + 0.45 } else { part - 0.45 });
-    (0..8).map(|_| colour(rng)).find(far).unwrap_or(opposite)
+    let dark = colour(0.05..0.6, rng);
+    let light = (0..8)
+        .map(|_| colour(0.4..0.95, rng))
+        .find(|&light| distance(light, dark) > CONTRAST);
+    // Nearly every try passes; white always does.
+    let light = light.unwrap_or([0.95; 3]);
+    if rng.random_bool(f64::from(0.5 * difficulty)) {
+        (light, dark)
+    } else {
+        (dark, light)
+    }
 }
 
 /// A colour that changes over the canvas: a gradient and stripes.
