@@ -83,9 +83,13 @@ pub enum DataError {
     /// A transform's text could not be understood.
     #[error("cannot read transform `{text}`")]
     Transform { text: String, source: toml::de::Error },
-    /// A transform's option has no `=`.
-    #[error("option `{option}` of transform `{text}` has no value: expected `option=value`")]
-    TransformOption { text: String, option: String },
+    /// A transform's option is not of the form `option=value`, or stands twice.
+    #[error("option `{option}` of transform `{text}` {problem}")]
+    TransformOption {
+        text: String,
+        option: String,
+        problem: &'static str,
+    },
     /// A number is outside its range.
     #[error("`{option}` of {what} is {got}, expected {expected}")]
     Range {

@@ -1,7 +1,7 @@
 //! `glyphs`: a data set that the program draws itself, so that everything can be tried without files.
 //!
 //! An image is a scene: a background with a gradient and stripes, strokes and fragments as clutter, one large
-//! glyph of the class under rotation, scale, stretch, translation and perspective-like jitter of its corners,
+//! glyph of the class under rotation, scale, stretch, translation and jitter of its corners,
 //! a patch that hides part of it, more clutter, and noise. [`GlyphOptions::difficulty`] scales all of that.
 //! Image `index` of a split is a function of (seed, split, index) alone, and its class is `index` modulo 20,
 //! so each prefix of a split is balanced.
@@ -26,7 +26,7 @@ pub struct GlyphOptions {
     pub train: usize,
     /// The number of test images.
     pub test: usize,
-    /// From 0 (clean, upright-ish glyphs on plain ground) to 1 (hardly recognisable).
+    /// From 0 (large whole glyphs on plain ground) to 1 (hardly recognisable).
     pub difficulty: f32,
 }
 

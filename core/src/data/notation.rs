@@ -19,16 +19,19 @@ impl FromStr for Transform {
             .map(str::trim)
             .filter(|option| !option.is_empty())
         {
-            let Some((key, value)) = option.split_once('=') else {
-                return Err(DataError::TransformOption {
-                    text: text.to_owned(),
-                    option: option.to_owned(),
-                });
+            let wrong = |problem| DataError::TransformOption {
+                text: text.to_owned(),
+                option: option.to_owned(),
+                problem,
             };
+            let (key, value) = option.split_once('=').ok_or_else(|| wrong("has no value"))?;
             let value = value.trim();
             let integer = value.parse::<i64>().map(toml::Value::from);
             let number = integer.or_else(|_| value.parse::<f64>().map(toml::Value::from));
-            table.insert(key.trim().into(), number.unwrap_or_else(|_| value.into()));
+            let value = number.unwrap_or_else(|_| value.into());
+            if table.insert(key.trim().into(), value).is_some() {
+                return Err(wrong("stands twice"));
+            }
         }
         let transform: Transform = table.try_into().map_err(|source| DataError::Transform {
             text: text.to_owned(),
@@ -134,6 +137,8 @@ mod tests {
             error("flip:often=1")
         );
         assert!(error("resize:256").contains("option `256` of transform `resize:256` has no value"));
+        assert!(error("resize:size=1,size=2").contains("option `size=2` of transform"));
+        assert!(error("flip:name=cutout,size=2").contains("stands twice"));
         assert!(error("resize:size=large").contains("invalid type: string"));
         assert!(error("resize:size=0").contains("`size` of resize is 0, expected 1 to 8192"));
         assert!(error("flip:probability=2").contains("0 to 1"));
