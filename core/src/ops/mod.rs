@@ -7,6 +7,8 @@
 mod error;
 mod read;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod window;
 
 pub mod batch_norm;
