@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn a_ratio_that_drops_everything_is_refused() {
         let x = Some(Fact::float([2]));
-        let attribute = infer_op("Dropout", 9, &[("ratio", 1.0.into())], &[x.clone()]).unwrap_err();
+        let attribute =
+            infer_op("Dropout", 9, &[("ratio", 1.0.into())], std::slice::from_ref(&x)).unwrap_err();
         assert!(matches!(attribute, OpError::BadAttribute { .. }), "{attribute}");
         let ratio = Some(Fact::known(floats(&[], &[1.5])));
         let input = infer_op("Dropout", 13, &[], &[x.clone(), ratio]).unwrap_err();

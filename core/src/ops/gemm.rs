@@ -22,8 +22,8 @@ pub struct Gemm {
     bias_required: bool,
 }
 
-fn matrix<'a>(
-    inputs: &Inputs<'a, Fact>,
+fn matrix(
+    inputs: &Inputs<'_, Fact>,
     index: usize,
     name: &'static str,
     transpose: bool,

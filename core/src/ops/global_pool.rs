@@ -46,7 +46,7 @@ impl Op for GlobalPool {
     fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
         let x = inputs.required(0, "X")?.clone();
         let dims = x.dims();
-        let spatial = dims[2..].iter().product();
+        let spatial: usize = dims[2..].iter().product();
         let flat: Tensor<3> = x.reshape(&[dims[0], dims[1], spatial]).float();
         let y = if self.max {
             flat.max_dim(2)

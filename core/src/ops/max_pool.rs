@@ -119,9 +119,9 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let kernel = ("kernel_shape", Attribute::Ints(vec![3]));
         let fact = |dims: &[usize]| [Some(Fact::float(dims))];
-        let small = infer_op("MaxPool", 12, &[kernel.clone()], &fact(&[1, 1, 2])).unwrap_err();
+        let small = infer_op("MaxPool", 12, std::slice::from_ref(&kernel), &fact(&[1, 1, 2])).unwrap_err();
         assert!(matches!(small, OpError::Shape { name: "X", .. }), "{small}");
-        let rank = infer_op("MaxPool", 12, &[kernel.clone()], &fact(&[1, 1, 4, 4])).unwrap_err();
+        let rank = infer_op("MaxPool", 12, std::slice::from_ref(&kernel), &fact(&[1, 1, 4, 4])).unwrap_err();
         assert!(matches!(rank, OpError::Shape { name: "X", .. }), "{rank}");
         let pads = [kernel.clone(), ("pads", vec![3, 0].into())];
         let pads = infer_op("MaxPool", 12, &pads, &fact(&[1, 1, 4])).unwrap_err();

@@ -195,6 +195,10 @@ impl Op for Resize {
         if !matches!(self.interpolation, Interpolation::Nearest(_)) {
             inputs.of_kind(0, "X", Kind::Float)?;
         }
+        inputs.optional_float(self.scales, "scales")?;
+        if inputs.optional(self.scales + 1).is_some() {
+            inputs.of_kind(self.scales + 1, "sizes", Kind::Int)?;
+        }
         let known = |fact: &Fact| fact.value.clone();
         let asked = self.asked(
             inputs,
@@ -340,6 +344,50 @@ mod tests {
         Written, assert_floats, assert_gradients, floats, infer_op, ints, ramp, read_op, run_op, waves,
     };
 
+    /// Mode and coordinates, then the outputs of 8 and 3 elements, and of scale 1.7.
+    const MODES: &str = "
+        nearest half_pixel | 0 0 1 2 2 3 4 4 | 0 2 4 | 0 0 1 2 2 3 3 4
+        nearest half_pixel_symmetric | 0 0 1 2 2 3 4 4 | 0 2 4 | 0 1 1 2 2 3 3 4
+        nearest pytorch_half_pixel | 0 0 1 2 2 3 4 4 | 0 2 4 | 0 0 1 2 2 3 3 4
+        nearest align_corners | 0 1 1 2 2 3 3 4 | 0 2 4 | 0 1 1 2 2 3 3 4
+        nearest asymmetric | 0 1 1 2 2 3 4 4 | 0 2 3 | 0 1 1 2 2 3 4 4
+        linear half_pixel | 0 0.4375 1.0625 1.6875 2.3125 2.9375 3.5625 4 | 0.333333 2 3.666667 | 0 0.382353 0.970588 1.558824 2.147059 2.735294 3.323529 3.911765
+        linear half_pixel_symmetric | 0 0.4375 1.0625 1.6875 2.3125 2.9375 3.5625 4 | 0.333333 2 3.666667 | 0 0.529412 1.117647 1.705882 2.294117 2.882353 3.470588 4
+        linear pytorch_half_pixel | 0 0.4375 1.0625 1.6875 2.3125 2.9375 3.5625 4 | 0.333333 2 3.666667 | 0 0.382353 0.970588 1.558824 2.147059 2.735294 3.323529 3.911765
+        linear align_corners | 0 0.571429 1.142857 1.714286 2.285715 2.857143 3.428571 4 | 0 2 4 | 0 0.571429 1.142857 1.714286 2.285715 2.857143 3.428571 4
+        linear asymmetric | 0 0.625 1.25 1.875 2.5 3.125 3.75 4 | 0 1.666667 3.333333 | 0 0.588235 1.176471 1.764706 2.352941 2.941176 3.529412 4
+        cubic half_pixel | -0.092834 0.34906 1.088135 1.647217 2.352783 2.911865 3.65094 4.092834 | 0.25926 2 3.740739 | -0.097376 0.300739 0.956525 1.544321 2.191331 2.689497 3.415257 3.933652
+        cubic half_pixel_symmetric | -0.092834 0.34906 1.088135 1.647217 2.352783 2.911865 3.65094 4.092834 | 0.25926 2.000001 3.740739 | -0.03908 0.434155 1.157339 1.663139 2.336863 2.842661 3.565845 4.03908
+        cubic pytorch_half_pixel | -0.092834 0.34906 1.088135 1.647217 2.352783 2.911865 3.65094 4.092834 | 0.25926 2 3.740739 | -0.097376 0.300739 0.956525 1.544321 2.191331 2.689497 3.415257 3.933652
+        cubic align_corners | 0 0.475219 1.186589 1.670553 2.329447 2.81341 3.524782 4 | 0 2 4 | 0 0.475219 1.186589 1.670553 2.329447 2.81341 3.524782 4
+        cubic asymmetric | 0 0.529785 1.296875 1.833984 2.5 3.17627 3.808594 4.109863 | 0 1.629629 3.425927 | 0 0.492062 1.223489 1.717076 2.386525 2.916751 3.621006 4.068694";
+
+    /// `nearest_mode`, then the outputs of 10 and 2 elements.
+    const ROUNDINGS: &str = "
+        round_prefer_floor | 0 0 1 1 2 2 3 3 4 4 | 1 3
+        round_prefer_ceil | 0 0 1 1 2 2 3 3 4 4 | 1 3
+        floor | 0 0 0 1 1 2 2 3 3 4 | 0 3
+        ceil | 0 1 1 2 2 3 3 4 4 4 | 1 4";
+
+    /// Operator, opset and mode, then scales, extents and elements along the last two axes.
+    const OLD: &str = "
+        Upsample 9 nearest | 2 1.5 | 6 6 | 0 0 1 2 2 3 0 0 1 2 2 3 4 4 5 6 6 7 4 4 5 6 6 7 8 8 9 10 10 11 8 8 9 10 10 11
+        Upsample 9 linear | 2 1.5 | 6 6 | 0 0.666667 1.333333 2 2.666667 3 2 2.666667 3.333333 4 4.666667 5 4 4.666667 5.333333 6 6.666667 7 6 6.666667 7.333333 8 8.666666 9 8 8.666666 9.333333 10 10.666666 11 8 8.666666 9.333333 10 10.666666 11
+        Resize 10 nearest | 2 1.5 | 6 6 | 0 0 1 2 2 3 0 0 1 2 2 3 4 4 5 6 6 7 4 4 5 6 6 7 8 8 9 10 10 11 8 8 9 10 10 11
+        Resize 10 nearest | 0.5 0.75 | 1 3 | 0 2 3
+        Resize 10 linear | 2 1.5 | 6 6 | 0 0.666667 1.333333 2 2.666667 3 2 2.666667 3.333333 4 4.666667 5 4 4.666667 5.333333 6 6.666667 7 6 6.666667 7.333333 8 8.666666 9 8 8.666666 9.333333 10 10.666666 11 8 8.666666 9.333333 10 10.666666 11
+        Resize 10 linear | 0.5 0.75 | 1 3 | 0 1.333333 2.666667";
+
+    /// The words before the first bar of each line, and the numbers between the further ones.
+    fn records(table: &'static str) -> impl Iterator<Item = (Vec<&'static str>, Vec<Vec<f32>>)> {
+        table.trim().lines().map(|line| {
+            let mut parts = line.split('|').map(str::split_whitespace);
+            let words = parts.next().unwrap().collect();
+            let numbers = parts.map(|part| part.map(|number| number.parse().unwrap()).collect());
+            (words, numbers.collect())
+        })
+    }
+
     /// X, no roi, and either scales or sizes along the last axis.
     fn line(input: usize, scale: Option<f32>, size: Option<i64>) -> Vec<Option<Value>> {
         vec![
@@ -361,154 +409,16 @@ mod tests {
     fn every_mode_of_coordinates_agrees_with_onnx_runtime() {
         // onnxruntime 1.32: Resize-19, X = [[[0, 1, 2, 3, 4]]], sizes = [1, 1, 8] and [1, 1, 3], scales = [1, 1, 1.7], mode and
         // coordinate_transformation_mode as in the table
-        let modes: [(&str, &str, &[f32], &[f32], &[f32]); 15] = [
-            (
-                "nearest",
-                "half_pixel",
-                &[0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 4.0],
-                &[0.0, 2.0, 4.0],
-                &[0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0],
-            ),
-            (
-                "nearest",
-                "half_pixel_symmetric",
-                &[0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 4.0],
-                &[0.0, 2.0, 4.0],
-                &[0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0],
-            ),
-            (
-                "nearest",
-                "pytorch_half_pixel",
-                &[0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 4.0],
-                &[0.0, 2.0, 4.0],
-                &[0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0],
-            ),
-            (
-                "nearest",
-                "align_corners",
-                &[0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0],
-                &[0.0, 2.0, 4.0],
-                &[0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0],
-            ),
-            (
-                "nearest",
-                "asymmetric",
-                &[0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 4.0, 4.0],
-                &[0.0, 2.0, 3.0],
-                &[0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 4.0, 4.0],
-            ),
-            (
-                "linear",
-                "half_pixel",
-                &[0.0, 0.4375, 1.0625, 1.6875, 2.3125, 2.9375, 3.5625, 4.0],
-                &[0.333333, 2.0, 3.666667],
-                &[
-                    0.0, 0.382353, 0.970588, 1.558824, 2.147059, 2.735294, 3.323529, 3.911765,
-                ],
-            ),
-            (
-                "linear",
-                "half_pixel_symmetric",
-                &[0.0, 0.4375, 1.0625, 1.6875, 2.3125, 2.9375, 3.5625, 4.0],
-                &[0.333333, 2.0, 3.666667],
-                &[
-                    0.0, 0.529412, 1.117647, 1.705882, 2.294117, 2.882353, 3.470588, 4.0,
-                ],
-            ),
-            (
-                "linear",
-                "pytorch_half_pixel",
-                &[0.0, 0.4375, 1.0625, 1.6875, 2.3125, 2.9375, 3.5625, 4.0],
-                &[0.333333, 2.0, 3.666667],
-                &[
-                    0.0, 0.382353, 0.970588, 1.558824, 2.147059, 2.735294, 3.323529, 3.911765,
-                ],
-            ),
-            (
-                "linear",
-                "align_corners",
-                &[
-                    0.0, 0.571429, 1.142857, 1.714286, 2.285715, 2.857143, 3.428571, 4.0,
-                ],
-                &[0.0, 2.0, 4.0],
-                &[
-                    0.0, 0.571429, 1.142857, 1.714286, 2.285715, 2.857143, 3.428571, 4.0,
-                ],
-            ),
-            (
-                "linear",
-                "asymmetric",
-                &[0.0, 0.625, 1.25, 1.875, 2.5, 3.125, 3.75, 4.0],
-                &[0.0, 1.666667, 3.333333],
-                &[
-                    0.0, 0.588235, 1.176471, 1.764706, 2.352941, 2.941176, 3.529412, 4.0,
-                ],
-            ),
-            (
-                "cubic",
-                "half_pixel",
-                &[
-                    -0.092834, 0.34906, 1.088135, 1.647217, 2.352783, 2.911865, 3.65094, 4.092834,
-                ],
-                &[0.25926, 2.0, 3.740739],
-                &[
-                    -0.097376, 0.300739, 0.956525, 1.544321, 2.191331, 2.689497, 3.415257, 3.933652,
-                ],
-            ),
-            (
-                "cubic",
-                "half_pixel_symmetric",
-                &[
-                    -0.092834, 0.34906, 1.088135, 1.647217, 2.352783, 2.911865, 3.65094, 4.092834,
-                ],
-                &[0.25926, 2.000001, 3.740739],
-                &[
-                    -0.03908, 0.434155, 1.157339, 1.663139, 2.336863, 2.842661, 3.565845, 4.03908,
-                ],
-            ),
-            (
-                "cubic",
-                "pytorch_half_pixel",
-                &[
-                    -0.092834, 0.34906, 1.088135, 1.647217, 2.352783, 2.911865, 3.65094, 4.092834,
-                ],
-                &[0.25926, 2.0, 3.740739],
-                &[
-                    -0.097376, 0.300739, 0.956525, 1.544321, 2.191331, 2.689497, 3.415257, 3.933652,
-                ],
-            ),
-            (
-                "cubic",
-                "align_corners",
-                &[
-                    0.0, 0.475219, 1.186589, 1.670553, 2.329447, 2.81341, 3.524782, 4.0,
-                ],
-                &[0.0, 2.0, 4.0],
-                &[
-                    0.0, 0.475219, 1.186589, 1.670553, 2.329447, 2.81341, 3.524782, 4.0,
-                ],
-            ),
-            (
-                "cubic",
-                "asymmetric",
-                &[
-                    0.0, 0.529785, 1.296875, 1.833984, 2.5, 3.17627, 3.808594, 4.109863,
-                ],
-                &[0.0, 1.629629, 3.425927],
-                &[
-                    0.0, 0.492062, 1.223489, 1.717076, 2.386525, 2.916751, 3.621006, 4.068694,
-                ],
-            ),
-        ];
-        for (mode, coordinates, eight, three, scaled) in modes {
-            let attributes = attributes(&[("mode", mode), ("coordinate_transformation_mode", coordinates)]);
-            for (inputs, expected) in [
-                (line(5, None, Some(8)), eight),
-                (line(5, None, Some(3)), three),
-                (line(5, Some(1.7), None), scaled),
-            ] {
-                let made = run_op("Resize", 19, &attributes, &inputs).unwrap();
-                assert_floats(&made[0], &[1, 1, expected.len()], expected);
+        for (words, expected) in records(MODES) {
+            let attributes = attributes(&[("mode", words[0]), ("coordinate_transformation_mode", words[1])]);
+            let inputs = [
+                line(5, None, Some(8)),
+                line(5, None, Some(3)),
+                line(5, Some(1.7), None),
+            ];
+            for (inputs, expected) in inputs.iter().zip(expected) {
+                let made = run_op("Resize", 19, &attributes, inputs).unwrap();
+                assert_floats(&made[0], &[1, 1, expected.len()], &expected);
             }
         }
     }
@@ -516,33 +426,11 @@ mod tests {
     #[test]
     fn every_rounding_agrees_with_onnx_runtime() {
         // onnxruntime 1.32: Resize-13, X = [[[0, 1, 2, 3, 4]]], sizes = [1, 1, 10] and [1, 1, 2], mode = nearest, nearest_mode as in the table
-        let roundings: [(&str, &[f32], &[f32]); 4] = [
-            (
-                "round_prefer_floor",
-                &[0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0],
-                &[1.0, 3.0],
-            ),
-            (
-                "round_prefer_ceil",
-                &[0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0],
-                &[1.0, 3.0],
-            ),
-            (
-                "floor",
-                &[0.0, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0],
-                &[0.0, 3.0],
-            ),
-            (
-                "ceil",
-                &[0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 4.0],
-                &[1.0, 4.0],
-            ),
-        ];
-        for (mode, ten, two) in roundings {
-            let attributes = attributes(&[("nearest_mode", mode)]);
-            for (size, expected) in [(10, ten), (2, two)] {
+        for (words, expected) in records(ROUNDINGS) {
+            let attributes = attributes(&[("nearest_mode", words[0])]);
+            for (size, expected) in [10, 2].into_iter().zip(expected) {
                 let made = run_op("Resize", 13, &attributes, &line(5, None, Some(size))).unwrap();
-                assert_floats(&made[0], &[1, 1, expected.len()], expected);
+                assert_floats(&made[0], &[1, 1, expected.len()], &expected);
             }
         }
     }
@@ -550,74 +438,15 @@ mod tests {
     #[test]
     fn the_older_forms_agree_with_onnx_runtime() {
         // onnxruntime 1.32: Upsample-9 and Resize-10 on arange(12).reshape(1, 1, 3, 4), scales = [1, 1, 2, 1.5] and [1, 1, 0.5, 0.75]
-        let old: [(&str, i64, &str, [f32; 2], [usize; 2], &[f32]); 6] = [
-            (
-                "Upsample",
-                9,
-                "nearest",
-                [2.0, 1.5],
-                [6, 6],
-                &[
-                    0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 4.0, 5.0, 6.0, 6.0, 7.0,
-                    4.0, 4.0, 5.0, 6.0, 6.0, 7.0, 8.0, 8.0, 9.0, 10.0, 10.0, 11.0, 8.0, 8.0, 9.0, 10.0, 10.0,
-                    11.0,
-                ],
-            ),
-            (
-                "Upsample",
-                9,
-                "linear",
-                [2.0, 1.5],
-                [6, 6],
-                &[
-                    0.0, 0.666667, 1.333333, 2.0, 2.666667, 3.0, 2.0, 2.666667, 3.333333, 4.0, 4.666667, 5.0,
-                    4.0, 4.666667, 5.333333, 6.0, 6.666667, 7.0, 6.0, 6.666667, 7.333333, 8.0, 8.666666, 9.0,
-                    8.0, 8.666666, 9.333333, 10.0, 10.666666, 11.0, 8.0, 8.666666, 9.333333, 10.0, 10.666666,
-                    11.0,
-                ],
-            ),
-            (
-                "Resize",
-                10,
-                "nearest",
-                [2.0, 1.5],
-                [6, 6],
-                &[
-                    0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 4.0, 5.0, 6.0, 6.0, 7.0,
-                    4.0, 4.0, 5.0, 6.0, 6.0, 7.0, 8.0, 8.0, 9.0, 10.0, 10.0, 11.0, 8.0, 8.0, 9.0, 10.0, 10.0,
-                    11.0,
-                ],
-            ),
-            ("Resize", 10, "nearest", [0.5, 0.75], [1, 3], &[0.0, 2.0, 3.0]),
-            (
-                "Resize",
-                10,
-                "linear",
-                [2.0, 1.5],
-                [6, 6],
-                &[
-                    0.0, 0.666667, 1.333333, 2.0, 2.666667, 3.0, 2.0, 2.666667, 3.333333, 4.0, 4.666667, 5.0,
-                    4.0, 4.666667, 5.333333, 6.0, 6.666667, 7.0, 6.0, 6.666667, 7.333333, 8.0, 8.666666, 9.0,
-                    8.0, 8.666666, 9.333333, 10.0, 10.666666, 11.0, 8.0, 8.666666, 9.333333, 10.0, 10.666666,
-                    11.0,
-                ],
-            ),
-            (
-                "Resize",
-                10,
-                "linear",
-                [0.5, 0.75],
-                [1, 3],
-                &[0.0, 1.333333, 2.666667],
-            ),
-        ];
-        for (op, opset, mode, scales, dims, expected) in old {
+        for (words, numbers) in records(OLD) {
+            let (scales, dims) = (&numbers[0], &numbers[1]);
             let inputs = [
                 Some(ramp(&[1, 1, 3, 4], 0.0, 1.0)),
                 Some(floats(&[4], &[1.0, 1.0, scales[0], scales[1]])),
             ];
-            let made = run_op(op, opset, &attributes(&[("mode", mode)]), &inputs).unwrap();
-            assert_floats(&made[0], &[1, 1, dims[0], dims[1]], expected);
+            let opset = words[1].parse().unwrap();
+            let made = run_op(words[0], opset, &attributes(&[("mode", words[2])]), &inputs).unwrap();
+            assert_floats(&made[0], &[1, 1, dims[0] as usize, dims[1] as usize], &numbers[2]);
         }
     }
 

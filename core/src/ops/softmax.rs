@@ -38,7 +38,7 @@ impl Op for Softmax {
         let dims = x.dims();
         let axis = resolve_axis(self.axis, dims.len())?;
         let (x, axis) = if self.flattened {
-            let width = dims[axis..].iter().product();
+            let width: usize = dims[axis..].iter().product();
             (x.clone().reshape(&[x.len() / width, width]), 1)
         } else {
             (x, axis)
