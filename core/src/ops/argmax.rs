@@ -1,7 +1,8 @@
-//! `ArgMax` and `ArgMin`: where along an axis the largest or smallest element is, the first of equals.
+//! `ArgMax` and `ArgMin`: where along an axis the largest or smallest element is.
 //! <https://onnx.ai/onnx/operators/onnx__ArgMax.html>, <https://onnx.ai/onnx/operators/onnx__ArgMin.html>
 //!
-//! Opset 11 allowed negative axes, 12 added `select_last_index` (refused unless 0), 13 bfloat16. The indices live on the CPU.
+//! Opset 11 allowed negative axes, 12 added `select_last_index` for the choice among equals, 13 bfloat16. The indices live on the
+//! CPU.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
@@ -20,6 +21,8 @@ pub struct ArgMax {
     pub axis: i64,
     /// Whether the axis remains, with extent 1.
     pub keep: bool,
+    /// Whether the last of equals is taken instead of the first.
+    pub last: bool,
 }
 
 impl ArgMax {
@@ -63,27 +66,29 @@ impl Op for ArgMax {
         let x = inputs.required(0, "data")?.clone();
         let (axis, dims) = self.shape(&x.dims())?;
         let kind = x.kind();
-        let x = x.into_dispatch();
+        let extent = x.dims()[axis] as i64;
+        let x = if self.last { x.flip(&[axis]) } else { x }.into_dispatch();
         let indices = Value::new(match (kind, self.min) {
             (Kind::Float, false) => Dispatch::float_argmax(x, axis, IntDType::I64),
             (Kind::Float, true) => Dispatch::float_argmin(x, axis, IntDType::I64),
             (_, false) => Dispatch::int_argmax(x, axis),
             (_, true) => Dispatch::int_argmin(x, axis),
         });
-        Ok(vec![indices.to_device(&Device::flex()).reshape(&dims)])
+        let mut indices = indices.to_device(&Device::flex());
+        if self.last {
+            let counted = Dispatch::int_neg(indices.into_dispatch());
+            indices = Value::new(Dispatch::int_add_scalar(counted, (extent - 1).into()));
+        }
+        Ok(vec![indices.reshape(&dims)])
     }
 }
 
 fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
-    if node.flag("select_last_index", false)? {
-        return Err(OpError::Unsupported {
-            what: "`select_last_index = 1` (the last of equals)".to_owned(),
-        });
-    }
     Ok(Box::new(ArgMax {
         min: node.op == "ArgMin",
         axis: node.int("axis")?.unwrap_or(0),
         keep: node.flag("keepdims", true)?,
+        last: node.flag("select_last_index", false)?,
     }))
 }
 
@@ -107,7 +112,7 @@ mod tests {
     use crate::ops::testing::{assert_ints, floats, infer_op, ints, run_op};
 
     #[test]
-    fn the_first_of_equals_is_found() {
+    fn the_first_of_equals_is_found_or_the_last() {
         // numpy.argmax and argmin of [[1, 3, 3], [2, 0, 0]] along axis 1 and 0
         let x = [Some(floats(&[2, 3], &[1.0, 3.0, 3.0, 2.0, 0.0, 0.0]))];
         let run = |op, attributes: &[_]| run_op(op, 13, attributes, &x).unwrap().remove(0);
@@ -115,6 +120,10 @@ mod tests {
         let flat = [("axis", 1.into()), ("keepdims", 0.into())];
         assert_ints(&run("ArgMin", &flat), &[2], &[0, 1]);
         assert_ints(&run("ArgMax", &[]), &[1, 3], &[1, 0, 0]);
+        // onnxruntime 1.32: axis = 1, keepdims = 0, select_last_index = 1
+        let last = [flat[0].clone(), flat[1].clone(), ("select_last_index", 1.into())];
+        assert_ints(&run("ArgMax", &last), &[2], &[2, 0]);
+        assert_ints(&run("ArgMin", &last), &[2], &[0, 2]);
     }
 
     #[test]
@@ -132,7 +141,5 @@ mod tests {
         assert_eq!(infer(&[], &[]), OpError::Axis { axis: 0, rank: 0 });
         let empty = infer(&[], &[0, 2]);
         assert!(matches!(empty, OpError::Shape { .. }), "{empty}");
-        let last = infer(&[("select_last_index", 1.into())], &[2]);
-        assert!(matches!(last, OpError::Unsupported { .. }), "{last}");
     }
 }
