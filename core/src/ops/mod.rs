@@ -5,14 +5,34 @@
 //! attributes, `impl Op`, private parts, the table's entry, tests.
 
 mod error;
+mod pool;
 mod read;
+mod standardise;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod window;
 
+pub mod argmax;
+pub mod average_pool;
 pub mod batch_norm;
 pub mod binary;
 pub mod conv;
+pub mod conv_transpose;
+pub mod depth_to_space;
+pub mod dropout;
+pub mod gemm;
+pub mod global_pool;
+pub mod group_norm;
+pub mod instance_norm;
+pub mod interpolation;
+pub mod layer_norm;
+pub mod lrn;
+pub mod matmul;
+pub mod max_pool;
 pub mod relu;
+pub mod resize;
+pub mod softmax;
 
 pub use error::OpError;
 pub use read::NodeReader;
@@ -154,6 +174,33 @@ impl<'a> Inputs<'a, Fact> {
             expected: kind,
             got: fact.kind,
         })
+    }
+
+    /// A required float input of which no axis has extent 0: what reductions and products can be taken of.
+    ///
+    /// # Errors
+    /// A missing input, another kind, or an empty tensor.
+    pub fn filled(&self, index: usize, name: &'static str) -> Result<&'a Fact, OpError> {
+        let fact = self.of_kind(index, name, Kind::Float)?;
+        if !fact.is_empty() {
+            return Ok(fact);
+        }
+        Err(OpError::Shape {
+            name,
+            got: fact.dims.clone(),
+            expected: "at least one element".to_owned(),
+        })
+    }
+
+    /// An optional float input.
+    ///
+    /// # Errors
+    /// An input of another kind.
+    pub fn optional_float(&self, index: usize, name: &'static str) -> Result<Option<&'a Fact>, OpError> {
+        match self.optional(index) {
+            None => Ok(None),
+            Some(_) => self.of_kind(index, name, Kind::Float).map(Some),
+        }
     }
 
     /// The integers of an input that must follow from constants and shapes alone.

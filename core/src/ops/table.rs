@@ -1,6 +1,10 @@
 //! The list of all operators: the one place besides its own file that knows an operator.
 
-use super::{NodeReader, Op, OpError, batch_norm, binary, conv, relu};
+use super::{
+    NodeReader, Op, OpError, argmax, average_pool, batch_norm, binary, conv, conv_transpose, depth_to_space,
+    dropout, gemm, global_pool, group_norm, instance_norm, layer_norm, lrn, matmul, max_pool, relu, resize,
+    softmax,
+};
 use crate::graph::Attributes;
 
 /// An operator that files may name.
@@ -24,7 +28,25 @@ pub const NEWEST_OPSET: i64 = 21;
 pub const OPERATORS: &[&[Operator]] = &[
     // Convolution and normalisation.
     conv::OPERATORS,
+    conv_transpose::OPERATORS,
     batch_norm::OPERATORS,
+    layer_norm::OPERATORS,
+    group_norm::OPERATORS,
+    instance_norm::OPERATORS,
+    lrn::OPERATORS,
+    // Products.
+    gemm::OPERATORS,
+    matmul::OPERATORS,
+    // Pooling and resizing.
+    max_pool::OPERATORS,
+    average_pool::OPERATORS,
+    global_pool::OPERATORS,
+    resize::OPERATORS,
+    depth_to_space::OPERATORS,
+    // Classification and regularisation.
+    softmax::OPERATORS,
+    argmax::OPERATORS,
+    dropout::OPERATORS,
     // Activation.
     relu::OPERATORS,
     // Elementwise.
