@@ -6,13 +6,55 @@
 
 mod error;
 mod read;
+mod shaped;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod window;
 
 pub mod batch_norm;
 pub mod binary;
+pub mod cast;
+pub mod clip;
+pub mod comparison;
+pub mod concat;
+pub mod constant;
+pub mod constant_of_shape;
 pub mod conv;
+pub mod cumsum;
+pub mod elu;
+pub mod expand;
+pub mod flatten;
+pub mod gather;
+pub mod gather_elements;
+pub mod gelu;
+pub mod hard_sigmoid;
+pub mod identity;
+pub mod leaky_relu;
+pub mod logic;
+pub mod mish;
+pub mod modulo;
+pub mod pad;
+pub mod pow;
+pub mod prelu;
+pub mod range;
+pub mod reduce;
 pub mod relu;
+pub mod reshape;
+pub mod scatter_nd;
+pub mod select;
+pub mod shape;
+pub mod sigmoid;
+pub mod slice;
+pub mod split;
+pub mod squeeze;
+pub mod thresholded_relu;
+pub mod tile;
+pub mod transpose;
+pub mod trilu;
+pub mod unary;
+pub mod unsqueeze;
+pub mod variadic;
 
 pub use error::OpError;
 pub use read::NodeReader;

@@ -1,6 +1,11 @@
 //! The list of all operators: the one place besides its own file that knows an operator.
 
-use super::{NodeReader, Op, OpError, batch_norm, binary, conv, relu};
+use super::{
+    NodeReader, Op, OpError, batch_norm, binary, cast, clip, comparison, concat, constant, constant_of_shape,
+    conv, cumsum, elu, expand, flatten, gather, gather_elements, gelu, hard_sigmoid, identity, leaky_relu,
+    logic, mish, modulo, pad, pow, prelu, range, reduce, relu, reshape, scatter_nd, select, shape, sigmoid,
+    slice, split, squeeze, thresholded_relu, tile, transpose, trilu, unary, unsqueeze, variadic,
+};
 use crate::graph::Attributes;
 
 /// An operator that files may name.
@@ -27,8 +32,51 @@ pub const OPERATORS: &[&[Operator]] = &[
     batch_norm::OPERATORS,
     // Activation.
     relu::OPERATORS,
+    leaky_relu::OPERATORS,
+    prelu::OPERATORS,
+    elu::OPERATORS,
+    sigmoid::OPERATORS,
+    hard_sigmoid::OPERATORS,
+    thresholded_relu::OPERATORS,
+    clip::OPERATORS,
+    gelu::OPERATORS,
+    mish::OPERATORS,
     // Elementwise.
     binary::OPERATORS,
+    pow::OPERATORS,
+    modulo::OPERATORS,
+    variadic::OPERATORS,
+    unary::OPERATORS,
+    comparison::OPERATORS,
+    logic::OPERATORS,
+    select::OPERATORS,
+    // Reduction.
+    reduce::OPERATORS,
+    cumsum::OPERATORS,
+    // Shape.
+    shape::OPERATORS,
+    reshape::OPERATORS,
+    flatten::OPERATORS,
+    transpose::OPERATORS,
+    squeeze::OPERATORS,
+    unsqueeze::OPERATORS,
+    expand::OPERATORS,
+    // Parts of tensors.
+    concat::OPERATORS,
+    split::OPERATORS,
+    slice::OPERATORS,
+    gather::OPERATORS,
+    gather_elements::OPERATORS,
+    scatter_nd::OPERATORS,
+    pad::OPERATORS,
+    tile::OPERATORS,
+    trilu::OPERATORS,
+    // Making and converting.
+    constant::OPERATORS,
+    constant_of_shape::OPERATORS,
+    range::OPERATORS,
+    cast::OPERATORS,
+    identity::OPERATORS,
 ];
 
 /// The table's entry for ONNX's name of an operator.
