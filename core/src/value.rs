@@ -79,26 +79,29 @@ impl Value {
 
     /// Host data on a device; floats become `f32`, integers `i64`.
     pub fn from_data(data: TensorData, device: &Device) -> Self {
-        let scalar = data.shape.rank() == 0;
-        let shape = if scalar {
-            Shape::new([1])
+        let scalar = data.shape().rank() == 0;
+        let data = if scalar {
+            reshaped(data, Shape::new([1]))
         } else {
-            data.shape.clone()
+            data
         };
-        let dtype = data.dtype;
-        let (kind, data) = if dtype.is_bool() {
-            (Kind::Bool, data.convert_dtype(BOOL))
-        } else if dtype.is_float() {
-            (Kind::Float, data.convert_dtype(DType::F32))
-        } else {
-            (Kind::Int, data.convert_dtype(DType::I64))
-        };
-        let data = TensorData { shape, ..data };
+        let dtype = data.dtype();
         let device = device.as_dispatch();
-        let tensor = match kind {
-            Kind::Float => Dispatch::float_from_data(data, device),
-            Kind::Int => Dispatch::int_from_data(data, device),
-            Kind::Bool => Dispatch::bool_from_data(data, device),
+        let (kind, tensor) = if dtype.is_bool() {
+            (
+                Kind::Bool,
+                Dispatch::bool_from_data(data.convert_dtype(BOOL), device),
+            )
+        } else if dtype.is_float() {
+            (
+                Kind::Float,
+                Dispatch::float_from_data(data.convert_dtype(DType::F32), device),
+            )
+        } else {
+            (
+                Kind::Int,
+                Dispatch::int_from_data(data.convert_dtype(DType::I64), device),
+            )
         };
         Self { tensor, kind, scalar }
     }
@@ -193,10 +196,7 @@ impl Value {
             Kind::Bool => self.bool::<1>().into_data(),
         };
         if scalar {
-            TensorData {
-                shape: Shape::from(Vec::<usize>::new()),
-                ..data
-            }
+            reshaped(data, Shape::from(Vec::<usize>::new()))
         } else {
             data
         }
@@ -419,6 +419,12 @@ impl Value {
     }
 }
 
+/// The same bytes under another shape of as many elements.
+fn reshaped(data: TensorData, shape: Shape) -> TensorData {
+    let (bytes, _, dtype) = data.into_parts();
+    TensorData::from_bytes(bytes, shape, dtype)
+}
+
 impl<const D: usize> From<Tensor<D>> for Value {
     fn from(tensor: Tensor<D>) -> Self {
         Self::new(tensor.into_dispatch())
@@ -445,7 +451,7 @@ mod tests {
     fn a_scalar_keeps_its_rank_through_host_and_device() {
         let value = Value::ints(vec![7], &[]);
         assert_eq!(value.rank(), 0);
-        assert_eq!(value.clone().into_data().shape.rank(), 0);
+        assert_eq!(value.clone().into_data().shape().rank(), 0);
         assert_eq!(value.to_ints(), Some(vec![7]));
     }
 

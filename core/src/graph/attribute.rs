@@ -34,7 +34,7 @@ impl Attribute {
             Attribute::Ints(values) => format!("the integers {values:?}"),
             Attribute::Floats(values) => format!("the floats {values:?}"),
             Attribute::Strings(_) => "a list of texts".to_owned(),
-            Attribute::Tensor(_, data) => format!("a tensor of shape {:?}", data.shape),
+            Attribute::Tensor(_, data) => format!("a tensor of shape {:?}", data.shape()),
             Attribute::Opaque(_) => "a value of another kind".to_owned(),
         }
     }

@@ -52,7 +52,7 @@ pub(crate) fn infer_from(graph: &Graph, inputs: Facts) -> Result<Facts, GraphErr
 }
 
 pub(super) fn tensor_fact(tensor: &StoredTensor) -> Fact {
-    let dtype = tensor.data.dtype;
+    let dtype = tensor.data.dtype();
     let kind = if dtype.is_bool() {
         Kind::Bool
     } else if dtype.is_float() {
@@ -60,7 +60,7 @@ pub(super) fn tensor_fact(tensor: &StoredTensor) -> Fact {
     } else {
         Kind::Int
     };
-    let dims = tensor.data.shape.to_vec();
+    let dims = tensor.data.shape().to_vec();
     let value = (tensor.role == Role::Constant && tensor.len() <= KNOWN_LIMIT)
         .then(|| Value::from_data(tensor.data.clone(), &Device::flex()));
     Fact { kind, dims, value }

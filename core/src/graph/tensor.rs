@@ -28,7 +28,7 @@ pub struct StoredTensor {
 impl StoredTensor {
     /// The number of elements.
     pub fn len(&self) -> usize {
-        self.data.shape.num_elements()
+        self.data.shape().num_elements()
     }
 
     /// Whether an axis has extent 0.

@@ -62,9 +62,9 @@ impl Network {
         let (mut weights, mut constants, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
         let mut sources = Vec::with_capacity(graph.tensors.len());
         for tensor in graph.tensors.values() {
-            let scalar = tensor.data.shape.rank() == 0;
+            let scalar = tensor.data.shape().rank() == 0;
             let source = match (kind(tensor), tensor.role) {
-                (Kind::Float, Role::Buffer) if tensor.data.shape.rank() == 1 => {
+                (Kind::Float, Role::Buffer) if tensor.data.shape().rank() == 1 => {
                     let value = Value::from_data(tensor.data.clone(), device);
                     buffers.push(RunningState::new(value.float::<1>()));
                     Source::Buffer(buffers.len() - 1)
@@ -107,7 +107,7 @@ impl Network {
         for tensor in self.tensors() {
             if let Some(stored) = graph.tensors.get_mut(&tensor.name) {
                 // Files keep their element type: a half-precision weight goes back as one.
-                stored.data = tensor.value.into_data().convert_dtype(stored.data.dtype);
+                stored.data = tensor.value.into_data().convert_dtype(stored.data.dtype());
             }
         }
         graph
@@ -157,7 +157,7 @@ impl Network {
 }
 
 fn kind(tensor: &StoredTensor) -> Kind {
-    let dtype = tensor.data.dtype;
+    let dtype = tensor.data.dtype();
     if dtype.is_bool() {
         Kind::Bool
     } else if dtype.is_float() {
@@ -169,11 +169,11 @@ fn kind(tensor: &StoredTensor) -> Kind {
 
 fn check_size(name: &str, tensor: &StoredTensor) -> Result<(), GraphError> {
     let expected = tensor.len();
-    let got = tensor.data.bytes.len() / tensor.data.dtype.size().max(1);
+    let got = tensor.data.bytes().len() / tensor.data.dtype().size().max(1);
     if got == expected {
         return Ok(());
     }
-    let shape = tensor.data.shape.to_vec();
+    let shape = tensor.data.shape().to_vec();
     Err(GraphError::TensorSize {
         tensor: name.to_owned(),
         shape,

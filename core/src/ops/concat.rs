@@ -2,6 +2,8 @@
 //!
 //! Opset 11 allows a negative axis, 13 adds bfloat16; the form never changed.
 
+use burn::tensor::Device;
+
 use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
 use crate::graph::{Fact, Role};
 use crate::value::Value;
@@ -45,23 +47,18 @@ impl Op for Concat {
         Ok(vec![Fact::new(first.kind, dims)])
     }
 
-    fn run(&self, inputs: &Inputs<'_, Value>, context: &RunContext) -> Result<Vec<Value>, OpError> {
+    fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
         let first = inputs.required(0, "inputs")?;
         let axis = resolve_axis(self.axis, first.rank())?;
-        let home = burn::tensor::Device::flex();
-        // One input away from the CPU takes the others with it.
-        let device = inputs
-            .present()
-            .map(Value::device)
-            .find(|device| *device != home)
-            .unwrap_or_else(|| context.device.clone());
         let mut parts: Vec<Value> = inputs
             .present()
             .filter(|value| !value.is_empty())
             .cloned()
             .collect();
-        if parts.iter().any(|value| value.device() != home) {
-            parts = parts.into_iter().map(|value| value.to_device(&device)).collect();
+        let home = Device::flex();
+        // One part away from the CPU takes the others with it.
+        if let Some(away) = parts.iter().map(Value::device).find(|device| *device != home) {
+            parts = parts.into_iter().map(|part| part.to_device(&away)).collect();
         }
         Ok(vec![match parts.len() {
             0 => {
@@ -93,8 +90,10 @@ pub const OPERATORS: &[Operator] = &[Operator {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Mode;
     use super::super::testing::{assert_floats, assert_gradients, assert_ints, floats, ints, run_op};
     use super::*;
+    use burn::tensor::Tensor;
 
     #[test]
     fn tensors_follow_one_another() {
@@ -104,6 +103,21 @@ mod tests {
         let made = run_op("Concat", 13, axis, &inputs).unwrap();
         assert_floats(&made[0], &[1, 3], &[1.0, 2.0, 3.0]);
         assert_gradients("Concat", 13, axis, &inputs, &[0, 1]);
+    }
+
+    #[test]
+    fn a_plain_tensor_joins_one_in_the_autodiff_graph() {
+        let plain = floats(&[1], &[1.0]);
+        let tracked = Tensor::<1>::from_floats([2.0], &Device::flex().autodiff()).require_grad();
+        let inputs = [Some(plain), Some(tracked.clone().into())];
+        let context = RunContext {
+            mode: Mode::Inference,
+            device: Device::flex().autodiff(),
+        };
+        let made = Concat { axis: 0 }.run(&Inputs(&inputs), &context).unwrap();
+        let gradients = made[0].clone().float::<1>().powf_scalar(2.0).sum().backward();
+        let gradient = tracked.grad(&gradients).unwrap();
+        assert_floats(&gradient.into(), &[1], &[4.0]);
     }
 
     #[test]

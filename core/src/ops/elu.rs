@@ -11,6 +11,8 @@
 //! `Elu` and `Selu` have one form since opset 6, `Celu` came with 12. Taking min(x, 0) into the exponential keeps large x from overflowing
 //! there, which would make the gradient 0 · ∞.
 
+use burn::tensor::activation::relu;
+
 use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::graph::Fact;
 use crate::value::{Kind, Value};
@@ -54,8 +56,8 @@ impl Op for Elu {
     fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
         let x = inputs.required(0, "X")?.clone();
         Ok(vec![x.elementwise(|x| {
-            let below = -(-x.clone()).relu();
-            x.relu() * self.gamma + ((below / self.width).exp() - 1.0) * self.scale
+            let below = -relu(-x.clone());
+            relu(x) * self.gamma + ((below / self.width).exp() - 1.0) * self.scale
         })])
     }
 }

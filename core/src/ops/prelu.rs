@@ -5,6 +5,7 @@
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 
 use super::binary::align;
 use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
@@ -39,9 +40,9 @@ impl Op for PRelu {
             inputs.required(1, "slope")?.clone(),
         );
         let x: Tensor<1> = x.float();
-        let below = -(-x.clone()).relu();
+        let below = -relu(-x.clone());
         let sloped = Dispatch::float_mul(below.into_dispatch(), slope.into_dispatch());
-        let y = Value::from(x.relu() + Tensor::from_dispatch(sloped));
+        let y = Value::from(relu(x) + Tensor::from_dispatch(sloped));
         Ok(vec![y.scalar_if(scalar)])
     }
 

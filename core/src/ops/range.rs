@@ -40,9 +40,14 @@ fn numbers(inputs: [&Value; 3]) -> Result<TensorData, OpError> {
         }
         // 128 bits hold the difference of any two integers.
         let span = i128::from(limit) - i128::from(start);
-        let count = span.div_euclid(i128::from(delta)) + i128::from(span.rem_euclid(i128::from(delta)) != 0);
+        let delta_wide = i128::from(delta);
+        // Division cuts towards zero: what is left over counts if it lies in the direction of the step.
+        let left_over = (span % delta_wide).signum() == delta_wide.signum();
+        let count = span / delta_wide + i128::from(left_over);
         let count = checked(count as f64)?;
-        let values: Vec<i64> = (0..count as i64).map(|i| start + i * delta).collect();
+        let values: Vec<i64> = (0..count as i64)
+            .map(|i| start.wrapping_add(i.wrapping_mul(delta)))
+            .collect();
         return Ok(TensorData::new(values, [count]));
     }
     let floats: Vec<f32> = inputs.iter().flat_map(|x| x.to_floats()).flatten().collect();
@@ -88,7 +93,7 @@ impl Op for Range {
             fact.value.as_ref().ok_or(OpError::NotConstant { name })
         };
         let data = numbers([known(0)?, known(1)?, known(2)?])?;
-        Ok(vec![Fact::new(start.kind, data.shape.to_vec())])
+        Ok(vec![Fact::new(start.kind, data.shape().to_vec())])
     }
 
     fn run(&self, inputs: &Inputs<'_, Value>, context: &RunContext) -> Result<Vec<Value>, OpError> {
@@ -116,7 +121,7 @@ pub const OPERATORS: &[Operator] = &[Operator {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{assert_floats, assert_ints, floats, infer_op, ints, run_op};
+    use super::super::testing::{assert_floats, floats, infer_op, ints, run_op};
     use super::*;
 
     fn int_range(start: i64, limit: i64, delta: i64) -> Result<Vec<i64>, OpError> {
@@ -133,6 +138,8 @@ mod tests {
         assert_eq!(int_range(0, 4, 2).unwrap(), [0, 2]);
         assert_eq!(int_range(3, 3, 1).unwrap(), [0; 0]);
         assert_eq!(int_range(5, 0, 2).unwrap(), [0; 0]);
+        let wide = int_range(i64::MIN, i64::MAX, 1 << 62).unwrap();
+        assert_eq!(wide, [i64::MIN, -(1 << 62), 0, 1 << 62]);
     }
 
     #[test]

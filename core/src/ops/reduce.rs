@@ -15,7 +15,7 @@
 //! the spatial axes of a picture that is a reshape without a copy.
 
 use burn::backend::Dispatch;
-use burn::backend::ops::{FloatTensorOps, IntTensorOps};
+use burn::backend::ops::IntTensorOps;
 use burn::tensor::{Tensor, TensorData};
 
 use super::shaped::{IntList, Shaped, resolve_axes};
@@ -240,7 +240,7 @@ pub const OPERATORS: &[Operator] = &[
 #[cfg(test)]
 mod tests {
     use super::super::testing::{
-        assert_floats, assert_gradients, assert_ints, bools, floats, infer_op, ints, run_op, waves,
+        assert_floats, assert_gradients, assert_ints, bools, floats, infer_op, ints, ramp, run_op, waves,
     };
     use super::*;
 
@@ -291,7 +291,14 @@ mod tests {
             .map(|row| (0..4).map(|i| x[row * 4 + i] + x[12 + row * 4 + i]).sum())
             .collect();
         assert_floats(&made[0], &[3], &expected);
+        assert_gradients("ReduceSum", 18, &[], &inputs, &[0]);
+    }
+
+    #[test]
+    fn the_largest_element_alone_gets_the_gradient() {
+        let inputs = [Some(ramp(&[2, 3, 2], -1.0, 0.3)), Some(ints(&[2], &[0, 2]))];
         assert_gradients("ReduceMax", 18, &[], &inputs, &[0]);
+        assert_gradients("ReduceMin", 18, &[], &inputs, &[0]);
     }
 
     #[test]

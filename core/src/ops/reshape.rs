@@ -92,9 +92,13 @@ pub const OPERATORS: &[Operator] = &[Operator {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Mode;
     use super::super::testing::{assert_gradients, assert_ints, floats, infer_op, ints, ramp, run_op};
     use super::*;
+    use crate::graph::GraphBuilder;
+    use crate::network::Network;
     use crate::value::Kind;
+    use burn::tensor::{Device, TensorData};
 
     fn shape(own: &[usize], wanted: &[i64]) -> Result<Vec<usize>, OpError> {
         let x = Some(Fact::float(own));
@@ -137,6 +141,33 @@ mod tests {
             infer_op("Reshape", 14, &[], &floats),
             Err(OpError::Kind { .. })
         ));
+    }
+
+    #[test]
+    fn a_shape_computed_from_the_batch_follows_it() {
+        // What PyTorch exports for x.reshape(x.shape[0], -1).
+        let mut builder = GraphBuilder::new("flat", 0);
+        let x = builder.input("x", &[2, 3]);
+        let shape = builder.node("shape", "Shape", &[&x], []).unwrap();
+        let zero = builder.store(
+            "zero",
+            Role::Constant,
+            TensorData::new(vec![0i64], Vec::<usize>::new()),
+        );
+        let batch = builder.node("batch", "Gather", &[&shape, &zero], []).unwrap();
+        let axes = builder.ints("axes", &[0]);
+        let batch = builder.node("vector", "Unsqueeze", &[&batch, &axes], []).unwrap();
+        let rest = builder.ints("rest", &[-1]);
+        let joined = builder
+            .node("joined", "Concat", &[&batch, &rest], [("axis", 0.into())])
+            .unwrap();
+        let flat = builder.node("flat", "Reshape", &[&x, &joined], []).unwrap();
+        builder.output("y", &flat).unwrap();
+        let network = Network::new(builder.finish().unwrap(), &Device::flex()).unwrap();
+        let outputs = network
+            .forward(ramp(&[4, 2, 3], 0.0, 1.0), &[], Mode::Inference)
+            .unwrap();
+        assert_eq!(outputs.get("y").unwrap().dims(), [4, 6]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::graph::Fact;
 use crate::value::{Kind, Value};
 
 /// A fact or a value.
-pub(super) trait Shaped {
+pub trait Shaped {
     /// The kind of the elements.
     fn elements(&self) -> Kind;
     /// The extent of each axis.

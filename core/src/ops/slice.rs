@@ -165,7 +165,7 @@ pub const OPERATORS: &[Operator] = &[Operator {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{assert_floats, assert_gradients, assert_ints, ints, ramp, run_op};
+    use super::super::testing::{assert_floats, assert_gradients, ints, ramp, run_op};
     use super::*;
 
     fn one(extent: usize, start: i64, end: i64, step: i64) -> Vec<i64> {
