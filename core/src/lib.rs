@@ -6,13 +6,18 @@
 //! | [`ops`] | the ONNX operators, one file each |
 //! | [`value`] | a tensor without its rank and kind in the type, as a graph needs it |
 //! | [`network`] | a graph with its tensors on a device: a Burn module |
+//! | [`plugin`] | the hooks of a distillation method, their registry, and the check against recorded numbers |
+//! | [`loss`], [`schedule`] | what methods share: cross-entropy and KL, weights that change over time |
 //! | [`names`] | "did you mean …?" |
 //!
 //! The core knows no distillation method and no file format: methods live in `potstill-plugins`, decoding in `potstill-teachers`, encoding in
 //! `potstill-exporters`.
 
 pub mod graph;
+pub mod loss;
 pub mod names;
 pub mod network;
 pub mod ops;
+pub mod plugin;
+pub mod schedule;
 pub mod value;

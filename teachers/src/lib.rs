@@ -1,1 +1,15 @@
-//! Potstill teachers.
+//! Teachers: from an ONNX file, from anywhere, to a checked network that does not learn.
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`decode`] | an ONNX model as a [`Graph`](potstill_core::graph::Graph); every name kept |
+//! | [`teacher`] | a graph checked against the data, frozen on a device, with its preprocessing |
+
+pub mod decode;
+mod error;
+mod proto;
+pub mod teacher;
+
+pub use decode::{decode, decode_file};
+pub use error::DecodeError;
+pub use teacher::{Teacher, TeacherError};

@@ -1,0 +1,80 @@
+//! Distillation methods as plugins.
+//!
+//! The core runs the loop and calls hooks; what a method is stands in one file of `potstill-plugins`, registered with [`inventory`]. Several
+//! plugins can be on at once: their terms add up, each under its own name.
+//!
+//! # Lifecycle
+//!
+//! | hook | when | what a plugin does there |
+//! | --- | --- | --- |
+//! | [`prepare`](Plugin::prepare) | once, before training | declares terms, taps, auxiliary networks; refuses what it cannot work with |
+//! | [`forward`](Plugin::forward) | each step, after all networks ran | derives further values for the losses of others or its own |
+//! | [`loss`](Plugin::loss) | each step, after every plugin's `forward` | returns named, weighted terms |
+//! | [`optimizer_step`](Plugin::optimizer_step) | each step, between gradients and optimizer | changes gradients or the learning rate |
+//! | [`epoch_end`](Plugin::epoch_end) | after each epoch's evaluation | sees the metrics |
+//! | [`recorded`](Plugin::recorded) | `potstill check` only | computes its terms from recorded tensors, without networks |
+
+mod error;
+mod options;
+mod plan;
+mod record;
+mod registry;
+mod step;
+
+pub use error::PluginError;
+pub use options::{PluginSpec, parse_options};
+pub use plan::{Auxiliary, Observation, Plan};
+pub use record::{CheckReport, Comparison, Recorded, Tolerance, check};
+pub use registry::{Paper, PluginEntry, PluginOption, entries, find};
+pub use step::{Member, Step, Term, Time, Update};
+
+/// Metrics of one finished epoch, by name (`valid.top1`, `train.loss`, …).
+pub type EpochMetrics = indexmap::IndexMap<String, f64>;
+
+/// A distillation method. Its fields are its configuration; what it must remember from step to step it keeps behind a lock.
+pub trait Plugin: std::fmt::Debug + Send + Sync {
+    /// The name under which it is registered.
+    fn name(&self) -> &'static str;
+
+    /// Declares what the method needs. Called once; everything asked for is there in every later hook.
+    ///
+    /// # Errors
+    /// Whatever makes the method impossible here: no teacher, a tap that does not exist, shapes that do not fit.
+    fn prepare(&self, plan: &mut Plan) -> Result<(), PluginError>;
+
+    /// Derives values from outputs and taps. Must not keep tensors of the step.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    fn forward(&self, _step: &mut Step<'_>) -> Result<(), PluginError> {
+        Ok(())
+    }
+
+    /// The method's loss terms for this step, among those that [`prepare`](Self::prepare) declared.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError>;
+
+    /// May change gradients and the learning rate before the optimizer sees them.
+    ///
+    /// # Errors
+    /// Gradients that are missing.
+    fn optimizer_step(&self, _update: &mut Update<'_>) -> Result<(), PluginError> {
+        Ok(())
+    }
+
+    /// Sees the epoch's metrics.
+    ///
+    /// # Errors
+    /// Metrics that the method cannot go on with.
+    fn epoch_end(&self, _metrics: &EpochMetrics) -> Result<(), PluginError> {
+        Ok(())
+    }
+
+    /// The terms on recorded tensors, through the same loss functions that training uses.
+    ///
+    /// # Errors
+    /// A tensor that the record lacks or that has another shape.
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError>;
+}

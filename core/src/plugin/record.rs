@@ -1,0 +1,271 @@
+//! Running a method on recorded tensors: how its loss and gradients are compared with a reference implementation's.
+//!
+//! A record is a safetensors file: inputs under plain names, the loss under `loss`, its parts under `term.<name>`, the gradient with respect to
+//! an input under `grad.<input>`. Which inputs are differentiated follows from which gradients are recorded.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use safetensors::{Dtype, SafeTensors};
+
+use super::error::RecordError;
+use super::{Plugin, PluginError, Term};
+use crate::names::nearest;
+use crate::value::{Kind, Value};
+
+/// Relative differences up to which numbers agree.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    /// Of the loss.
+    pub loss: f64,
+    /// Of a gradient: largest difference over the largest entry.
+    pub gradient: f64,
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        Self {
+            loss: 1e-5,
+            gradient: 1e-4,
+        }
+    }
+}
+
+/// Recorded tensors as a plugin reads them.
+#[derive(Debug)]
+pub struct Recorded {
+    values: BTreeMap<String, Value>,
+}
+
+impl Recorded {
+    /// Reads a record; inputs with a recorded gradient are tracked.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated or no safetensors file.
+    pub fn open(path: &Path) -> Result<Self, PluginError> {
+        let refuse = |source| PluginError::Record {
+            path: path.display().to_string(),
+            source,
+        };
+        let bytes = std::fs::read(path).map_err(|error| refuse(error.into()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| refuse(error.into()))?;
+        let device = Device::flex().autodiff();
+        let mut values = BTreeMap::new();
+        for (name, view) in file.iter() {
+            let shape = view.shape().to_vec();
+            let data = match view.dtype() {
+                Dtype::F32 => TensorData::new(numbers(view.data(), f32::from_le_bytes), shape),
+                Dtype::I64 => TensorData::new(numbers(view.data(), i64::from_le_bytes), shape),
+                other => {
+                    let source = RecordError::ElementType {
+                        tensor: name.to_owned(),
+                        got: format!("{other:?}"),
+                    };
+                    return Err(refuse(source));
+                }
+            };
+            values.insert(name.to_owned(), Value::from_data(data, &device));
+        }
+        let tracked: Vec<String> = values
+            .keys()
+            .filter_map(|name| name.strip_prefix("grad."))
+            .map(str::to_owned)
+            .collect();
+        for name in tracked {
+            if let Some(value) = values.get_mut(&name)
+                && value.kind() == Kind::Float
+            {
+                let scalar = value.is_scalar();
+                let leaf = value.clone().float::<1>().require_grad();
+                *value = if scalar {
+                    Value::from(leaf).into_scalar()
+                } else {
+                    leaf.into()
+                };
+            }
+        }
+        Ok(Self { values })
+    }
+
+    fn get(&self, name: &str) -> Result<&Value, PluginError> {
+        self.values.get(name).ok_or_else(|| PluginError::NotRecorded {
+            tensor: name.to_owned(),
+            near: nearest(name, self.values.keys().map(String::as_str), 3),
+        })
+    }
+
+    fn of_kind(&self, name: &str, kind: Kind, rank: usize) -> Result<Value, PluginError> {
+        let value = self.get(name)?;
+        if value.kind() == kind && value.rank() == rank {
+            return Ok(value.clone());
+        }
+        Err(PluginError::RecordedShape {
+            tensor: name.to_owned(),
+            got: format!("{} {:?}", value.kind(), value.dims()),
+            expected: format!("{kind} of rank {rank}"),
+        })
+    }
+
+    /// A recorded float tensor of rank `D`.
+    ///
+    /// # Errors
+    /// A missing tensor or one of another kind or rank.
+    pub fn float<const D: usize>(&self, name: &str) -> Result<Tensor<D>, PluginError> {
+        Ok(self.of_kind(name, Kind::Float, D)?.float())
+    }
+
+    /// A recorded integer tensor of rank `D`.
+    ///
+    /// # Errors
+    /// A missing tensor or one of another kind or rank.
+    pub fn int<const D: usize>(&self, name: &str) -> Result<Tensor<D, Int>, PluginError> {
+        Ok(self.of_kind(name, Kind::Int, D)?.int())
+    }
+
+    /// Whether the record has a tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// The recorded names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+}
+
+fn numbers<T, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Vec<T> {
+    // `as_chunks` leaves a remainder only for a view whose size is no multiple of its element, which safetensors refuses.
+    bytes
+        .as_chunks::<N>()
+        .0
+        .iter()
+        .map(|chunk| read(*chunk))
+        .collect()
+}
+
+/// One number or tensor against its record.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Comparison {
+    /// `loss`, `term.soft`, `grad.student_logits`, …
+    pub name: String,
+    /// The computed value: a number, or a gradient's norm.
+    pub computed: f64,
+    /// The recorded value in the same form; `None` where the record has none.
+    pub recorded: Option<f64>,
+    /// Largest difference over largest recorded entry.
+    pub relative_error: Option<f64>,
+    /// Whether the difference is within tolerance; true where there is nothing to compare.
+    pub agrees: bool,
+}
+
+/// All comparisons of one check.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct CheckReport {
+    /// Loss first, then terms, then gradients.
+    pub comparisons: Vec<Comparison>,
+}
+
+impl CheckReport {
+    /// Whether everything that could be compared agrees.
+    pub fn agrees(&self) -> bool {
+        self.comparisons.iter().all(|comparison| comparison.agrees)
+    }
+}
+
+/// Runs a plugin on recorded tensors and compares loss, terms and gradients.
+///
+/// # Errors
+/// A record that lacks what the plugin needs, or that records no `loss`.
+pub fn check(
+    plugin: &dyn Plugin,
+    record: &Recorded,
+    tolerance: Tolerance,
+) -> Result<CheckReport, PluginError> {
+    let terms = plugin.recorded(record)?;
+    let total = Term::total(&terms).ok_or_else(|| PluginError::Count {
+        plugin: plugin.name().to_owned(),
+        what: "terms".to_owned(),
+        got: 0,
+        expected: "at least one".to_owned(),
+    })?;
+    let loss = record.get("loss")?.clone();
+    let mut comparisons = vec![compare(
+        "loss".to_owned(),
+        &total.clone().into(),
+        Some(&loss),
+        tolerance.loss,
+    )];
+    for term in &terms {
+        let name = format!("term.{}", term.name);
+        let recorded = record.values.get(&name);
+        comparisons.push(compare(
+            name,
+            &term.value.clone().into(),
+            recorded,
+            tolerance.loss,
+        ));
+    }
+    let gradients = total.backward();
+    for (name, recorded) in &record.values {
+        let Some(input) = name.strip_prefix("grad.") else {
+            continue;
+        };
+        let leaf = record.get(input)?.clone();
+        let computed = match leaf.float::<1>().grad(&gradients) {
+            Some(gradient) => Value::from(gradient),
+            None => Value::from(recorded.clone().float::<1>().detach() * 0.0),
+        };
+        comparisons.push(compare(
+            name.clone(),
+            &computed,
+            Some(recorded),
+            tolerance.gradient,
+        ));
+    }
+    Ok(CheckReport { comparisons })
+}
+
+fn compare(name: String, computed: &Value, recorded: Option<&Value>, tolerance: f64) -> Comparison {
+    let numbers = |value: &Value| -> Vec<f64> {
+        value
+            .to_floats()
+            .unwrap_or_default()
+            .into_iter()
+            .map(f64::from)
+            .collect()
+    };
+    let norm = |numbers: &[f64]| match numbers {
+        [only] => *only,
+        many => many.iter().map(|x| x * x).sum::<f64>().sqrt(),
+    };
+    let ours = numbers(computed);
+    let Some(theirs) = recorded.map(numbers) else {
+        return Comparison {
+            name,
+            computed: norm(&ours),
+            recorded: None,
+            relative_error: None,
+            agrees: true,
+        };
+    };
+    let largest = theirs.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+    let difference = ours
+        .iter()
+        .zip(&theirs)
+        .fold(0.0_f64, |most, (a, b)| most.max((a - b).abs()));
+    let relative = if ours.len() != theirs.len() || ours.iter().any(|x| !x.is_finite()) {
+        f64::INFINITY
+    } else if largest == 0.0 {
+        difference
+    } else {
+        difference / largest
+    };
+    Comparison {
+        name,
+        computed: norm(&ours),
+        recorded: Some(norm(&theirs)),
+        relative_error: Some(relative),
+        agrees: relative <= tolerance,
+    }
+}

@@ -1,0 +1,73 @@
+//! Why a student cannot be written.
+
+use std::path::PathBuf;
+
+use potstill_core::graph::GraphError;
+
+/// Why there is no file.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The file cannot be written.
+    #[error("cannot write {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A tensor in an element type that ONNX does not have.
+    #[error("tensor `{tensor}` has element type {got}, which ONNX cannot hold")]
+    ElementType {
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        got: String,
+    },
+    /// The encoder refuses the model.
+    #[error("cannot encode the model")]
+    Encode(#[source] protobuf::Error),
+    /// An operator set outside the supported range.
+    #[error("operator set {got}, expected {oldest} to {newest}")]
+    Opset {
+        /// What was asked for.
+        got: i64,
+        /// The oldest supported one.
+        oldest: i64,
+        /// The newest supported one.
+        newest: i64,
+    },
+    /// A node whose written form differs between two operator sets.
+    #[error("node `{node}` ({op}) is written for operator set {from} and has another form in {to}")]
+    Form {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// The operator set that it was written for.
+        from: i64,
+        /// The one that was asked for.
+        to: i64,
+    },
+    /// The graph does not run.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The independent runtime refuses the file.
+    #[error("the exported file does not run in tract: {reason}")]
+    Runtime {
+        /// What it says.
+        reason: String,
+    },
+    /// The independent runtime computes something else.
+    #[error(
+        "the exported file differs from the network: output `{output}` by {difference:e} of its largest value, expected at most {tolerance:e}"
+    )]
+    Differs {
+        /// The output.
+        output: String,
+        /// Largest difference over largest value.
+        difference: f64,
+        /// What would do.
+        tolerance: f64,
+    },
+}

@@ -1,0 +1,214 @@
+//! An ONNX model as a graph: names, attributes, element types and metadata as the file has them, so that encoding gives back the same model.
+
+use std::path::Path;
+
+use burn::tensor::TensorData;
+use indexmap::IndexMap;
+use onnx_protobuf::{Message, ModelProto, NodeProto};
+use potstill_core::graph::{Attributes, Graph, ModelInfo, Node, Role, StoredTensor};
+use potstill_core::ops::{Op, OpError, table};
+
+use crate::DecodeError;
+use crate::proto::{attribute, tensor, value_info};
+
+/// Reads a model from a file; external data is looked for beside it.
+///
+/// # Errors
+/// A file that is missing, truncated, no ONNX model, or uses what is not supported.
+pub fn decode_file(path: &Path) -> Result<Graph, DecodeError> {
+    let bytes = std::fs::read(path).map_err(|source| DecodeError::Io {
+        path: path.display().to_string(),
+        source,
+    })?;
+    decode(&bytes, path.parent())
+}
+
+/// Reads a model from bytes; `folder` is where external data is looked for.
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Graph, DecodeError> {
+    let not_onnx = |reason: String| DecodeError::NotOnnx { reason };
+    let model = ModelProto::parse_from_bytes(bytes).map_err(|error| not_onnx(error.to_string()))?;
+    let proto = model
+        .graph
+        .as_ref()
+        .ok_or_else(|| not_onnx("it holds no graph".to_owned()))?;
+    if proto.node.is_empty() {
+        return Err(not_onnx("its graph holds no nodes".to_owned()));
+    }
+    if !proto.sparse_initializer.is_empty() {
+        return Err(DecodeError::Feature {
+            what: "a sparse weight".to_owned(),
+        });
+    }
+    let info = model_info(&model);
+    let opset = info.opset();
+    let range = table::OLDEST_OPSET..=table::NEWEST_OPSET;
+    if !range.contains(&opset) {
+        return Err(DecodeError::Opset {
+            got: opset,
+            oldest: *range.start(),
+            newest: *range.end(),
+        });
+    }
+    let mut tensors: IndexMap<String, TensorData> = IndexMap::with_capacity(proto.initializer.len());
+    for initializer in &proto.initializer {
+        tensors.insert(initializer.name.clone(), tensor(initializer, folder)?);
+    }
+    let nodes = nodes(&proto.node, opset, folder)?;
+    let roles = roles(&nodes, &tensors);
+    let stored = |(name, data): (String, TensorData)| {
+        let role = roles.get(&name).copied().unwrap_or(Role::Constant);
+        (name, StoredTensor { role, data })
+    };
+    let graph = Graph {
+        name: proto.name.clone(),
+        // Files before IR version 4 list their weights among the inputs.
+        inputs: proto
+            .input
+            .iter()
+            .filter(|input| !tensors.contains_key(&input.name))
+            .map(value_info)
+            .collect::<Result<_, _>>()?,
+        outputs: proto.output.iter().map(value_info).collect::<Result<_, _>>()?,
+        annotations: proto
+            .value_info
+            .iter()
+            .map(value_info)
+            .collect::<Result<_, _>>()?,
+        nodes,
+        tensors: tensors.into_iter().map(stored).collect(),
+        model: info,
+    };
+    graph.validate()?;
+    Ok(graph)
+}
+
+fn model_info(model: &ModelProto) -> ModelInfo {
+    ModelInfo {
+        ir_version: model.ir_version,
+        opsets: model
+            .opset_import
+            .iter()
+            .map(|set| (domain(&set.domain).to_owned(), set.version))
+            .collect(),
+        producer: model.producer_name.clone(),
+        producer_version: model.producer_version.clone(),
+        domain: model.domain.clone(),
+        version: model.model_version,
+        doc: model.doc_string.clone(),
+        graph_doc: model.graph.doc_string.clone(),
+        metadata: model
+            .metadata_props
+            .iter()
+            .map(|entry| (entry.key.clone(), entry.value.clone()))
+            .collect(),
+    }
+}
+
+/// `ai.onnx` is the long form of ONNX's own domain.
+fn domain(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+fn nodes(protos: &[NodeProto], opset: i64, folder: Option<&Path>) -> Result<Vec<Node>, DecodeError> {
+    let mut unsupported: IndexMap<String, usize> = IndexMap::new();
+    let mut nodes = Vec::with_capacity(protos.len());
+    let mut refused = None;
+    for proto in protos {
+        let attributes: Attributes = proto
+            .attribute
+            .iter()
+            .map(|proto| Ok((proto.name.clone(), attribute(proto, folder)?)))
+            .collect::<Result<_, DecodeError>>()?;
+        let own = domain(&proto.domain).is_empty();
+        let read = own
+            .then(|| {
+                table::read(
+                    &proto.op_type,
+                    opset,
+                    proto.input.len(),
+                    proto.output.len(),
+                    &attributes,
+                )
+            })
+            .flatten();
+        match read {
+            None => {
+                let name = if own {
+                    proto.op_type.clone()
+                } else {
+                    format!("{}::{}", proto.domain, proto.op_type)
+                };
+                *unsupported.entry(name).or_default() += 1;
+            }
+            Some(Ok(op)) => nodes.push(node(proto, op, attributes)),
+            Some(Err(source)) => {
+                refused.get_or_insert_with(|| node_error(proto, source));
+            }
+        }
+    }
+    if !unsupported.is_empty() {
+        unsupported.sort_by(|name_a, a, name_b, b| b.cmp(a).then(name_a.cmp(name_b)));
+        return Err(DecodeError::Unsupported {
+            operators: unsupported.into_iter().collect(),
+        });
+    }
+    refused.map_or(Ok(nodes), Err)
+}
+
+fn node(proto: &NodeProto, op: Box<dyn Op>, attributes: Attributes) -> Node {
+    Node {
+        name: proto.name.clone(),
+        op,
+        attributes,
+        inputs: proto.input.clone(),
+        outputs: proto.output.clone(),
+        doc: proto.doc_string.clone(),
+    }
+}
+
+fn node_error(proto: &NodeProto, source: OpError) -> DecodeError {
+    let name = if proto.name.is_empty() {
+        proto.output.first()
+    } else {
+        Some(&proto.name)
+    };
+    DecodeError::Node {
+        node: name.cloned().unwrap_or_default(),
+        op: proto.op_type.clone(),
+        source,
+    }
+}
+
+/// What each stored tensor is for, from where the nodes read it. A single number (an epsilon, a factor) is never trained.
+/// Exporters share equal tensors through `Identity` nodes, which are looked through.
+fn roles(nodes: &[Node], tensors: &IndexMap<String, TensorData>) -> IndexMap<String, Role> {
+    let mut roles: IndexMap<String, Role> = IndexMap::new();
+    let mut copies: IndexMap<&str, &str> = IndexMap::new();
+    for node in nodes {
+        if let ("Identity", [input], [output]) =
+            (node.op.name(), node.inputs.as_slice(), node.outputs.as_slice())
+        {
+            copies.insert(output, copies.get(input.as_str()).copied().unwrap_or(input));
+            continue;
+        }
+        for (index, name) in node.inputs.iter().enumerate() {
+            let name = copies.get(name.as_str()).copied().unwrap_or(name);
+            let Some(data) = tensors.get(name) else { continue };
+            let trainable =
+                data.dtype().is_float() && !data.shape().is_empty() && data.shape().num_elements() > 1;
+            let role = match node.op.role(index) {
+                Role::Weight if !trainable => Role::Constant,
+                role => role,
+            };
+            let known = roles.entry(name.to_owned()).or_insert(role);
+            // Buffers are never trained, whoever else reads them; weights stay weights beside a constant use.
+            if *known == Role::Constant || role == Role::Buffer {
+                *known = role;
+            }
+        }
+    }
+    roles
+}

@@ -1,0 +1,211 @@
+//! A teacher: a graph checked against the data it is to teach on, frozen on a device.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor};
+use potstill_core::graph::{Dim, Graph, GraphError, infer};
+use potstill_core::network::{Network, Outputs};
+use potstill_core::ops::Mode;
+use potstill_core::value::Value;
+
+use crate::{DecodeError, decode_file};
+
+/// Why a file cannot teach.
+#[derive(Debug, thiserror::Error)]
+pub enum TeacherError {
+    /// The file is no network that runs here.
+    #[error("cannot import {path}")]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: DecodeError,
+    },
+    /// The network does not run as it stands.
+    #[error("cannot run {path}")]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: GraphError,
+    },
+    /// More than one input or output, or an output that is no `[batch, classes]`.
+    #[error("{path}: {what}, expected {expected}")]
+    NotAClassifier {
+        /// The file.
+        path: PathBuf,
+        /// What the network has.
+        what: String,
+        /// What a classifier has.
+        expected: String,
+    },
+    /// A network for other pictures.
+    #[error("{path}: input `{input}` is {got}, the data has pictures of {expected}")]
+    InputShape {
+        /// The file.
+        path: PathBuf,
+        /// The input's name.
+        input: String,
+        /// The declared shape.
+        got: String,
+        /// The data's shape.
+        expected: String,
+    },
+    /// A network for another number of classes.
+    #[error("{path}: output `{output}` has {got} classes, the data has {expected}")]
+    Classes {
+        /// The file.
+        path: PathBuf,
+        /// The output's name.
+        output: String,
+        /// The network's classes.
+        got: usize,
+        /// The data's classes.
+        expected: usize,
+    },
+}
+
+/// A frozen network that gives `[batch, classes]` logits for `[batch, channels, height, width]` pictures.
+#[derive(Clone, Debug)]
+pub struct Teacher {
+    /// Where it came from.
+    pub path: PathBuf,
+    /// The network, in inference mode and without gradients.
+    pub network: Network,
+    /// The number of classes.
+    pub classes: usize,
+    logits: String,
+}
+
+impl Teacher {
+    /// Opens a classifier for pictures of a shape `[channels, height, width]`.
+    ///
+    /// # Errors
+    /// A file that cannot be imported, is no classifier, or is one for other pictures.
+    pub fn open(path: &Path, picture: [usize; 3], device: &Device) -> Result<Self, TeacherError> {
+        let graph = decode_file(path).map_err(|source| TeacherError::Decode {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::new(path, graph, picture, device)
+    }
+
+    /// Checks an imported graph; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn new(
+        path: &Path,
+        mut graph: Graph,
+        picture: [usize; 3],
+        device: &Device,
+    ) -> Result<Self, TeacherError> {
+        let path = path.to_owned();
+        let logits = check_classifier(&path, &mut graph, picture)?;
+        let run = |source| TeacherError::Graph {
+            path: path.clone(),
+            source,
+        };
+        let facts = infer(&graph, 2).map_err(run)?;
+        let classes = match facts.get(&logits).map(|fact| fact.dims.as_slice()) {
+            Some([2, classes]) => *classes,
+            other => {
+                let what = format!(
+                    "output `{logits}` has shape {:?} at batch 2",
+                    other.unwrap_or_default()
+                );
+                return Err(TeacherError::NotAClassifier {
+                    path,
+                    what,
+                    expected: "[batch, classes]".to_owned(),
+                });
+            }
+        };
+        let network = Network::new(graph, device).map_err(run)?;
+        Ok(Self {
+            path,
+            network,
+            classes,
+            logits,
+        })
+    }
+
+    /// Refuses another number of classes than the data's.
+    ///
+    /// # Errors
+    /// [`TeacherError::Classes`].
+    pub fn check_classes(&self, expected: usize) -> Result<(), TeacherError> {
+        if self.classes == expected {
+            return Ok(());
+        }
+        Err(TeacherError::Classes {
+            path: self.path.clone(),
+            output: self.logits.clone(),
+            got: self.classes,
+            expected,
+        })
+    }
+
+    /// The name of the output that holds the logits.
+    pub fn logits(&self) -> &str {
+        &self.logits
+    }
+
+    /// Runs on a batch `[batch, channels, height, width]`, without gradients.
+    ///
+    /// # Errors
+    /// An unknown tap.
+    pub fn forward(&self, pictures: Tensor<4>, taps: &[&str]) -> Result<Outputs, GraphError> {
+        self.network.forward(Value::from(pictures), taps, Mode::Inference)
+    }
+}
+
+/// One input for the pictures, at least one output; open axes of the input are set to the picture's.
+fn check_classifier(path: &Path, graph: &mut Graph, picture: [usize; 3]) -> Result<String, TeacherError> {
+    let refuse = |what: String, expected: &str| TeacherError::NotAClassifier {
+        path: path.to_owned(),
+        what,
+        expected: expected.to_owned(),
+    };
+    let count = graph.inputs.len();
+    let [input] = graph.inputs.as_mut_slice() else {
+        return Err(refuse(format!("{count} inputs"), "one input of pictures"));
+    };
+    let mismatch = |got: String, input: &str| TeacherError::InputShape {
+        path: path.to_owned(),
+        input: input.to_owned(),
+        got,
+        expected: format!("[batch, {}, {}, {}]", picture[0], picture[1], picture[2]),
+    };
+    let shape = input.shape_text();
+    match &mut input.dims {
+        Some(dims) if dims.len() == 4 => {
+            if let Dim::Known(batch) = dims[0] {
+                let what = format!("input `{}` has the fixed batch size {batch}", input.name);
+                return Err(refuse(what, "a dynamic batch axis"));
+            }
+            for (dim, expected) in dims[1..].iter_mut().zip(picture) {
+                match dim {
+                    Dim::Known(extent) if *extent != expected => return Err(mismatch(shape, &input.name)),
+                    dim => *dim = Dim::Known(expected),
+                }
+            }
+        }
+        Some(_) => return Err(mismatch(shape, &input.name)),
+        dims @ None => {
+            let known = picture.into_iter().map(Dim::Known);
+            *dims = Some(
+                [Dim::Symbol("batch".to_owned())]
+                    .into_iter()
+                    .chain(known)
+                    .collect(),
+            );
+        }
+    }
+    match graph.outputs.first() {
+        Some(output) => Ok(output.name.clone()),
+        None => Err(refuse("no output".to_owned(), "an output of logits")),
+    }
+}
