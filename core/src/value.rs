@@ -224,9 +224,38 @@ impl Value {
         }
     }
 
-    /// The same elements on another device.
+    /// A value without elements: an extent of `dims` is 0.
+    pub(crate) fn empty(kind: Kind, dims: &[usize], device: &Device) -> Self {
+        let shape = Shape::from(dims.to_vec());
+        let data = match kind {
+            Kind::Float => TensorData::new(Vec::<f32>::new(), shape),
+            Kind::Int => TensorData::new(Vec::<i64>::new(), shape),
+            Kind::Bool => TensorData::new(Vec::<bool>::new(), shape),
+        };
+        Self::from_data(data, device)
+    }
+
+    /// Applies an elementwise function of floats. Elementwise functions do not look at the rank, so the type says 1 whatever it is.
+    pub(crate) fn elementwise(self, function: impl FnOnce(Tensor<1>) -> Tensor<1>) -> Self {
+        let scalar = self.scalar;
+        Self::from(function(self.float())).scalar_if(scalar)
+    }
+
+    /// Applies an elementwise function of integers; see [`elementwise`](Self::elementwise).
+    pub(crate) fn elementwise_int(self, function: impl FnOnce(Tensor<1, Int>) -> Tensor<1, Int>) -> Self {
+        let scalar = self.scalar;
+        Self::from(function(self.int())).scalar_if(scalar)
+    }
+
+    /// Marks a `[1]` tensor as a scalar if `scalar` says so.
+    pub(crate) fn scalar_if(self, scalar: bool) -> Self {
+        if scalar { self.into_scalar() } else { self }
+    }
+
+    /// The same elements on another device; a value stays in the autodiff graph it is part of.
     pub fn to_device(self, device: &Device) -> Self {
         let scalar = self.scalar;
+        let device = device.clone().with_autodiff_context_from(&self.device());
         let device = device.as_dispatch();
         let value = by_kind!(self, float_to_device, int_to_device, bool_to_device, |t| (
             t, device
@@ -262,6 +291,25 @@ impl Value {
     /// A box of the tensor, one [`Slice`] per axis.
     pub fn slice(self, slices: &[Slice]) -> Self {
         by_kind!(self, float_slice, int_slice, bool_slice, |t| (t, slices))
+    }
+
+    /// With another value in a box of the tensor.
+    pub(crate) fn slice_assign(self, slices: &[Slice], part: Value) -> Self {
+        let part = part.to_device(&self.device()).tensor;
+        by_kind!(
+            self,
+            float_slice_assign,
+            int_slice_assign,
+            bool_slice_assign,
+            |t| (t, slices, part)
+        )
+    }
+
+    /// The tensor several times over along one axis; `times` is at least 1.
+    pub(crate) fn repeat(self, axis: usize, times: usize) -> Self {
+        by_kind!(self, float_repeat_dim, int_repeat_dim, bool_repeat_dim, |t| (
+            t, axis, times
+        ))
     }
 
     /// The part `start..end` of one axis.
@@ -403,7 +451,7 @@ mod tests {
     fn a_scalar_keeps_its_rank_through_host_and_device() {
         let value = Value::ints(vec![7], &[]);
         assert_eq!(value.rank(), 0);
-        assert_eq!(value.clone().into_data().shape.rank(), 0);
+        assert_eq!(value.clone().into_data().shape().rank(), 0);
         assert_eq!(value.to_ints(), Some(vec![7]));
     }
 

@@ -51,6 +51,9 @@ impl Op for Binary {
     fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
         let (a, b, scalar) = align(inputs.required(0, "A")?.clone(), inputs.required(1, "B")?.clone());
         let kind = a.kind();
+        if kind == Kind::Int && self.0 == Arithmetic::Div {
+            check_divisor(&a, &b)?;
+        }
         let (a, b) = (a.into_dispatch(), b.into_dispatch());
         let value = Value::new(match (kind, self.0) {
             (Kind::Float, Arithmetic::Add) => Dispatch::float_add(a, b),
@@ -62,7 +65,7 @@ impl Op for Binary {
             (_, Arithmetic::Mul) => Dispatch::int_mul(a, b),
             (_, Arithmetic::Div) => Dispatch::int_div(a, b),
         });
-        Ok(vec![if scalar { value.into_scalar() } else { value }])
+        Ok(vec![value.scalar_if(scalar)])
     }
 
     fn role(&self, _input: usize) -> Role {
@@ -95,6 +98,23 @@ pub(super) fn align(a: Value, b: Value) -> (Value, Value, bool) {
     } else {
         (a, b.to_device(&device_a), scalar)
     }
+}
+
+/// Refuses the integer divisions that have no result: by 0, and of the smallest integer by −1.
+pub(super) fn check_divisor(a: &Value, b: &Value) -> Result<(), OpError> {
+    let refuse = |got: &str, expected: &str| OpError::Content {
+        name: "B",
+        got: got.to_owned(),
+        expected: expected.to_owned(),
+    };
+    let divisors = b.to_ints().unwrap_or_default();
+    if divisors.contains(&0) {
+        return Err(refuse("a divisor of 0", "integers that divide"));
+    }
+    if divisors.contains(&-1) && a.to_ints().is_some_and(|a| a.contains(&i64::MIN)) {
+        return Err(refuse("-1", "a quotient within 64 bits"));
+    }
+    Ok(())
 }
 
 fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
@@ -130,3 +150,39 @@ pub const OPERATORS: &[Operator] = &[
         read,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_gradients, assert_ints, floats, ints, run_op, waves};
+    use super::*;
+
+    #[test]
+    fn integers_divide_towards_zero() {
+        // onnxruntime: Div([-7, 7, -7], [2]) = [-3, 3, -3]
+        let inputs = [Some(ints(&[3], &[-7, 7, -7])), Some(ints(&[1], &[2]))];
+        let made = run_op("Div", 14, &[], &inputs).unwrap();
+        assert_ints(&made[0], &[3], &[-3, 3, -3]);
+    }
+
+    #[test]
+    fn an_integer_divided_by_zero_is_refused() {
+        for (a, b) in [(1, 0), (i64::MIN, -1)] {
+            let inputs = [Some(ints(&[], &[a])), Some(ints(&[], &[b]))];
+            assert!(matches!(
+                run_op("Div", 14, &[], &inputs),
+                Err(OpError::Content { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn a_broadcast_operand_gets_the_summed_gradient() {
+        let inputs = [
+            Some(waves(&[2, 3], 1.0, 0.5)),
+            Some(floats(&[3, 1, 1], &[2.0, 3.0, -1.0])),
+        ];
+        for op in ["Add", "Sub", "Mul", "Div"] {
+            assert_gradients(op, 14, &[], &inputs, &[0, 1]);
+        }
+    }
+}

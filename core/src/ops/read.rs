@@ -99,16 +99,23 @@ impl<'a> NodeReader<'a> {
         }
     }
 
+    /// A float that may be absent.
+    ///
+    /// # Errors
+    /// An attribute of another type.
+    pub fn number(&self, name: &'static str) -> Result<Option<f32>, OpError> {
+        self.get(name, "a float", |attribute| match attribute {
+            Attribute::Float(value) => Some(*value),
+            _ => None,
+        })
+    }
+
     /// A float.
     ///
     /// # Errors
     /// An attribute of another type.
     pub fn float(&self, name: &'static str, default: f32) -> Result<f32, OpError> {
-        let value = self.get(name, "a float", |attribute| match attribute {
-            Attribute::Float(value) => Some(*value),
-            _ => None,
-        })?;
-        Ok(value.unwrap_or(default))
+        Ok(self.number(name)?.unwrap_or(default))
     }
 
     /// Integers.

@@ -1,9 +1,12 @@
 //! The list of all operators: the one place besides its own file that knows an operator.
 
 use super::{
-    NodeReader, Op, OpError, argmax, average_pool, batch_norm, binary, conv, conv_transpose, depth_to_space,
-    dropout, gemm, global_pool, group_norm, instance_norm, layer_norm, lrn, matmul, max_pool, relu, resize,
-    softmax,
+    NodeReader, Op, OpError, argmax, average_pool, batch_norm, binary, cast, clip, comparison, concat,
+    constant, constant_of_shape, conv, conv_transpose, cumsum, depth_to_space, dropout, elu, expand, flatten,
+    gather, gather_elements, gelu, gemm, global_pool, group_norm, hard_sigmoid, identity, instance_norm,
+    layer_norm, leaky_relu, logic, lrn, matmul, max_pool, mish, modulo, pad, pow, prelu, range, reduce, relu,
+    reshape, resize, scatter_nd, select, shape, sigmoid, slice, softmax, split, squeeze, thresholded_relu,
+    tile, transpose, trilu, unary, unsqueeze, variadic,
 };
 use crate::graph::Attributes;
 
@@ -49,8 +52,51 @@ pub const OPERATORS: &[&[Operator]] = &[
     dropout::OPERATORS,
     // Activation.
     relu::OPERATORS,
+    leaky_relu::OPERATORS,
+    prelu::OPERATORS,
+    elu::OPERATORS,
+    sigmoid::OPERATORS,
+    hard_sigmoid::OPERATORS,
+    thresholded_relu::OPERATORS,
+    clip::OPERATORS,
+    gelu::OPERATORS,
+    mish::OPERATORS,
     // Elementwise.
     binary::OPERATORS,
+    pow::OPERATORS,
+    modulo::OPERATORS,
+    variadic::OPERATORS,
+    unary::OPERATORS,
+    comparison::OPERATORS,
+    logic::OPERATORS,
+    select::OPERATORS,
+    // Reduction.
+    reduce::OPERATORS,
+    cumsum::OPERATORS,
+    // Shape.
+    shape::OPERATORS,
+    reshape::OPERATORS,
+    flatten::OPERATORS,
+    transpose::OPERATORS,
+    squeeze::OPERATORS,
+    unsqueeze::OPERATORS,
+    expand::OPERATORS,
+    // Parts of tensors.
+    concat::OPERATORS,
+    split::OPERATORS,
+    slice::OPERATORS,
+    gather::OPERATORS,
+    gather_elements::OPERATORS,
+    scatter_nd::OPERATORS,
+    pad::OPERATORS,
+    tile::OPERATORS,
+    trilu::OPERATORS,
+    // Making and converting.
+    constant::OPERATORS,
+    constant_of_shape::OPERATORS,
+    range::OPERATORS,
+    cast::OPERATORS,
+    identity::OPERATORS,
 ];
 
 /// The table's entry for ONNX's name of an operator.

@@ -8,9 +8,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::lr_scheduler::LrSchedulerRecord;
 use burn::module::Module;
+use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +90,9 @@ pub struct Loaded {
 impl Checkpoints {
     /// The checkpoints in a run's folder.
     pub fn new(run: &Path) -> Self {
-        Self { folder: run.join("checkpoints") }
+        Self {
+            folder: run.join("checkpoints"),
+        }
     }
 
     /// Whether there is one.
@@ -115,7 +117,9 @@ impl Checkpoints {
         let target = self.folder.join(&name);
         let write = || -> io::Result<()> {
             fs::create_dir_all(&self.folder)?;
-            let temporary = tempfile::Builder::new().prefix(".step-").tempdir_in(&self.folder)?;
+            let temporary = tempfile::Builder::new()
+                .prefix(".step-")
+                .tempdir_in(&self.folder)?;
             let put = |name: &str, bytes: &[u8]| -> io::Result<()> {
                 use io::Write;
                 let mut file = fs::File::create(temporary.path().join(name))?;
@@ -123,9 +127,15 @@ impl Checkpoints {
                 file.sync_all()
             };
             let record = |error: burn::store::RecordError| io::Error::other(error.to_string());
-            put("module.bpk", &module.clone().into_record().into_bytes().map_err(record)?)?;
+            put(
+                "module.bpk",
+                &module.clone().into_record().into_bytes().map_err(record)?,
+            )?;
             put("optimizer.bpk", &optimizer.into_bytes().map_err(record)?)?;
-            put("learning-rate.bpk", &learning_rate.clone().into_bytes().map_err(record)?)?;
+            put(
+                "learning-rate.bpk",
+                &learning_rate.clone().into_bytes().map_err(record)?,
+            )?;
             put("state.json", serde_json::to_string_pretty(state)?.as_bytes())?;
             if keep {
                 put("keep", b"")?;
@@ -141,23 +151,31 @@ impl Checkpoints {
             }
             self.remove_unused()
         };
-        write().map_err(|source| TrainError::Write { path: target.clone(), source })
+        write().map_err(|source| TrainError::Write {
+            path: target.clone(),
+            source,
+        })
     }
 
     fn point(&self, which: Which, name: &str) -> io::Result<()> {
         use io::Write;
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(name.as_bytes())?;
-        file.persist(self.folder.join(which.file())).map_err(|error| error.error)?;
+        file.persist(self.folder.join(which.file()))
+            .map_err(|error| error.error)?;
         Ok(())
     }
 
     fn remove_unused(&self) -> io::Result<()> {
-        let used: Vec<PathBuf> =
-            [Which::Last, Which::Best].into_iter().filter_map(|which| self.path(which).ok()).collect();
+        let used: Vec<PathBuf> = [Which::Last, Which::Best]
+            .into_iter()
+            .filter_map(|which| self.path(which).ok())
+            .collect();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            let is_checkpoint = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-"));
+            let is_checkpoint = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("step-"));
             if is_checkpoint && !used.contains(&path) && !path.join("keep").exists() {
                 fs::remove_dir_all(&path)?;
             }
@@ -171,9 +189,14 @@ impl Checkpoints {
     /// A run without that checkpoint.
     pub fn path(&self, which: Which) -> Result<PathBuf, TrainError> {
         let pointer = self.folder.join(which.file());
-        let refuse = |reason: String| TrainError::Resume { path: pointer.clone(), reason };
+        let refuse = |reason: String| TrainError::Resume {
+            path: pointer.clone(),
+            reason,
+        };
         let name = fs::read_to_string(&pointer).map_err(|error| refuse(error.to_string()))?;
-        let plain = name.strip_prefix("step-").is_some_and(|step| step.bytes().all(|byte| byte.is_ascii_digit()));
+        let plain = name
+            .strip_prefix("step-")
+            .is_some_and(|step| step.bytes().all(|byte| byte.is_ascii_digit()));
         if !plain {
             return Err(refuse(format!("it names `{name}`, expected step-<number>")));
         }
@@ -200,6 +223,11 @@ impl Checkpoints {
             .map_err(|error| error.to_string())
             .and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))
             .map_err(refuse(file("state.json")))?;
-        Ok(Loaded { module, optimizer, learning_rate, state })
+        Ok(Loaded {
+            module,
+            optimizer,
+            learning_rate,
+            state,
+        })
     }
 }

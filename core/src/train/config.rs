@@ -53,7 +53,12 @@ impl Default for TrainConfig {
 
 /// The optimizer with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+#[serde(
+    tag = "kind",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    deny_unknown_fields
+)]
 pub enum OptimizerConfig {
     /// Stochastic gradient descent.
     Sgd {
@@ -114,13 +119,22 @@ fn decoupled_decay() -> f32 {
 
 impl Default for OptimizerConfig {
     fn default() -> Self {
-        OptimizerConfig::Sgd { momentum: momentum(), nesterov: nesterov(), weight_decay: weight_decay() }
+        OptimizerConfig::Sgd {
+            momentum: momentum(),
+            nesterov: nesterov(),
+            weight_decay: weight_decay(),
+        }
     }
 }
 
 /// How the learning rate moves; epochs may be fractions.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+#[serde(
+    tag = "kind",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    deny_unknown_fields
+)]
 pub enum ScheduleConfig {
     /// Not at all.
     Constant {},
@@ -181,7 +195,11 @@ impl TrainConfig {
     /// [`TrainError::Setting`] for the first value outside its range.
     pub fn check(&self) -> Result<(), TrainError> {
         let refuse = |key, got: String, expected: &str| {
-            Err(TrainError::Setting { key, got, expected: expected.to_owned() })
+            Err(TrainError::Setting {
+                key,
+                got,
+                expected: expected.to_owned(),
+            })
         };
         let positive = |x: f64| x.is_finite() && x > 0.0;
         if self.epochs == 0 {
@@ -194,7 +212,11 @@ impl TrainConfig {
             return refuse("max-steps", "0".to_owned(), "1 or more");
         }
         if !positive(self.learning_rate) {
-            return refuse("learning-rate", self.learning_rate.to_string(), "a number above 0");
+            return refuse(
+                "learning-rate",
+                self.learning_rate.to_string(),
+                "a number above 0",
+            );
         }
         if !(self.warmup.is_finite() && self.warmup >= 0.0) {
             return refuse("warmup", self.warmup.to_string(), "0 epochs or more");
@@ -204,23 +226,46 @@ impl TrainConfig {
         {
             return refuse("clip-norm", norm.to_string(), "a number above 0");
         }
-        for (key, count) in [("early-stopping", self.early_stopping), ("checkpoint-every", self.checkpoint_every)] {
+        for (key, count) in [
+            ("early-stopping", self.early_stopping),
+            ("checkpoint-every", self.checkpoint_every),
+        ] {
             if count == Some(0) {
                 return refuse(key, "0".to_owned(), "1 epoch or more");
             }
         }
         match &self.optimizer {
-            OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
+            OptimizerConfig::Sgd {
+                momentum,
+                nesterov,
+                weight_decay,
+            } => {
                 if !(0.0..1.0).contains(momentum) {
-                    return refuse("optimizer.momentum", momentum.to_string(), "0 or more and below 1");
+                    return refuse(
+                        "optimizer.momentum",
+                        momentum.to_string(),
+                        "0 or more and below 1",
+                    );
                 }
                 if *nesterov && *momentum == 0.0 {
-                    return refuse("optimizer.nesterov", "true".to_owned(), "false where momentum is 0");
+                    return refuse(
+                        "optimizer.nesterov",
+                        "true".to_owned(),
+                        "false where momentum is 0",
+                    );
                 }
                 check_decay(*weight_decay)?;
             }
-            OptimizerConfig::Adam { beta1, beta2, weight_decay }
-            | OptimizerConfig::Adamw { beta1, beta2, weight_decay } => {
+            OptimizerConfig::Adam {
+                beta1,
+                beta2,
+                weight_decay,
+            }
+            | OptimizerConfig::Adamw {
+                beta1,
+                beta2,
+                weight_decay,
+            } => {
                 for (key, beta) in [("optimizer.beta1", beta1), ("optimizer.beta2", beta2)] {
                     if !(0.0..1.0).contains(beta) {
                         return refuse(key, beta.to_string(), "0 or more and below 1");
@@ -233,13 +278,21 @@ impl TrainConfig {
             ScheduleConfig::Constant {} | ScheduleConfig::Cosine => {}
             ScheduleConfig::MultiStep { milestones, factor } => {
                 if milestones.is_empty() || !milestones.is_sorted_by(|a, b| a < b) {
-                    return refuse("schedule.milestones", format!("{milestones:?}"), "ascending epochs");
+                    return refuse(
+                        "schedule.milestones",
+                        format!("{milestones:?}"),
+                        "ascending epochs",
+                    );
                 }
                 if !positive(*factor) {
                     return refuse("schedule.factor", factor.to_string(), "a number above 0");
                 }
             }
-            ScheduleConfig::OneCycle { rise, start_divisor, end_divisor } => {
+            ScheduleConfig::OneCycle {
+                rise,
+                start_divisor,
+                end_divisor,
+            } => {
                 if !(0.0..1.0).contains(rise) {
                     return refuse("schedule.rise", rise.to_string(), "0 or more and below 1");
                 }
@@ -261,20 +314,38 @@ impl TrainConfig {
     pub fn build_optimizer(&self) -> ModuleOptimizer {
         let decay = |weight_decay: f32| (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay));
         let optimizer: ModuleOptimizer = match &self.optimizer {
-            OptimizerConfig::Sgd { momentum, nesterov, weight_decay } => {
+            OptimizerConfig::Sgd {
+                momentum,
+                nesterov,
+                weight_decay,
+            } => {
                 let momentum = (*momentum > 0.0).then(|| {
-                    MomentumConfig::new().with_momentum(*momentum).with_dampening(0.0).with_nesterov(*nesterov)
+                    MomentumConfig::new()
+                        .with_momentum(*momentum)
+                        .with_dampening(0.0)
+                        .with_nesterov(*nesterov)
                 });
-                SgdConfig::new().with_momentum(momentum).with_weight_decay(decay(*weight_decay)).init()
+                SgdConfig::new()
+                    .with_momentum(momentum)
+                    .with_weight_decay(decay(*weight_decay))
+                    .init()
             }
-            OptimizerConfig::Adam { beta1, beta2, weight_decay } => AdamConfig::new()
+            OptimizerConfig::Adam {
+                beta1,
+                beta2,
+                weight_decay,
+            } => AdamConfig::new()
                 .with_beta_1(*beta1)
                 .with_beta_2(*beta2)
                 // PyTorch's default.
                 .with_epsilon(1e-8)
                 .with_weight_decay(decay(*weight_decay))
                 .init(),
-            OptimizerConfig::Adamw { beta1, beta2, weight_decay } => AdamWConfig::new()
+            OptimizerConfig::Adamw {
+                beta1,
+                beta2,
+                weight_decay,
+            } => AdamWConfig::new()
                 .with_beta_1(*beta1)
                 .with_beta_2(*beta2)
                 .with_epsilon(1e-8)

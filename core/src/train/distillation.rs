@@ -104,7 +104,12 @@ impl Distillation {
     /// Puts networks and curriculum together. The students' first outputs are their logits.
     pub fn new(students: Vec<Network>, auxiliaries: Vec<Network>, curriculum: Curriculum) -> Self {
         let logits = |student: &Network| {
-            student.graph().outputs.first().map(|output| output.name.clone()).unwrap_or_default()
+            student
+                .graph()
+                .outputs
+                .first()
+                .map(|output| output.name.clone())
+                .unwrap_or_default()
         };
         let lesson = Lesson {
             logits: students.iter().map(logits).collect(),
@@ -116,7 +121,11 @@ impl Distillation {
             task_term: !curriculum.has_task_term,
             failure: Mutex::new(None),
         };
-        Self { students, auxiliaries, lesson: Arc::new(lesson) }
+        Self {
+            students,
+            auxiliaries,
+            lesson: Arc::new(lesson),
+        }
     }
 
     /// The methods.
@@ -126,7 +135,11 @@ impl Distillation {
 
     /// The error of the last step, if it failed; taking it clears it.
     pub fn take_failure(&self) -> Option<TrainError> {
-        self.lesson.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.lesson
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// The logits of a student for pictures `[batch, channels, height, width]`, in inference mode.
@@ -135,7 +148,9 @@ impl Distillation {
     /// Pictures that do not fit.
     pub fn predict(&self, student: usize, pictures: Tensor<4>) -> Result<Tensor<2>, TrainError> {
         let outputs = self.students[student].forward(Value::from(pictures), &[], Mode::Inference)?;
-        Ok(outputs.float(&self.lesson.logits[student]).map_err(PluginError::from)?)
+        Ok(outputs
+            .float(&self.lesson.logits[student])
+            .map_err(PluginError::from)?)
     }
 
     fn terms(&self, batch: &Batch, time: Time) -> Result<(Vec<Term>, Tensor<2>), TrainError> {
@@ -149,7 +164,14 @@ impl Distillation {
         let teachers = lesson
             .teachers
             .iter()
-            .map(|teacher| run(&teacher.network, &teacher.logits, &lesson.teacher_taps, Mode::Inference))
+            .map(|teacher| {
+                run(
+                    &teacher.network,
+                    &teacher.logits,
+                    &lesson.teacher_taps,
+                    Mode::Inference,
+                )
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let students = self
             .students
@@ -157,8 +179,12 @@ impl Distillation {
             .zip(&lesson.logits)
             .map(|(student, logits)| run(student, logits, &lesson.student_taps, Mode::Training))
             .collect::<Result<Vec<_>, _>>()?;
-        let auxiliaries: IndexMap<String, Network> =
-            lesson.auxiliary_names.iter().cloned().zip(self.auxiliaries.iter().cloned()).collect();
+        let auxiliaries: IndexMap<String, Network> = lesson
+            .auxiliary_names
+            .iter()
+            .cloned()
+            .zip(self.auxiliaries.iter().cloned())
+            .collect();
         let mut step = Step::new(batch.labels.clone(), &teachers, &students, &auxiliaries, time);
         for plugin in &lesson.plugins {
             plugin.forward(&mut step)?;
@@ -167,7 +193,11 @@ impl Distillation {
         if lesson.task_term {
             for student in &students {
                 let value = cross_entropy(student.logits.clone(), batch.labels.clone());
-                terms.push(Term { name: "ce", value, weight: 1.0 });
+                terms.push(Term {
+                    name: "ce",
+                    value,
+                    weight: 1.0,
+                });
             }
         }
         for plugin in &lesson.plugins {
@@ -178,11 +208,23 @@ impl Distillation {
 
     fn try_step(&self, item: TimedBatch) -> Result<TrainOutput<StepReport>, TrainError> {
         let (terms, logits) = self.terms(&item.batch, item.time)?;
-        let total = Term::total(&terms).ok_or_else(|| TrainError::Step { reason: "no loss term".to_owned() })?;
+        let total = Term::total(&terms).ok_or_else(|| TrainError::Step {
+            reason: "no loss term".to_owned(),
+        })?;
         let gradients = total.backward();
-        let terms = terms.into_iter().map(|term| Term { value: term.value.detach(), ..term }).collect();
-        let report =
-            StepReport { loss: total.detach(), terms, logits: logits.detach(), labels: item.batch.labels };
+        let terms = terms
+            .into_iter()
+            .map(|term| Term {
+                value: term.value.detach(),
+                ..term
+            })
+            .collect();
+        let report = StepReport {
+            loss: total.detach(),
+            terms,
+            logits: logits.detach(),
+            labels: item.batch.labels,
+        };
         Ok(TrainOutput::new(self, gradients, report))
     }
 
@@ -230,7 +272,10 @@ impl TrainStep for Distillation {
                 logits: Tensor::zeros([1, 1], &device),
                 labels,
             };
-            TrainOutput { grads: GradientsParams::new(), item: report }
+            TrainOutput {
+                grads: GradientsParams::new(),
+                item: report,
+            }
         })
     }
 }

@@ -20,7 +20,9 @@ pub enum TrainError {
         expected: String,
     },
     /// A loss that is no number any more.
-    #[error("loss term `{term}` is {value} at step {step}; a smaller learning rate or gradient clipping may help")]
+    #[error(
+        "loss term `{term}` is {value} at step {step}; a smaller learning rate or gradient clipping may help"
+    )]
     NotFinite {
         /// The first term that is not finite.
         term: String,

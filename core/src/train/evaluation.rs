@@ -34,7 +34,13 @@ impl Tally {
     pub fn add(&mut self, logits: &[f32], labels: &[i64]) {
         let classes = logits.len() / labels.len().max(1);
         for (row, label) in logits.chunks_exact(classes.max(1)).zip(labels) {
-            let Some(own) = usize::try_from(*label).ok().and_then(|label| row.get(label)).copied() else { continue };
+            let Some(own) = usize::try_from(*label)
+                .ok()
+                .and_then(|label| row.get(label))
+                .copied()
+            else {
+                continue;
+            };
             // A tie counts against the network, except with itself: equal logits are no decision.
             let above = row.iter().filter(|logit| **logit > own).count();
             let ties = row.iter().filter(|logit| **logit == own).count() - 1;
@@ -70,9 +76,14 @@ pub fn evaluate<E: From<TrainError>>(
     loader.position().set(0, 0);
     let mut tally = Tally::default();
     for batch in loader.iter() {
-        let Batch { images, labels, .. } = batch.map_err(|error| TrainError::Batch { reason: error.to_string() })?;
+        let Batch { images, labels, .. } = batch.map_err(|error| TrainError::Batch {
+            reason: error.to_string(),
+        })?;
         let logits = predict(images)?;
-        tally.add(&logits.into_data().iter::<f32>().collect::<Vec<_>>(), &labels.into_data().iter::<i64>().collect::<Vec<_>>());
+        tally.add(
+            &logits.into_data().iter::<f32>().collect::<Vec<_>>(),
+            &labels.into_data().iter::<i64>().collect::<Vec<_>>(),
+        );
     }
     Ok(tally.evaluation())
 }
@@ -91,6 +102,10 @@ mod tests {
         assert!((evaluation.top1 - 100.0 / 3.0).abs() < 1e-9);
         assert!((evaluation.top5 - 200.0 / 3.0).abs() < 1e-9);
         // torch.nn.functional.cross_entropy(torch.tensor([[3.,2,1,0,-1,-2]]*3), torch.tensor([0,1,5]))
-        assert!((evaluation.loss - 2.456_193_3).abs() < 1e-5, "{}", evaluation.loss);
+        assert!(
+            (evaluation.loss - 2.456_193_3).abs() < 1e-5,
+            "{}",
+            evaluation.loss
+        );
     }
 }

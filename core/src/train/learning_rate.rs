@@ -39,7 +39,11 @@ impl LearningRate {
             steps_per_epoch: steps,
             total_steps: config.max_steps.map_or(epochs, |most| epochs.min(most as f64)),
             step: 0,
-            plateau: Arc::new(Mutex::new(Plateau { best: f64::NEG_INFINITY, waited: 0, scale: 1.0 })),
+            plateau: Arc::new(Mutex::new(Plateau {
+                best: f64::NEG_INFINITY,
+                waited: 0,
+                scale: 1.0,
+            })),
         }
     }
 
@@ -58,7 +62,11 @@ impl LearningRate {
                 let passed = milestones.iter().filter(|milestone| epoch >= **milestone).count();
                 self.start * factor.powi(passed as i32)
             }
-            ScheduleConfig::OneCycle { rise, start_divisor, end_divisor } => {
+            ScheduleConfig::OneCycle {
+                rise,
+                start_divisor,
+                end_divisor,
+            } => {
                 let low = self.start / start_divisor;
                 let end = low / end_divisor;
                 // PyTorch's phases end on whole steps: the peak at rise · total − 1, the end at total − 1.
@@ -72,13 +80,19 @@ impl LearningRate {
             }
             ScheduleConfig::ReduceOnPlateau { .. } => self.start * self.plateau().scale,
         };
-        let warming = if self.warmup_steps > 0.0 { ((step + 1.0) / self.warmup_steps).min(1.0) } else { 1.0 };
+        let warming = if self.warmup_steps > 0.0 {
+            ((step + 1.0) / self.warmup_steps).min(1.0)
+        } else {
+            1.0
+        };
         scheduled * warming
     }
 
     /// Reports an epoch's validation accuracy; a plateau schedule may lower the rate.
     pub fn report(&self, accuracy: f64) {
-        let ScheduleConfig::ReduceOnPlateau { factor, patience } = &self.schedule else { return };
+        let ScheduleConfig::ReduceOnPlateau { factor, patience } = &self.schedule else {
+            return;
+        };
         let mut plateau = self.plateau();
         if accuracy > plateau.best {
             plateau.best = accuracy;
@@ -123,10 +137,16 @@ impl LrScheduler for LearningRate {
             self.step = step as usize;
         }
         let mut plateau = self.plateau();
-        if let (Some(best), Some(waited), Some(scale)) =
-            (record.scalar::<f64>("best"), record.scalar::<u64>("waited"), record.scalar::<f64>("scale"))
-        {
-            *plateau = Plateau { best, waited: waited as usize, scale };
+        if let (Some(best), Some(waited), Some(scale)) = (
+            record.scalar::<f64>("best"),
+            record.scalar::<u64>("waited"),
+            record.scalar::<f64>("scale"),
+        ) {
+            *plateau = Plateau {
+                best,
+                waited: waited as usize,
+                scale,
+            };
         }
     }
 }
@@ -136,13 +156,26 @@ mod tests {
     use super::*;
 
     fn rate(schedule: ScheduleConfig, epochs: usize, warmup: f64) -> LearningRate {
-        let config = TrainConfig { learning_rate: 0.1, epochs, schedule, warmup, ..TrainConfig::default() };
+        let config = TrainConfig {
+            learning_rate: 0.1,
+            epochs,
+            schedule,
+            warmup,
+            ..TrainConfig::default()
+        };
         LearningRate::new(&config, 10)
     }
 
     #[test]
     fn multi_step_drops_at_its_milestones() {
-        let rate = rate(ScheduleConfig::MultiStep { milestones: vec![1.0, 2.0], factor: 0.1 }, 3, 0.0);
+        let rate = rate(
+            ScheduleConfig::MultiStep {
+                milestones: vec![1.0, 2.0],
+                factor: 0.1,
+            },
+            3,
+            0.0,
+        );
         let at: Vec<f64> = [9, 10, 20].into_iter().map(|step| rate.at(step)).collect();
         assert!((at[0] - 0.1).abs() < 1e-12 && (at[1] - 0.01).abs() < 1e-12 && (at[2] - 0.001).abs() < 1e-12);
     }
@@ -151,15 +184,32 @@ mod tests {
     fn one_cycle_agrees_with_pytorch() {
         // torch.optim.lr_scheduler.OneCycleLR(SGD(lr=1), max_lr=0.1, total_steps=10), rates before each step.
         let expected = [
-            0.004, 0.052, 0.1, 0.095_048_5, 0.081_174_6, 0.061_126_2, 0.038_874_2, 0.018_825_8, 0.004_951_9, 4e-7,
+            0.004,
+            0.052,
+            0.1,
+            0.095_048_5,
+            0.081_174_6,
+            0.061_126_2,
+            0.038_874_2,
+            0.018_825_8,
+            0.004_951_9,
+            4e-7,
         ];
         let rate = rate(
-            ScheduleConfig::OneCycle { rise: 0.3, start_divisor: 25.0, end_divisor: 1e4 },
+            ScheduleConfig::OneCycle {
+                rise: 0.3,
+                start_divisor: 25.0,
+                end_divisor: 1e4,
+            },
             1,
             0.0,
         );
         for (step, expected) in expected.into_iter().enumerate() {
-            assert!((rate.at(step) - expected).abs() < 1e-6, "{step}: {} {expected}", rate.at(step));
+            assert!(
+                (rate.at(step) - expected).abs() < 1e-6,
+                "{step}: {} {expected}",
+                rate.at(step)
+            );
         }
     }
 
@@ -173,7 +223,14 @@ mod tests {
 
     #[test]
     fn a_plateau_lowers_the_rate_after_its_patience() {
-        let rate = rate(ScheduleConfig::ReduceOnPlateau { factor: 0.5, patience: 1 }, 9, 0.0);
+        let rate = rate(
+            ScheduleConfig::ReduceOnPlateau {
+                factor: 0.5,
+                patience: 1,
+            },
+            9,
+            0.0,
+        );
         for accuracy in [50.0, 49.0, 48.0] {
             rate.report(accuracy);
         }
@@ -182,11 +239,25 @@ mod tests {
 
     #[test]
     fn a_record_restores_step_and_plateau() {
-        let mut first = rate(ScheduleConfig::ReduceOnPlateau { factor: 0.5, patience: 0 }, 9, 0.0);
+        let mut first = rate(
+            ScheduleConfig::ReduceOnPlateau {
+                factor: 0.5,
+                patience: 0,
+            },
+            9,
+            0.0,
+        );
         first.step();
         first.report(1.0);
         first.report(1.0);
-        let mut second = rate(ScheduleConfig::ReduceOnPlateau { factor: 0.5, patience: 0 }, 9, 0.0);
+        let mut second = rate(
+            ScheduleConfig::ReduceOnPlateau {
+                factor: 0.5,
+                patience: 0,
+            },
+            9,
+            0.0,
+        );
         second.load_record(first.to_record());
         assert_eq!(second.step, 1);
         assert_eq!(second.step(), first.step());

@@ -108,15 +108,41 @@ impl Trainer {
     /// # Errors
     /// A setting outside its range, a student whose classes do not fit, what a plugin refuses.
     pub fn new(setup: Setup, classes: usize) -> Result<Self, TrainError> {
-        let Setup { students, teachers, plugins, config, seed, device, folder, resume } = setup;
+        let Setup {
+            students,
+            teachers,
+            plugins,
+            config,
+            seed,
+            device,
+            folder,
+            resume,
+        } = setup;
         config.check()?;
-        let teacher_graphs: Vec<Graph> = teachers.iter().map(|teacher| teacher.network.graph().clone()).collect();
-        let plan = plan(students.iter().map(|(_, graph)| graph), &teacher_graphs, &plugins, classes, config.epochs)?;
+        let teacher_graphs: Vec<Graph> = teachers
+            .iter()
+            .map(|teacher| teacher.network.graph().clone())
+            .collect();
+        let plan = plan(
+            students.iter().map(|(_, graph)| graph),
+            &teacher_graphs,
+            &plugins,
+            classes,
+            config.epochs,
+        )?;
         for ((name, _), observation) in students.iter().zip(&plan.students) {
-            let dims = observation.facts.get(&observation.logits).map(|fact| fact.dims.clone()).unwrap_or_default();
+            let dims = observation
+                .facts
+                .get(&observation.logits)
+                .map(|fact| fact.dims.clone())
+                .unwrap_or_default();
             let got = dims.last().copied().unwrap_or(0);
             if dims.len() != 2 || got != classes {
-                return Err(TrainError::Classes { student: name.clone(), got, expected: classes });
+                return Err(TrainError::Classes {
+                    student: name.clone(),
+                    got,
+                    expected: classes,
+                });
             }
         }
         let autodiff = device.clone().autodiff();
@@ -127,7 +153,11 @@ impl Trainer {
             .collect::<Result<Vec<_>, _>>()?;
         let curriculum = Curriculum {
             teachers,
-            auxiliary_names: plan.auxiliaries().iter().map(|auxiliary| auxiliary.name.clone()).collect(),
+            auxiliary_names: plan
+                .auxiliaries()
+                .iter()
+                .map(|auxiliary| auxiliary.name.clone())
+                .collect(),
             teacher_taps: plan.teacher_taps().iter().cloned().collect(),
             student_taps: plan.student_taps().iter().cloned().collect(),
             has_task_term: plan.has_task_term(),
@@ -139,7 +169,14 @@ impl Trainer {
             .collect::<Result<Vec<_>, _>>()?;
         let model = Distillation::new(students, auxiliaries, curriculum);
         let checkpoints = folder.as_deref().map(Checkpoints::new);
-        Ok(Self { model, config, seed, device, checkpoints, resume })
+        Ok(Self {
+            model,
+            config,
+            seed,
+            device,
+            checkpoints,
+            resume,
+        })
     }
 
     /// Trains on one loader, evaluates on another. `interrupter` stops it after a step.
@@ -169,7 +206,11 @@ impl Trainer {
             since: Instant::now(),
             config: self.config,
             seed: self.seed,
-            fetch_every: if self.device == Device::flex() { 1 } else { FETCH_EVERY },
+            fetch_every: if self.device == Device::flex() {
+                1
+            } else {
+                FETCH_EVERY
+            },
             device: self.device,
             checkpoints: self.checkpoints,
             steps_per_epoch,
@@ -211,7 +252,9 @@ enum Ended {
 
 impl Run {
     fn restore(&mut self) -> Result<(), TrainError> {
-        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(());
+        };
         if checkpoints.exists(Which::Best) {
             let best = checkpoints.load(Which::Best)?;
             self.best = self.best.clone().load_record(best.module);
@@ -242,16 +285,28 @@ impl Run {
                 Ended::Interrupted => {
                     interrupted = true;
                     self.save(false, false, observer)?;
-                    let reason = interrupter.get_message().unwrap_or_else(|| "interrupted".to_owned());
-                    observer.observe(&Event::Stopped { step: self.state.step, reason });
+                    let reason = interrupter
+                        .get_message()
+                        .unwrap_or_else(|| "interrupted".to_owned());
+                    observer.observe(&Event::Stopped {
+                        step: self.state.step,
+                        reason,
+                    });
                     break;
                 }
                 Ended::Epoch | Ended::MaxSteps => {}
             }
             self.end_epoch(valid, observer)?;
-            if self.config.early_stopping.is_some_and(|patience| self.state.waited >= patience) {
+            if self
+                .config
+                .early_stopping
+                .is_some_and(|patience| self.state.waited >= patience)
+            {
                 let reason = format!("no better validation accuracy for {} epochs", self.state.waited);
-                observer.observe(&Event::Stopped { step: self.state.step, reason });
+                observer.observe(&Event::Stopped {
+                    step: self.state.step,
+                    reason,
+                });
                 break;
             }
         }
@@ -282,7 +337,9 @@ impl Run {
         loop {
             let started = Instant::now();
             let Some(batch) = batches.next() else { break };
-            let batch = batch.map_err(|error| TrainError::Batch { reason: error.to_string() })?;
+            let batch = batch.map_err(|error| TrainError::Batch {
+                reason: error.to_string(),
+            })?;
             // Dropout draws from the device: the same numbers at the same step, resumed or not.
             self.device.seed(self.seed.wrapping_add(self.state.step as u64));
             let time = Time {
@@ -295,7 +352,10 @@ impl Run {
                 return Err(error);
             }
             let rate = self.scheduler.step().base();
-            self.model = self.model.clone().update(&mut self.optimizer, rate, output.grads, time)?;
+            self.model = self
+                .model
+                .clone()
+                .update(&mut self.optimizer, rate, output.grads, time)?;
             self.state.step += 1;
             self.state.batch += 1;
             self.pending.push((self.state.step, rate, output.item));
@@ -324,18 +384,31 @@ impl Run {
         self.since = Instant::now();
         let newest = pending.len();
         for (index, (step, learning_rate, report)) in pending.into_iter().enumerate() {
-            let StepReport { loss, terms, logits, labels } = report;
+            let StepReport {
+                loss,
+                terms,
+                logits,
+                labels,
+            } = report;
             let mut values: IndexMap<String, f64> = IndexMap::new();
             for term in terms {
                 let value = term.value.into_scalar::<f32>();
                 if !value.is_finite() {
-                    return Err(TrainError::NotFinite { term: term.name.to_owned(), value, step });
+                    return Err(TrainError::NotFinite {
+                        term: term.name.to_owned(),
+                        value,
+                        step,
+                    });
                 }
                 *values.entry(term.name.to_owned()).or_default() += f64::from(value);
             }
             let loss = loss.into_scalar::<f32>();
             if !loss.is_finite() {
-                return Err(TrainError::NotFinite { term: "total".to_owned(), value: loss, step });
+                return Err(TrainError::NotFinite {
+                    term: "total".to_owned(),
+                    value: loss,
+                    step,
+                });
             }
             let logits: Vec<f32> = logits.into_data().iter().collect();
             let labels: Vec<i64> = labels.into_data().iter().collect();
@@ -388,17 +461,36 @@ impl Run {
         self.state.batch = 0;
         self.evaluation = Some(evaluation);
         let (epoch, step) = (self.state.epoch, self.state.step);
-        observer.observe(&Event::Epoch { epoch, step, metrics, best });
-        let keep = self.config.checkpoint_every.is_some_and(|every| epoch.is_multiple_of(every));
+        observer.observe(&Event::Epoch {
+            epoch,
+            step,
+            metrics,
+            best,
+        });
+        let keep = self
+            .config
+            .checkpoint_every
+            .is_some_and(|every| epoch.is_multiple_of(every));
         self.save(best, keep, observer)?;
         self.since = Instant::now();
         Ok(())
     }
 
     fn save(&self, best: bool, keep: bool, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
-        checkpoints.save(&self.model, &self.optimizer, self.scheduler.to_record(), &self.state, best, keep)?;
-        observer.observe(&Event::Checkpoint { step: self.state.step });
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(());
+        };
+        checkpoints.save(
+            &self.model,
+            &self.optimizer,
+            self.scheduler.to_record(),
+            &self.state,
+            best,
+            keep,
+        )?;
+        observer.observe(&Event::Checkpoint {
+            step: self.state.step,
+        });
         Ok(())
     }
 }
