@@ -6,6 +6,7 @@
 //! | [`ops`] | the ONNX operators, one file each |
 //! | [`value`] | a tensor without its rank and kind in the type, as a graph needs it |
 //! | [`network`] | a graph with its tensors on a device: a Burn module |
+//! | [`zoo`] | architectures that students are made of, one family per file |
 //! | [`names`] | "did you mean …?" |
 //!
 //! The core knows no distillation method and no file format: methods live in `potstill-plugins`, decoding in `potstill-teachers`, encoding in
@@ -16,3 +17,4 @@ pub mod names;
 pub mod network;
 pub mod ops;
 pub mod value;
+pub mod zoo;
