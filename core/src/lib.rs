@@ -26,3 +26,4 @@ pub mod plugin;
 pub mod schedule;
 pub mod train;
 pub mod value;
+pub mod zoo;
