@@ -2,17 +2,21 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | [`graph`] | the one representation of a network: named values, nodes, tensors; builder, inference of shapes, passes |
+//! | [`graph`] | the one representation of a network: named values, nodes, tensors; builder, inference of shapes |
 //! | [`ops`] | the ONNX operators, one file each |
 //! | [`value`] | a tensor without its rank and kind in the type, as a graph needs it |
 //! | [`network`] | a graph with its tensors on a device: a Burn module |
+//! | [`zoo`] | student architectures, written with the graph's builder |
+//! | [`data`] | data sets, transforms, batches prepared ahead |
 //! | [`plugin`] | the hooks of a distillation method, their registry, and the check against recorded numbers |
 //! | [`loss`], [`schedule`] | what methods share: cross-entropy and KL, weights that change over time |
+//! | [`train`] | the loop over epochs, checkpoints, evaluation |
 //! | [`names`] | "did you mean …?" |
 //!
 //! The core knows no distillation method and no file format: methods live in `potstill-plugins`, decoding in `potstill-teachers`, encoding in
 //! `potstill-exporters`.
 
+pub mod data;
 pub mod graph;
 pub mod loss;
 pub mod names;
@@ -20,4 +24,6 @@ pub mod network;
 pub mod ops;
 pub mod plugin;
 pub mod schedule;
+pub mod train;
 pub mod value;
+pub mod zoo;

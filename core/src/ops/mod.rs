@@ -5,13 +5,17 @@
 //! attributes, `impl Op`, private parts, the table's entry, tests.
 
 mod error;
+mod pool;
 mod read;
 mod shaped;
+mod standardise;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod window;
 
+pub mod argmax;
+pub mod average_pool;
 pub mod batch_norm;
 pub mod binary;
 pub mod cast;
@@ -21,17 +25,29 @@ pub mod concat;
 pub mod constant;
 pub mod constant_of_shape;
 pub mod conv;
+pub mod conv_transpose;
 pub mod cumsum;
+pub mod depth_to_space;
+pub mod dropout;
 pub mod elu;
 pub mod expand;
 pub mod flatten;
 pub mod gather;
 pub mod gather_elements;
 pub mod gelu;
+pub mod gemm;
+pub mod global_pool;
+pub mod group_norm;
 pub mod hard_sigmoid;
 pub mod identity;
+pub mod instance_norm;
+pub mod interpolation;
+pub mod layer_norm;
 pub mod leaky_relu;
 pub mod logic;
+pub mod lrn;
+pub mod matmul;
+pub mod max_pool;
 pub mod mish;
 pub mod modulo;
 pub mod pad;
@@ -41,11 +57,13 @@ pub mod range;
 pub mod reduce;
 pub mod relu;
 pub mod reshape;
+pub mod resize;
 pub mod scatter_nd;
 pub mod select;
 pub mod shape;
 pub mod sigmoid;
 pub mod slice;
+pub mod softmax;
 pub mod split;
 pub mod squeeze;
 pub mod thresholded_relu;
@@ -196,6 +214,33 @@ impl<'a> Inputs<'a, Fact> {
             expected: kind,
             got: fact.kind,
         })
+    }
+
+    /// A required float input of which no axis has extent 0: what reductions and products can be taken of.
+    ///
+    /// # Errors
+    /// A missing input, another kind, or an empty tensor.
+    pub fn filled(&self, index: usize, name: &'static str) -> Result<&'a Fact, OpError> {
+        let fact = self.of_kind(index, name, Kind::Float)?;
+        if !fact.is_empty() {
+            return Ok(fact);
+        }
+        Err(OpError::Shape {
+            name,
+            got: fact.dims.clone(),
+            expected: "at least one element".to_owned(),
+        })
+    }
+
+    /// An optional float input.
+    ///
+    /// # Errors
+    /// An input of another kind.
+    pub fn optional_float(&self, index: usize, name: &'static str) -> Result<Option<&'a Fact>, OpError> {
+        match self.optional(index) {
+            None => Ok(None),
+            Some(_) => self.of_kind(index, name, Kind::Float).map(Some),
+        }
     }
 
     /// The integers of an input that must follow from constants and shapes alone.

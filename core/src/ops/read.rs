@@ -9,6 +9,9 @@ use super::OpError;
 use crate::graph::{Attribute, Attributes};
 use crate::names::nearest;
 
+/// The largest stride, kernel or padding: products of two must not overflow.
+pub const LARGEST_SIZE: usize = i32::MAX as usize;
+
 /// A node as an operator's `read` function sees it. Attributes that were not asked for are refused afterwards.
 #[derive(Debug)]
 pub struct NodeReader<'a> {
@@ -162,17 +165,20 @@ impl<'a> NodeReader<'a> {
     /// Sizes along spatial axes: `default` where the attribute is absent.
     ///
     /// # Errors
-    /// A negative entry, or another number of entries than `axes`.
+    /// A negative entry, one beyond [`LARGEST_SIZE`], or another number of entries than `axes`.
     pub fn sizes(&self, name: &'static str, axes: usize, default: usize) -> Result<Vec<usize>, OpError> {
         let Some(values) = self.ints(name)? else {
             return Ok(vec![default; axes]);
         };
-        let sizes: Option<Vec<usize>> = values.iter().map(|value| usize::try_from(*value).ok()).collect();
+        let sizes: Option<Vec<usize>> = values
+            .iter()
+            .map(|value| usize::try_from(*value).ok().filter(|size| *size <= LARGEST_SIZE))
+            .collect();
         sizes.filter(|sizes| sizes.len() == axes).ok_or_else(|| {
             self.bad(
                 name,
                 format!("{values:?}"),
-                format!("{axes} numbers of 0 or more"),
+                format!("{axes} numbers from 0 to {LARGEST_SIZE}"),
             )
         })
     }

@@ -1,10 +1,12 @@
 //! The list of all operators: the one place besides its own file that knows an operator.
 
 use super::{
-    NodeReader, Op, OpError, batch_norm, binary, cast, clip, comparison, concat, constant, constant_of_shape,
-    conv, cumsum, elu, expand, flatten, gather, gather_elements, gelu, hard_sigmoid, identity, leaky_relu,
-    logic, mish, modulo, pad, pow, prelu, range, reduce, relu, reshape, scatter_nd, select, shape, sigmoid,
-    slice, split, squeeze, thresholded_relu, tile, transpose, trilu, unary, unsqueeze, variadic,
+    NodeReader, Op, OpError, argmax, average_pool, batch_norm, binary, cast, clip, comparison, concat,
+    constant, constant_of_shape, conv, conv_transpose, cumsum, depth_to_space, dropout, elu, expand, flatten,
+    gather, gather_elements, gelu, gemm, global_pool, group_norm, hard_sigmoid, identity, instance_norm,
+    layer_norm, leaky_relu, logic, lrn, matmul, max_pool, mish, modulo, pad, pow, prelu, range, reduce, relu,
+    reshape, resize, scatter_nd, select, shape, sigmoid, slice, softmax, split, squeeze, thresholded_relu,
+    tile, transpose, trilu, unary, unsqueeze, variadic,
 };
 use crate::graph::Attributes;
 
@@ -29,7 +31,25 @@ pub const NEWEST_OPSET: i64 = 21;
 pub const OPERATORS: &[&[Operator]] = &[
     // Convolution and normalisation.
     conv::OPERATORS,
+    conv_transpose::OPERATORS,
     batch_norm::OPERATORS,
+    layer_norm::OPERATORS,
+    group_norm::OPERATORS,
+    instance_norm::OPERATORS,
+    lrn::OPERATORS,
+    // Products.
+    gemm::OPERATORS,
+    matmul::OPERATORS,
+    // Pooling and resizing.
+    max_pool::OPERATORS,
+    average_pool::OPERATORS,
+    global_pool::OPERATORS,
+    resize::OPERATORS,
+    depth_to_space::OPERATORS,
+    // Classification and regularisation.
+    softmax::OPERATORS,
+    argmax::OPERATORS,
+    dropout::OPERATORS,
     // Activation.
     relu::OPERATORS,
     leaky_relu::OPERATORS,

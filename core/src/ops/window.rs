@@ -94,7 +94,7 @@ impl Window {
             let (before, after) = pads[axis];
             let free = (spatial[axis] + before + after)
                 .checked_sub(self.span(axis))
-                .ok_or(OpError::Shape {
+                .ok_or_else(|| OpError::Shape {
                     name,
                     got: spatial.to_vec(),
                     expected: format!(

@@ -1,0 +1,145 @@
+//! `MaxPool`: the largest element of each window. <https://onnx.ai/onnx/operators/onnx__MaxPool.html>
+//!
+//! Opset 10 added `ceil_mode` and `dilations`, 11 worded defaults anew, 12 added 8-bit integers (refused). The output `Indices` is refused, and
+//! with it `storage_order = 1`, which only orders them.
+
+use burn::backend::Dispatch;
+use burn::backend::ops::ModuleOps;
+
+use super::pool::Pool;
+use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
+use crate::graph::Fact;
+use crate::value::Value;
+
+/// Maximum over windows of `[batch, channels, spatial…]`.
+#[derive(Clone, Debug)]
+pub struct MaxPool(Pool);
+
+impl Op for MaxPool {
+    fn name(&self) -> &'static str {
+        "MaxPool"
+    }
+
+    fn infer(&self, inputs: &Inputs<'_, Fact>) -> Result<Vec<Fact>, OpError> {
+        self.0.infer(inputs.filled(0, "X")?)
+    }
+
+    fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
+        let x = inputs.required(0, "X")?.clone();
+        let mut dims = x.dims();
+        let placement = self.0.place(&dims)?;
+        let (x, padding) = placement.prepare(x, f32::NEG_INFINITY);
+        let (kernel, strides, dilations) = (placement.kernel, placement.strides, placement.dilations);
+        let y = Dispatch::max_pool2d(x.into_dispatch(), kernel, strides, padding, dilations, false);
+        let axes = dims.len() - 2;
+        dims[2..].copy_from_slice(&placement.output[2 - axes..]);
+        Ok(vec![Value::new(y).reshape(&dims)])
+    }
+}
+
+fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
+    if node.flag("storage_order", false)? {
+        return Err(OpError::Unsupported {
+            what: "`storage_order = 1`".to_owned(),
+        });
+    }
+    if node.outputs > 1 {
+        return Err(OpError::Unsupported {
+            what: "the output `Indices`".to_owned(),
+        });
+    }
+    Ok(Box::new(MaxPool(Pool::read(node)?)))
+}
+
+/// The table's entries.
+pub const OPERATORS: &[Operator] = &[Operator {
+    name: "MaxPool",
+    forms: &[],
+    read,
+}];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Attribute, Attributes};
+    use crate::ops::table;
+    use crate::ops::testing::{assert_floats, assert_gradients, infer_op, ramp, run_op, waves};
+
+    #[test]
+    fn borders_and_partial_windows_agree_with_onnx_runtime() {
+        // onnxruntime 1.32: MaxPool-12, X = [[[1, 2, 3, 4, 5, 6]]], kernel_shape = [3], strides = [2]
+        let x = [Some(ramp(&[1, 1, 6], 1.0, 1.0))];
+        let cases: [(i64, [i64; 2], &[f32]); 8] = [
+            (0, [0, 0], &[3.0, 5.0]),
+            (0, [1, 0], &[2.0, 4.0, 6.0]),
+            (0, [1, 1], &[2.0, 4.0, 6.0]),
+            (0, [0, 1], &[3.0, 5.0, 6.0]),
+            (1, [0, 0], &[3.0, 5.0, 6.0]),
+            (1, [1, 0], &[2.0, 4.0, 6.0]),
+            (1, [1, 1], &[2.0, 4.0, 6.0, 6.0]),
+            (1, [2, 2], &[1.0, 3.0, 5.0, 6.0]),
+        ];
+        for (ceil, pads, expected) in cases {
+            let attributes = [
+                ("kernel_shape", vec![3].into()),
+                ("strides", vec![2].into()),
+                ("ceil_mode", ceil.into()),
+                ("pads", pads.to_vec().into()),
+            ];
+            let made = run_op("MaxPool", 12, &attributes, &x).unwrap();
+            assert_floats(&made[0], &[1, 1, expected.len()], expected);
+        }
+    }
+
+    #[test]
+    fn dilated_asymmetric_pictures_agree_with_onnx_runtime() {
+        // onnxruntime 1.32: MaxPool-12, X = sin(arange(40) * 0.7).reshape(1, 2, 4, 5), the attributes below
+        let x = [Some(waves(&[1, 2, 4, 5], 0.0, 0.7))];
+        let attributes: [(&'static str, Attribute); 5] = [
+            ("kernel_shape", vec![2, 3].into()),
+            ("strides", vec![2, 1].into()),
+            ("dilations", vec![2, 1].into()),
+            ("pads", vec![1, 0, 0, 2].into()),
+            ("ceil_mode", 1.into()),
+        ];
+        let made = run_op("MaxPool", 12, &attributes, &x).unwrap();
+        assert_floats(
+            &made[0],
+            &[1, 2, 2, 5],
+            &[
+                -0.350783, -0.631267, 0.016814, 0.016814, 0.016814, -0.350783, 0.033622, 0.66957, 0.66957,
+                0.66957, 0.050422, 0.681964, 0.992766, 0.992766, 0.992766, 0.694164, 0.994645, 0.994645,
+                0.994645, 0.992766,
+            ],
+        );
+        assert_gradients("MaxPool", 12, &attributes, &x, &[0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let kernel = ("kernel_shape", Attribute::Ints(vec![3]));
+        let fact = |dims: &[usize]| [Some(Fact::float(dims))];
+        let small = infer_op("MaxPool", 12, std::slice::from_ref(&kernel), &fact(&[1, 1, 2])).unwrap_err();
+        assert!(matches!(small, OpError::Shape { name: "X", .. }), "{small}");
+        let rank = infer_op("MaxPool", 12, std::slice::from_ref(&kernel), &fact(&[1, 1, 4, 4])).unwrap_err();
+        assert!(matches!(rank, OpError::Shape { name: "X", .. }), "{rank}");
+        let pads = [kernel.clone(), ("pads", vec![3, 0].into())];
+        let pads = infer_op("MaxPool", 12, &pads, &fact(&[1, 1, 4])).unwrap_err();
+        assert!(matches!(pads, OpError::BadAttribute { .. }), "{pads}");
+        let none = infer_op("MaxPool", 12, &[], &fact(&[1, 1, 4])).unwrap_err();
+        assert!(matches!(none, OpError::MissingAttribute { .. }), "{none}");
+        let zero = infer_op(
+            "MaxPool",
+            12,
+            &[("kernel_shape", vec![0].into())],
+            &fact(&[1, 1, 4]),
+        );
+        assert!(matches!(zero, Err(OpError::BadAttribute { .. })), "{zero:?}");
+        let attributes = Attributes::from([(kernel.0.to_owned(), kernel.1)]);
+        let indices = table::read("MaxPool", 12, 1, 2, &attributes).map(|read| read.map(|_| ()));
+        assert!(
+            matches!(indices, Some(Err(OpError::Unsupported { .. }))),
+            "{indices:?}"
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! Why training stops before its end.
+
+use std::path::PathBuf;
+
+use crate::data::DataError;
+use crate::graph::GraphError;
+use crate::plugin::PluginError;
+
+/// Why a run cannot start, go on or resume.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A setting outside its range.
+    #[error("`{key}` is {got}, expected {expected}")]
+    Setting {
+        /// The setting's key.
+        key: &'static str,
+        /// Its value.
+        got: String,
+        /// What would do.
+        expected: String,
+    },
+    /// A loss that is no number any more.
+    #[error(
+        "loss term `{term}` is {value} at step {step}; a smaller learning rate or gradient clipping may help"
+    )]
+    NotFinite {
+        /// The first term that is not finite.
+        term: String,
+        /// Its value.
+        value: f32,
+        /// The step, counted from 1.
+        step: usize,
+    },
+    /// Students whose output does not fit the data.
+    #[error("student `{student}` has {got} classes, the data has {expected}")]
+    Classes {
+        /// The student.
+        student: String,
+        /// Its classes.
+        got: usize,
+        /// The data's classes.
+        expected: usize,
+    },
+    /// A checkpoint that cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A checkpoint that cannot be read.
+    #[error("cannot resume from {path}: {reason}")]
+    Resume {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is missing or damaged.
+        reason: String,
+    },
+    /// The loop stopped without an error of its own, in a burn-train strategy.
+    #[error("the step failed: {reason}")]
+    Step {
+        /// What burn-train says.
+        reason: String,
+    },
+    /// An image that cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// An image that cannot be read, as the loader passes it on.
+    #[error("cannot read the data: {reason}")]
+    Batch {
+        /// What the loader says.
+        reason: String,
+    },
+    /// A network that does not run.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A plugin that refuses.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+}

@@ -1,0 +1,27 @@
+//! Training students: the loop, what drives it and what it leaves behind.
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`config`] | what a user chooses: epochs, optimizer, learning rate, stopping; typed and checked |
+//! | [`learning_rate`] | the learning rate of each step |
+//! | [`distillation`] | students, auxiliary networks, teachers and plugins as one Burn module with burn-train's step |
+//! | [`trainer`] | the loop over epochs: steps, evaluation, checkpoints, stopping, resuming |
+//! | [`checkpoint`] | everything that a run needs to go on exactly where it stopped |
+//! | [`evaluation`] | accuracy and loss of a network on a data set |
+//! | [`observer`] | what a run tells to whoever watches it |
+
+pub mod checkpoint;
+pub mod config;
+pub mod distillation;
+mod error;
+pub mod evaluation;
+pub mod learning_rate;
+pub mod observer;
+pub mod trainer;
+
+pub use config::{OptimizerConfig, ScheduleConfig, TrainConfig};
+pub use distillation::{Distillation, Frozen};
+pub use error::TrainError;
+pub use evaluation::{Evaluation, evaluate};
+pub use observer::{Event, Observer, Silent};
+pub use trainer::{Outcome, Setup, Trainer};

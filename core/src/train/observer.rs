@@ -1,0 +1,75 @@
+//! What a run tells to whoever watches it: a progress display, a file of metrics.
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+/// Something that happened in a run.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// Training begins or goes on.
+    Start {
+        /// Epochs in all.
+        epochs: usize,
+        /// Steps in an epoch.
+        steps_per_epoch: usize,
+        /// Steps that an earlier part of the run has done.
+        step: usize,
+    },
+    /// A step is done.
+    Step {
+        /// Steps done.
+        step: usize,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// Steps done in this epoch.
+        step_in_epoch: usize,
+        /// The weighted sum of the terms.
+        loss: f64,
+        /// The terms before weighting.
+        terms: IndexMap<String, f64>,
+        /// Accuracy on the batch, in percent.
+        top1: f64,
+        /// The learning rate.
+        learning_rate: f64,
+        /// Pictures per second, since the last such event.
+        rate: f64,
+    },
+    /// An epoch is done and evaluated.
+    Epoch {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// Steps done.
+        step: usize,
+        /// `train.loss`, `train.top1`, `valid.top1`, `valid.loss`, …
+        metrics: IndexMap<String, f64>,
+        /// Whether the validation accuracy is the best so far.
+        best: bool,
+    },
+    /// A checkpoint is on the disk.
+    Checkpoint {
+        /// Steps done.
+        step: usize,
+    },
+    /// Training ends before its last epoch, and why.
+    Stopped {
+        /// Steps done.
+        step: usize,
+        /// The reason, as a sentence's end.
+        reason: String,
+    },
+}
+
+/// Somebody who watches.
+pub trait Observer {
+    /// Is told what happened, in order.
+    fn observe(&mut self, event: &Event);
+}
+
+/// Nobody who watches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn observe(&mut self, _event: &Event) {}
+}
