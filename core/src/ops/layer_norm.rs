@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let fact = |dims: &[usize]| Some(Fact::float(dims));
-        let infer = |attributes, inputs: &[Option<Fact>]| {
+        let infer = |attributes: &[(&'static str, crate::graph::Attribute)], inputs: &[Option<Fact>]| {
             infer_op("LayerNormalization", 17, attributes, inputs).unwrap_err()
         };
         let scale = infer(&[], &[fact(&[2, 3]), fact(&[2])]);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::store::ExecutionError;
+use burn::tensor::ExecutionError;
 use burn::tensor::{Int, Tensor};
 use burn::train::{ItemLazy, TrainOutput, TrainStep};
 use indexmap::IndexMap;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::LearningRate as Rate;
+use burn::optim::LearningRate as Rate;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 
 use super::config::{ScheduleConfig, TrainConfig};
