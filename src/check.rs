@@ -28,7 +28,11 @@ impl Check {
     /// Prints the comparison.
     pub fn run(self, out: &mut impl Write) -> Result<ExitCode, CliError> {
         let plugin = self.plugin.build()?;
-        let report = check(plugin.as_ref(), &Recorded::open(&self.file)?, Tolerance::default())?;
+        let report = check(
+            plugin.as_ref(),
+            &Recorded::open(&self.file)?,
+            Tolerance::default(),
+        )?;
         if self.format == Format::Json {
             json(out, &report)?;
         } else {
@@ -44,13 +48,20 @@ impl Check {
                     comparison.name.clone(),
                     number(Some(comparison.computed)),
                     number(comparison.recorded),
-                    comparison.relative_error.map(|error| format!("{error:.1e}")).unwrap_or_default(),
+                    comparison
+                        .relative_error
+                        .map(|error| format!("{error:.1e}"))
+                        .unwrap_or_default(),
                     verdict.to_owned(),
                 ]);
             }
             writeln!(out, "{} on {}", self.plugin, self.file.display())?;
             writeln!(out, "{rows}")?;
         }
-        Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::from(DISAGREES) })
+        Ok(if report.agrees() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(DISAGREES)
+        })
     }
 }

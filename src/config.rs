@@ -145,7 +145,10 @@ pub struct ExportConfig {
 
 impl Default for ExportConfig {
     fn default() -> Self {
-        Self { opset: 17, fold: true }
+        Self {
+            opset: 17,
+            fold: true,
+        }
     }
 }
 
@@ -155,9 +158,15 @@ impl RunConfig {
     /// # Errors
     /// A file that cannot be read, or a key or value that is wrong, with its line.
     pub fn read(path: &Path) -> Result<Self, CliError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| CliError::File { action: "read", path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| CliError::Toml { path: path.to_owned(), message: error.to_string() })
+        let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|error| CliError::Toml {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })
     }
 
     /// As TOML.
@@ -298,9 +307,14 @@ impl TrainFlags {
 
 /// `name:option=value,…` as a tagged configuration.
 fn kind<T: serde::de::DeserializeOwned>(flag: &'static str, text: &str) -> Result<T, CliError> {
-    let refuse = |reason: String| CliError::Flag { flag, got: text.to_owned(), reason };
-    let spec: PluginSpec =
-        text.parse().map_err(|_| refuse("is not of the form name:option=value,…".to_owned()))?;
+    let refuse = |reason: String| CliError::Flag {
+        flag,
+        got: text.to_owned(),
+        reason,
+    };
+    let spec: PluginSpec = text
+        .parse()
+        .map_err(|_| refuse("is not of the form name:option=value,…".to_owned()))?;
     let mut table = spec.options;
     table.insert("kind".to_owned(), Value::String(spec.name));
     Value::Table(table)
@@ -329,14 +343,27 @@ mod tests {
         flags.apply(&mut config).unwrap();
         assert_eq!(
             config.optimizer,
-            OptimizerConfig::Adamw { beta1: 0.9, beta2: 0.999, weight_decay: 0.05 }
+            OptimizerConfig::Adamw {
+                beta1: 0.9,
+                beta2: 0.999,
+                weight_decay: 0.05
+            }
         );
-        assert_eq!(config.schedule, ScheduleConfig::MultiStep { milestones: vec![1.0, 2.0], factor: 0.1 });
+        assert_eq!(
+            config.schedule,
+            ScheduleConfig::MultiStep {
+                milestones: vec![1.0, 2.0],
+                factor: 0.1
+            }
+        );
     }
 
     #[test]
     fn an_unknown_optimizer_option_is_refused() {
-        let flags = TrainFlags { optimizer: Some("sgd:momentun=0.9".to_owned()), ..TrainFlags::default() };
+        let flags = TrainFlags {
+            optimizer: Some("sgd:momentun=0.9".to_owned()),
+            ..TrainFlags::default()
+        };
         let error = flags.apply(&mut TrainConfig::default()).unwrap_err().to_string();
         assert!(error.contains("momentun"), "{error}");
     }

@@ -22,8 +22,10 @@ const CONFIG: &str = include_str!("default_run.toml");
 /// # Errors
 /// None with the embedded file; a test reads it.
 pub fn config() -> Result<RunConfig, CliError> {
-    toml::from_str(CONFIG)
-        .map_err(|error| CliError::Toml { path: "default_run.toml".into(), message: error.to_string() })
+    toml::from_str(CONFIG).map_err(|error| CliError::Toml {
+        path: "default_run.toml".into(),
+        message: error.to_string(),
+    })
 }
 
 /// The embedded teacher.
@@ -32,8 +34,10 @@ pub fn config() -> Result<RunConfig, CliError> {
 /// Pictures that it is not for.
 pub fn teacher(picture: [usize; 3], device: &Device) -> Result<Teacher, CliError> {
     let path = Path::new(TEACHER);
-    let graph = decode(TEACHER_BYTES, None)
-        .map_err(|source| CliError::Import { path: path.to_owned(), source })?;
+    let graph = decode(TEACHER_BYTES, None).map_err(|source| CliError::Import {
+        path: path.to_owned(),
+        source,
+    })?;
     Ok(Teacher::new(path, graph, picture, device)?)
 }
 

@@ -95,7 +95,15 @@ impl Distill {
         config.training.check()?;
         if self.dry_run {
             writeln!(out, "{}", config.to_toml())?;
-            return self.print_plan(out, &config, &graph, &teachers, &plugins, data.classes(), &device_text);
+            return self.print_plan(
+                out,
+                &config,
+                &graph,
+                &teachers,
+                &plugins,
+                data.classes(),
+                &device_text,
+            );
         }
         if plugins.is_empty() && !teachers.is_empty() {
             return Err(CliError::Flag {
@@ -106,7 +114,13 @@ impl Distill {
         }
         let folder = RunFolder::open(&config, self.resume)?;
         let interrupter = interrupter();
-        let job = Job { config: &config, train: &train, test: &test, graph: &graph, device: &device };
+        let job = Job {
+            config: &config,
+            train: &train,
+            test: &test,
+            graph: &graph,
+            device: &device,
+        };
         if self.log_format == LogFormat::Human {
             writeln!(
                 std::io::stderr(),
@@ -128,7 +142,11 @@ impl Distill {
             }
             rows.push(job.finish(&alone, &outcome, &data, &[], &format!("{} alone", config.student))?);
         }
-        let label = if config.baseline && !teachers.is_empty() { "distilled" } else { "" };
+        let label = if config.baseline && !teachers.is_empty() {
+            "distilled"
+        } else {
+            ""
+        };
         let progress = Progress::new(self.log_format, label);
         let outcome = job.train(&folder, plugins, &teachers, self.resume, progress, &interrupter)?;
         if outcome.interrupted {
@@ -146,7 +164,11 @@ impl Distill {
         let result = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from)?;
         folder.write("result.json", &result)?;
         match self.log_format {
-            LogFormat::Json => writeln!(out, "{}", serde_json::json!({"event": "result", "networks": rows}))?,
+            LogFormat::Json => writeln!(
+                out,
+                "{}",
+                serde_json::json!({"event": "result", "networks": rows})
+            )?,
             LogFormat::Human => {
                 print_rows(out, &rows)?;
                 writeln!(out, "{}", folder.join("student.onnx").display())?;
@@ -226,11 +248,20 @@ impl Distill {
     ) -> Result<ExitCode, CliError> {
         let graphs = teachers.iter().map(|teacher| teacher.network.graph());
         let plan = plan([student], graphs, plugins, classes, config.training.epochs)?;
-        let mut rows = table(["network", "role", "parameters", "multiply-adds", "input", "taps"], 2);
+        let mut rows = table(
+            ["network", "role", "parameters", "multiply-adds", "input", "taps"],
+            2,
+        );
         let mut row = |name: String, role: &str, graph: &Graph, taps: Vec<String>| -> Result<(), CliError> {
-            let summary = summarise(graph)
-                .map_err(|source| CliError::Network { path: PathBuf::from(&name), source })?;
-            let input = graph.inputs.first().map(|input| input.shape_text()).unwrap_or_default();
+            let summary = summarise(graph).map_err(|source| CliError::Network {
+                path: PathBuf::from(&name),
+                source,
+            })?;
+            let input = graph
+                .inputs
+                .first()
+                .map(|input| input.shape_text())
+                .unwrap_or_default();
             rows.add_row([
                 name,
                 role.to_owned(),
@@ -243,9 +274,19 @@ impl Distill {
         };
         for teacher in teachers {
             let taps = plan.teacher_taps().iter().cloned().collect();
-            row(teacher.path.display().to_string(), "teacher", teacher.network.graph(), taps)?;
+            row(
+                teacher.path.display().to_string(),
+                "teacher",
+                teacher.network.graph(),
+                taps,
+            )?;
         }
-        row(config.student.clone(), "student", student, plan.student_taps().iter().cloned().collect())?;
+        row(
+            config.student.clone(),
+            "student",
+            student,
+            plan.student_taps().iter().cloned().collect(),
+        )?;
         for auxiliary in plan.auxiliaries() {
             row(auxiliary.name.clone(), "auxiliary", &auxiliary.graph, Vec::new())?;
         }
@@ -259,7 +300,11 @@ impl Distill {
 
     fn interrupted(&self, out: &mut impl Write, config: &RunConfig) -> Result<ExitCode, CliError> {
         if self.log_format == LogFormat::Human {
-            writeln!(out, "go on with: potstill distill --resume --out {}", config.out.display())?;
+            writeln!(
+                out,
+                "go on with: potstill distill --resume --out {}",
+                config.out.display()
+            )?;
         }
         Ok(ExitCode::from(INTERRUPTED))
     }
@@ -324,9 +369,18 @@ impl Job<'_> {
         let written = export_student(self.config, &graph, data, teachers, Some(top1), &file)?;
         let last = outcome.last[0].to_graph();
         let evaluation = outcome.evaluation.map(|evaluation: Evaluation| evaluation.top1);
-        export_student(self.config, &last, data, teachers, evaluation, &folder.join("student-last.onnx"))?;
-        let summary = summarise(self.graph)
-            .map_err(|source| CliError::Network { path: PathBuf::from(&self.config.student), source })?;
+        export_student(
+            self.config,
+            &last,
+            data,
+            teachers,
+            evaluation,
+            &folder.join("student-last.onnx"),
+        )?;
+        let summary = summarise(self.graph).map_err(|source| CliError::Network {
+            path: PathBuf::from(&self.config.student),
+            source,
+        })?;
         Ok(Row {
             network: name.to_owned(),
             top1,
@@ -343,8 +397,10 @@ fn teacher_row(teacher: &Teacher, test: &potstill_core::data::Loader) -> Result<
         let outputs = teacher.forward(pictures, &[]).map_err(TrainError::from)?;
         Ok(outputs.float(teacher.logits()).map_err(PluginError::from)?)
     })?;
-    let summary = summarise(teacher.network.graph())
-        .map_err(|source| CliError::Network { path: teacher.path.clone(), source })?;
+    let summary = summarise(teacher.network.graph()).map_err(|source| CliError::Network {
+        path: teacher.path.clone(),
+        source,
+    })?;
     let file_bytes = if teacher.path == Path::new(default_run::TEACHER) {
         Some(default_run::TEACHER_BYTES.len() as u64)
     } else {
@@ -361,7 +417,17 @@ fn teacher_row(teacher: &Teacher, test: &potstill_core::data::Loader) -> Result<
 }
 
 fn print_rows(out: &mut impl Write, rows: &[Row]) -> Result<(), CliError> {
-    let mut table = table(["network", "top-1", "parameters", "file", "multiply-adds", "training"], 1);
+    let mut table = table(
+        [
+            "network",
+            "top-1",
+            "parameters",
+            "file",
+            "multiply-adds",
+            "training",
+        ],
+        1,
+    );
     for row in rows {
         table.add_row([
             row.network.clone(),
@@ -369,7 +435,9 @@ fn print_rows(out: &mut impl Write, rows: &[Row]) -> Result<(), CliError> {
             count(row.parameters as u64),
             row.file_bytes.map(bytes).unwrap_or_default(),
             multiply_adds(row.multiply_adds),
-            row.seconds.map(|seconds| format!("{seconds:.0} s")).unwrap_or_default(),
+            row.seconds
+                .map(|seconds| format!("{seconds:.0} s"))
+                .unwrap_or_default(),
         ]);
     }
     writeln!(out, "{table}")?;
@@ -379,7 +447,10 @@ fn print_rows(out: &mut impl Write, rows: &[Row]) -> Result<(), CliError> {
 fn build(specs: &[PluginSpec]) -> Result<Vec<Box<dyn Plugin>>, CliError> {
     for (index, spec) in specs.iter().enumerate() {
         if specs[..index].iter().any(|earlier| earlier.name == spec.name) {
-            return Err(PluginError::GivenTwice { name: spec.name.clone() }.into());
+            return Err(PluginError::GivenTwice {
+                name: spec.name.clone(),
+            }
+            .into());
         }
     }
     Ok(specs.iter().map(PluginSpec::build).collect::<Result<_, _>>()?)
@@ -388,7 +459,11 @@ fn build(specs: &[PluginSpec]) -> Result<Vec<Box<dyn Plugin>>, CliError> {
 /// `runs/<data>-<student>-<methods>`, with a number where that is taken.
 fn free_folder(config: &RunConfig) -> PathBuf {
     let mut name = format!("{}-{}", config.data.name, config.student);
-    for plugin in config.plugin.iter().filter_map(|table| table.get("name")?.as_str()) {
+    for plugin in config
+        .plugin
+        .iter()
+        .filter_map(|table| table.get("name")?.as_str())
+    {
         name.push('-');
         name.push_str(plugin);
     }
@@ -396,7 +471,10 @@ fn free_folder(config: &RunConfig) -> PathBuf {
         1 => Path::new("runs").join(&name),
         number => Path::new("runs").join(format!("{name}-{number}")),
     };
-    (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(1))
+    (1..)
+        .map(numbered)
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| numbered(1))
 }
 
 /// Stops after the step on the first Ctrl-C, at once on the second.

@@ -131,7 +131,11 @@ pub enum CliError {
 impl CliError {
     /// The process's answer.
     pub fn exit_code(&self) -> ExitCode {
-        if self.is_closed_pipe() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+        if self.is_closed_pipe() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(FAILED)
+        }
     }
 
     /// Whether the reader of our output has gone, as `head` does: no error.

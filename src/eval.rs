@@ -43,13 +43,20 @@ impl Eval {
         self.data.apply(&mut config);
         let (device, _) = prepare::device(self.device.device.as_deref().unwrap_or("auto"))?;
         let source = prepare::split(&config, Split::Test)?;
-        let loader =
-            prepare::test_loader(&source, &config.pipeline()?, config.limit, self.device.threads, &device)?;
+        let loader = prepare::test_loader(
+            &source,
+            &config.pipeline()?,
+            config.limit,
+            self.device.threads,
+            &device,
+        )?;
         let teacher = Teacher::open(&self.file, loader.image_shape(), &device)?;
         teacher.check_classes(source.classes().len())?;
         let evaluation = evaluate(&loader, |pictures| -> Result<_, CliError> {
             let outputs = teacher.forward(pictures, &[]).map_err(TrainError::from)?;
-            let logits = outputs.float(teacher.logits()).map_err(potstill_core::plugin::PluginError::from)?;
+            let logits = outputs
+                .float(teacher.logits())
+                .map_err(potstill_core::plugin::PluginError::from)?;
             Ok(logits)
         })?;
         let report = Report {

@@ -88,8 +88,7 @@ pub fn export_student(
     top1: Option<f64>,
     path: &Path,
 ) -> Result<Written, CliError> {
-    let numbers =
-        |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+    let numbers = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
     let mut provenance = Provenance::new();
     let mut say = |key: &str, value: String| {
         provenance.insert(format!("potstill.{key}"), value);
@@ -97,7 +96,10 @@ pub fn export_student(
     say("version", env!("CARGO_PKG_VERSION").to_owned());
     say("student", config.student.clone());
     say("data", config.data.name.clone());
-    say("classes", serde_json::to_string(data.train.classes()).unwrap_or_default());
+    say(
+        "classes",
+        serde_json::to_string(data.train.classes()).unwrap_or_default(),
+    );
     say("mean", numbers(&data.pipeline.mean));
     say("std", numbers(&data.pipeline.std));
     let transforms: Vec<String> = data.pipeline.test.iter().map(ToString::to_string).collect();
@@ -108,12 +110,20 @@ pub fn export_student(
         say(&format!("plugin.{index}"), plugin.to_string());
     }
     for (index, teacher) in teachers.iter().enumerate() {
-        let name = teacher.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = teacher
+            .path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
         say(&format!("teacher.{index}"), name.unwrap_or_default());
     }
     if let Some(top1) = top1 {
         say("top1", format!("{top1:.2}"));
     }
-    let export = Export { opset: config.export.opset, fold: config.export.fold, verify: true, provenance };
+    let export = Export {
+        opset: config.export.opset,
+        fold: config.export.fold,
+        verify: true,
+        provenance,
+    };
     Ok(export.write(graph, path)?)
 }

@@ -40,18 +40,27 @@ struct Declared {
 }
 
 fn declared(info: &ValueInfo) -> Declared {
-    Declared { name: info.name.clone(), shape: info.shape_text() }
+    Declared {
+        name: info.name.clone(),
+        shape: info.shape_text(),
+    }
 }
 
 impl Inspect {
     /// Prints the report.
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let graph = decode_file(&self.file)
-            .map_err(|source| CliError::Import { path: self.file.clone(), source })?;
-        let summary = summarise(&graph)
-            .map_err(|source| CliError::Network { path: self.file.clone(), source })?;
+        let graph = decode_file(&self.file).map_err(|source| CliError::Import {
+            path: self.file.clone(),
+            source,
+        })?;
+        let summary = summarise(&graph).map_err(|source| CliError::Network {
+            path: self.file.clone(),
+            source,
+        })?;
         let report = Report {
-            producer: format!("{} {}", graph.model.producer, graph.model.producer_version).trim().to_owned(),
+            producer: format!("{} {}", graph.model.producer, graph.model.producer_version)
+                .trim()
+                .to_owned(),
             opset: graph.model.opset(),
             inputs: graph.inputs.iter().map(declared).collect(),
             outputs: graph.outputs.iter().map(declared).collect(),
@@ -68,7 +77,13 @@ impl Inspect {
 
 impl Report {
     fn print(&self, out: &mut impl Write) -> Result<(), CliError> {
-        writeln!(out, "{} (opset {}, by {})", self.file.display(), self.opset, self.producer)?;
+        writeln!(
+            out,
+            "{} (opset {}, by {})",
+            self.file.display(),
+            self.opset,
+            self.producer
+        )?;
         for (what, values) in [("input ", &self.inputs), ("output", &self.outputs)] {
             for value in values {
                 writeln!(out, "  {what} {} {}", value.name, value.shape)?;
@@ -83,13 +98,25 @@ impl Report {
                 node.output.clone(),
                 node.op.clone(),
                 node.shape.join("×"),
-                if node.parameters == 0 { String::new() } else { count(node.parameters as u64) },
-                if node.multiply_adds == 0 { String::new() } else { multiply_adds(node.multiply_adds) },
+                if node.parameters == 0 {
+                    String::new()
+                } else {
+                    count(node.parameters as u64)
+                },
+                if node.multiply_adds == 0 {
+                    String::new()
+                } else {
+                    multiply_adds(node.multiply_adds)
+                },
             ]);
         }
         writeln!(out, "{rows}")?;
-        let operators: Vec<String> =
-            self.summary.operators.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let operators: Vec<String> = self
+            .summary
+            .operators
+            .iter()
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
         writeln!(out, "operators: {}", operators.join(", "))?;
         writeln!(
             out,

@@ -40,8 +40,10 @@ impl Models {
             let usual = if architecture.input[1] > 64 { 1000 } else { 100 };
             let classes = self.classes.unwrap_or(usual);
             let graph = zoo::build(architecture.name, classes, architecture.input, 0)?;
-            let summary = summarise(&graph)
-                .map_err(|source| CliError::Network { path: architecture.name.into(), source })?;
+            let summary = summarise(&graph).map_err(|source| CliError::Network {
+                path: architecture.name.into(),
+                source,
+            })?;
             models.push(Model {
                 name: architecture.name,
                 summary: architecture.summary,
@@ -55,7 +57,17 @@ impl Models {
         if self.format == Format::Json {
             return json(out, &models);
         }
-        let mut rows = table(["model", "what it is", "input", "classes", "parameters", "multiply-adds"], 2);
+        let mut rows = table(
+            [
+                "model",
+                "what it is",
+                "input",
+                "classes",
+                "parameters",
+                "multiply-adds",
+            ],
+            2,
+        );
         for model in models {
             rows.add_row([
                 model.name.to_owned(),

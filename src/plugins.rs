@@ -57,7 +57,11 @@ impl Plugins {
         for entry in entries {
             writeln!(out, "{}: {}", entry.name, entry.summary)?;
             let paper = entry.paper;
-            writeln!(out, "  {}: {}, {} (arXiv {})", paper.authors, paper.title, paper.year, paper.arxiv)?;
+            writeln!(
+                out,
+                "  {}: {}, {} (arXiv {})",
+                paper.authors, paper.title, paper.year, paper.arxiv
+            )?;
             let mut options = table(["option", "default", "meaning"], 3);
             for option in entry.options {
                 let default = option.default.map(|value| value.to_string()).unwrap_or_default();

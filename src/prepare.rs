@@ -1,6 +1,6 @@
 //! From a configuration to what it names: device, data, teachers, student.
 
-use potstill_core::data::{DataSummary, Loader, LoaderOptions, Pipeline, Source, Split, open};
+use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, open};
 use potstill_core::graph::Graph;
 use potstill_core::train::Frozen;
 use potstill_core::zoo;
@@ -69,7 +69,13 @@ impl Data {
             drop_last: false,
             limit: self.config.limit,
         };
-        Ok(Loader::new(self.train.clone(), &self.pipeline, Split::Train, options, device)?)
+        Ok(Loader::new(
+            self.train.clone(),
+            &self.pipeline,
+            Split::Train,
+            options,
+            device,
+        )?)
     }
 
     /// Batches for evaluation, in the data set's order.
@@ -78,14 +84,6 @@ impl Data {
     /// Transforms that do not fit the pictures.
     pub fn test_loader(&self, workers: Option<usize>, device: &Device) -> Result<Loader, CliError> {
         test_loader(&self.test, &self.pipeline, self.config.limit, workers, device)
-    }
-
-    /// What the training split holds.
-    ///
-    /// # Errors
-    /// A label that cannot be read.
-    pub fn summary(&self) -> Result<DataSummary, CliError> {
-        Ok(DataSummary::new(&self.config.spec(), Split::Train, self.train.as_ref())?)
     }
 }
 
@@ -109,7 +107,13 @@ pub fn test_loader(
         drop_last: false,
         limit,
     };
-    Ok(Loader::new(source.clone(), pipeline, Split::Test, options, device)?)
+    Ok(Loader::new(
+        source.clone(),
+        pipeline,
+        Split::Test,
+        options,
+        device,
+    )?)
 }
 
 fn threads(given: Option<usize>) -> usize {
@@ -118,7 +122,10 @@ fn threads(given: Option<usize>) -> usize {
 
 /// A teacher as training uses it.
 pub fn frozen(teacher: &Teacher) -> Frozen {
-    Frozen { network: teacher.network.clone(), logits: teacher.logits().to_owned() }
+    Frozen {
+        network: teacher.network.clone(),
+        logits: teacher.logits().to_owned(),
+    }
 }
 
 /// Builds the student with its weights drawn from the seed.
@@ -136,7 +143,9 @@ pub fn student(run: &RunConfig, classes: usize, picture: [usize; 3]) -> Result<G
 pub fn device(choice: &str) -> Result<(Device, String), CliError> {
     match choice {
         "auto" | "cpu" => Ok((Device::flex(), "cpu".to_owned())),
-        other => Err(CliError::Device(format!("no device `{other}`; known: auto, cpu, wgpu, cuda"))),
+        other => Err(CliError::Device(format!(
+            "no device `{other}`; known: auto, cpu, wgpu, cuda"
+        ))),
     }
 }
 
@@ -147,7 +156,11 @@ pub fn device(choice: &str) -> Result<(Device, String), CliError> {
 pub fn set_threads(threads: Option<usize>) -> Result<(), CliError> {
     if threads == Some(0) {
         let reason = "is no number of threads, expected 1 or more".to_owned();
-        return Err(CliError::Flag { flag: "--threads", got: "0".to_owned(), reason });
+        return Err(CliError::Flag {
+            flag: "--threads",
+            got: "0".to_owned(),
+            reason,
+        });
     }
     Ok(())
 }

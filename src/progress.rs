@@ -36,7 +36,11 @@ impl Progress {
     pub fn new(format: LogFormat, label: &str) -> Self {
         Self {
             format,
-            label: if label.is_empty() { String::new() } else { format!("{label}: ") },
+            label: if label.is_empty() {
+                String::new()
+            } else {
+                format!("{label}: ")
+            },
             bar: None,
             epochs: 0,
             steps: 0,
@@ -54,7 +58,11 @@ impl Progress {
 
     fn human(&mut self, event: &Event) {
         match event {
-            Event::Start { epochs, steps_per_epoch, step } => {
+            Event::Start {
+                epochs,
+                steps_per_epoch,
+                step,
+            } => {
                 self.epochs = *epochs;
                 self.steps = (*epochs * *steps_per_epoch) as u64;
                 if std::io::stderr().is_terminal() {
@@ -67,8 +75,20 @@ impl Progress {
                     self.bar = Some(bar);
                 }
             }
-            Event::Step { step, epoch, loss, terms, top1, learning_rate, rate, .. } => {
-                let terms: Vec<String> = terms.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
+            Event::Step {
+                step,
+                epoch,
+                loss,
+                terms,
+                top1,
+                learning_rate,
+                rate,
+                ..
+            } => {
+                let terms: Vec<String> = terms
+                    .iter()
+                    .map(|(name, value)| format!("{name} {value:.3}"))
+                    .collect();
                 let text = format!(
                     "loss {loss:.3} ({}), top-1 {top1:.0} %, lr {learning_rate:.4}, {rate:.0} pictures/s",
                     terms.join(", ")
@@ -88,7 +108,9 @@ impl Progress {
                     None => {}
                 }
             }
-            Event::Epoch { epoch, metrics, best, .. } => {
+            Event::Epoch {
+                epoch, metrics, best, ..
+            } => {
                 let metric = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
                 self.say(&format!(
                     "{}epoch {epoch}/{}: loss {:.3}, training top-1 {:.2} %, validation loss {:.3}, top-1 {:.2} %{}",

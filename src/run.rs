@@ -36,9 +36,14 @@ pub struct Run {
 impl Run {
     /// Runs and writes.
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let graph = decode_file(&self.file)
-            .map_err(|source| CliError::Import { path: self.file.clone(), source })?;
-        let refuse = |source| CliError::Network { path: self.file.clone(), source };
+        let graph = decode_file(&self.file).map_err(|source| CliError::Import {
+            path: self.file.clone(),
+            source,
+        })?;
+        let refuse = |source| CliError::Network {
+            path: self.file.clone(),
+            source,
+        };
         let declared = graph.inputs.clone();
         let network = Network::new(graph, &Device::flex()).map_err(refuse)?;
         let inputs = read(&self.input, &declared)?;
@@ -53,9 +58,15 @@ impl Run {
 }
 
 fn read(path: &Path, declared: &[ValueInfo]) -> Result<Vec<(String, Value)>, CliError> {
-    let file =
-        File::open(path).map_err(|source| CliError::File { action: "read", path: path.to_owned(), source })?;
-    let refuse = |reason: String| CliError::Arrays { path: path.to_owned(), reason };
+    let file = File::open(path).map_err(|source| CliError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let refuse = |reason: String| CliError::Arrays {
+        path: path.to_owned(),
+        reason,
+    };
     let mut archive =
         NpzArchive::new(BufReader::new(file)).map_err(|error| refuse(format!("no .npz archive: {error}")))?;
     let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
@@ -83,17 +94,27 @@ fn value<R: std::io::Read>(
 ) -> Result<Value, CliError> {
     let shape: Vec<usize> = array.shape().iter().map(|extent| *extent as usize).collect();
     if array.order() != npyz::Order::C {
-        return Err(refuse(format!("array `{}` is in Fortran order, expected C order", input.name)));
+        return Err(refuse(format!(
+            "array `{}` is in Fortran order, expected C order",
+            input.name
+        )));
     }
     let kind = input.element.map_or(Kind::Float, |element| element.kind());
     let dtype = array.dtype().descr();
     let fail = |error: std::io::Error| refuse(format!("array `{}`: {error}", input.name));
-    let expected = |what: &str| refuse(format!("array `{}` has type {dtype}, expected {what}", input.name));
+    let expected = |what: &str| {
+        refuse(format!(
+            "array `{}` has type {dtype}, expected {what}",
+            input.name
+        ))
+    };
     let data = match kind {
         Kind::Float => match array.try_data::<f32>() {
             Ok(data) => TensorData::new(data.collect::<Result<Vec<f32>, _>>().map_err(fail)?, shape),
             Err(array) => {
-                let data = array.try_data::<f64>().map_err(|_| expected("float32 or float64"))?;
+                let data = array
+                    .try_data::<f64>()
+                    .map_err(|_| expected("float32 or float64"))?;
                 TensorData::new(data.collect::<Result<Vec<f64>, _>>().map_err(fail)?, shape)
             }
         },
@@ -113,7 +134,11 @@ fn value<R: std::io::Read>(
 }
 
 fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) -> Result<(), CliError> {
-    let fail = |source| CliError::File { action: "write", path: path.to_owned(), source };
+    let fail = |source| CliError::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -127,20 +152,29 @@ fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) ->
         let put = |archive: &mut NpzWriter<File>| -> std::io::Result<()> {
             match value.kind() {
                 Kind::Float => {
-                    let mut writer =
-                        archive.array(name, options)?.default_dtype().shape(&shape).begin_nd()?;
+                    let mut writer = archive
+                        .array(name, options)?
+                        .default_dtype()
+                        .shape(&shape)
+                        .begin_nd()?;
                     writer.extend(data.iter::<f32>())?;
                     writer.finish()
                 }
                 Kind::Int => {
-                    let mut writer =
-                        archive.array(name, options)?.default_dtype().shape(&shape).begin_nd()?;
+                    let mut writer = archive
+                        .array(name, options)?
+                        .default_dtype()
+                        .shape(&shape)
+                        .begin_nd()?;
                     writer.extend(data.iter::<i64>())?;
                     writer.finish()
                 }
                 Kind::Bool => {
-                    let mut writer =
-                        archive.array(name, options)?.default_dtype().shape(&shape).begin_nd()?;
+                    let mut writer = archive
+                        .array(name, options)?
+                        .default_dtype()
+                        .shape(&shape)
+                        .begin_nd()?;
                     writer.extend(data.convert_dtype(DType::Bool(BoolStore::Native)).iter::<bool>())?;
                     writer.finish()
                 }

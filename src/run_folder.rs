@@ -31,10 +31,16 @@ impl RunFolder {
             return Err(CliError::FolderTaken { path });
         }
         if resume && !taken {
-            return Err(CliError::NoRun { path, missing: CONFIG });
+            return Err(CliError::NoRun {
+                path,
+                missing: CONFIG,
+            });
         }
-        fs::create_dir_all(&path)
-            .map_err(|source| CliError::File { action: "write", path: path.clone(), source })?;
+        fs::create_dir_all(&path).map_err(|source| CliError::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        })?;
         let folder = Self { path };
         folder.write(CONFIG, config.to_toml().as_bytes())?;
         Ok(folder)
@@ -46,10 +52,18 @@ impl RunFolder {
     /// A folder without a run.
     pub fn existing(path: &Path) -> Result<(Self, RunConfig), CliError> {
         if !path.join(CONFIG).is_file() {
-            return Err(CliError::NoRun { path: path.to_owned(), missing: CONFIG });
+            return Err(CliError::NoRun {
+                path: path.to_owned(),
+                missing: CONFIG,
+            });
         }
         let config = RunConfig::read(&path.join(CONFIG))?;
-        Ok((Self { path: path.to_owned() }, config))
+        Ok((
+            Self {
+                path: path.to_owned(),
+            },
+            config,
+        ))
     }
 
     /// A folder inside, for a training that belongs to this run.
@@ -58,8 +72,11 @@ impl RunFolder {
     /// A disk that refuses.
     pub fn sub(&self, name: &str) -> Result<Self, CliError> {
         let path = self.path.join(name);
-        fs::create_dir_all(&path)
-            .map_err(|source| CliError::File { action: "write", path: path.clone(), source })?;
+        fs::create_dir_all(&path).map_err(|source| CliError::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        })?;
         Ok(Self { path })
     }
 
@@ -91,7 +108,11 @@ impl RunFolder {
     /// A disk that refuses.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
         let path = self.join(name);
-        let fail = |source| CliError::File { action: "write", path: path.clone(), source };
+        let fail = |source| CliError::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        };
         let mut file = tempfile::NamedTempFile::new_in(&self.path).map_err(fail)?;
         file.write_all(bytes).map_err(fail)?;
         file.persist(&path).map(|_| ()).map_err(|error| fail(error.error))
@@ -104,7 +125,11 @@ impl RunFolder {
     pub fn metrics(&self, step: usize) -> Result<MetricsFile, CliError> {
         let path = self.join(METRICS);
         if path.exists() {
-            let fail = |source| CliError::File { action: "read", path: path.clone(), source };
+            let fail = |source| CliError::File {
+                action: "read",
+                path: path.clone(),
+                source,
+            };
             let mut kept = String::new();
             for line in BufReader::new(fs::File::open(&path).map_err(fail)?).lines() {
                 let line = line.map_err(fail)?;
@@ -118,9 +143,21 @@ impl RunFolder {
             }
             self.write(METRICS, kept.as_bytes())?;
         }
-        let fail = |source| CliError::File { action: "write", path: path.clone(), source };
-        let file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(fail)?;
-        Ok(MetricsFile { file, path: path.clone(), failure: None })
+        let fail = |source| CliError::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        };
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(fail)?;
+        Ok(MetricsFile {
+            file,
+            path: path.clone(),
+            failure: None,
+        })
     }
 }
 
@@ -140,7 +177,11 @@ impl MetricsFile {
     pub fn finish(self) -> Result<(), CliError> {
         match self.failure {
             None => Ok(()),
-            Some(source) => Err(CliError::File { action: "write", path: self.path, source }),
+            Some(source) => Err(CliError::File {
+                action: "write",
+                path: self.path,
+                source,
+            }),
         }
     }
 }

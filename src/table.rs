@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -20,7 +20,10 @@ pub enum Format {
 /// A table with these columns; those from `numbers_from` on are aligned to the right.
 pub fn table<'a>(columns: impl IntoIterator<Item = &'a str>, numbers_from: usize) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_style(TableComponent::HeaderLines, '─');
     table.set_header(columns);
     for column in table.column_iter_mut().skip(numbers_from) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -59,7 +62,11 @@ pub fn bytes(number: u64) -> String {
 
 /// Multiply-adds in millions or billions.
 pub fn multiply_adds(number: u64) -> String {
-    if number < 1_000_000_000 { format!("{:.2} M", number as f64 / 1e6) } else { format!("{:.2} G", number as f64 / 1e9) }
+    if number < 1_000_000_000 {
+        format!("{:.2} M", number as f64 / 1e6)
+    } else {
+        format!("{:.2} G", number as f64 / 1e9)
+    }
 }
 
 #[cfg(test)]
