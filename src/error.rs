@@ -55,6 +55,9 @@ pub enum CliError {
         /// Why not, as what follows the value.
         reason: String,
     },
+    /// A configuration that TOML cannot hold.
+    #[error("cannot write the configuration as TOML")]
+    Configuration(#[from] toml::ser::Error),
     /// An output folder that holds another run.
     #[error("{path} holds another run; choose another --out, or go on with it by --resume")]
     FolderTaken {
@@ -104,6 +107,15 @@ pub enum CliError {
         name: String,
         /// Arrays that resemble it.
         near: Vec<String>,
+    },
+    /// A record that the method cannot run on.
+    #[error("cannot check against {path}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks.
+        #[source]
+        source: PluginError,
     },
     /// A device that is not there or fails its test.
     #[error("{0}")]

@@ -1,13 +1,13 @@
 //! `potstill run`: an ONNX file on arrays.
 
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{BoolStore, DType, Device, TensorData};
 use clap::Args;
-use npyz::WriterBuilder;
 use npyz::npz::{NpzArchive, NpzWriter};
+use npyz::{AutoSerialize, WriterBuilder};
 use potstill_core::graph::ValueInfo;
 use potstill_core::names::nearest;
 use potstill_core::network::Network;
@@ -143,45 +143,37 @@ fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) ->
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-    let mut archive = NpzWriter::new(file.reopen().map_err(fail)?);
-    for (name, value) in values {
-        let shape: Vec<u64> = value.dims().iter().map(|extent| *extent as u64).collect();
-        let data = value.clone().into_data();
-        let options = Default::default();
-        let put = |archive: &mut NpzWriter<File>| -> std::io::Result<()> {
-            match value.kind() {
-                Kind::Float => {
-                    let mut writer = archive
-                        .array(name, options)?
-                        .default_dtype()
-                        .shape(&shape)
-                        .begin_nd()?;
-                    writer.extend(data.iter::<f32>())?;
-                    writer.finish()
-                }
-                Kind::Int => {
-                    let mut writer = archive
-                        .array(name, options)?
-                        .default_dtype()
-                        .shape(&shape)
-                        .begin_nd()?;
-                    writer.extend(data.iter::<i64>())?;
-                    writer.finish()
-                }
-                Kind::Bool => {
-                    let mut writer = archive
-                        .array(name, options)?
-                        .default_dtype()
-                        .shape(&shape)
-                        .begin_nd()?;
-                    writer.extend(data.convert_dtype(DType::Bool(BoolStore::Native)).iter::<bool>())?;
-                    writer.finish()
-                }
-            }
-        };
-        put(&mut archive).map_err(fail)?;
-    }
-    drop(archive);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+    file.write_all(&archive(values).map_err(fail)?).map_err(fail)?;
     file.persist(path).map(|_| ()).map_err(|error| fail(error.error))
+}
+
+/// The bytes of an .npz archive. In memory, because the archive's writer cannot report a full disk when it is dropped.
+fn archive<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> std::io::Result<Vec<u8>> {
+    let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
+    for (name, value) in values {
+        let data = value.clone().into_data();
+        match value.kind() {
+            Kind::Float => put(&mut archive, name, value, data.iter::<f32>())?,
+            Kind::Int => put(&mut archive, name, value, data.iter::<i64>())?,
+            Kind::Bool => {
+                let data = data.convert_dtype(DType::Bool(BoolStore::Native));
+                put(&mut archive, name, value, data.iter::<bool>())?;
+            }
+        }
+    }
+    Ok(archive.zip_writer().finish()?.into_inner())
+}
+
+fn put<T: AutoSerialize>(
+    archive: &mut NpzWriter<Cursor<Vec<u8>>>,
+    name: &str,
+    value: &Value,
+    elements: impl Iterator<Item = T>,
+) -> std::io::Result<()> {
+    let shape: Vec<u64> = value.dims().iter().map(|extent| *extent as u64).collect();
+    let array = archive.array(name, Default::default())?;
+    let mut writer = array.default_dtype().shape(&shape).begin_nd()?;
+    writer.extend(elements)?;
+    writer.finish()
 }
