@@ -8,6 +8,7 @@
 //! | [`network`] | a graph with its tensors on a device: a Burn module |
 //! | [`zoo`] | student architectures, written with the graph's builder |
 //! | [`data`] | data sets, transforms, batches prepared ahead |
+//! | [`device`] | the devices of a machine, their self-test, which one a run takes |
 //! | [`plugin`] | the hooks of a distillation method, their registry, and the check against recorded numbers |
 //! | [`loss`], [`schedule`] | what methods share: cross-entropy and KL, weights that change over time |
 //! | [`train`] | the loop over epochs, checkpoints, evaluation |
@@ -17,6 +18,7 @@
 //! `potstill-exporters`.
 
 pub mod data;
+pub mod device;
 pub mod graph;
 pub mod loss;
 pub mod names;
