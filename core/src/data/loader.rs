@@ -425,7 +425,10 @@ mod tests {
             (batch.epoch, batch.number, &batch.indices),
             (2, 4, &whole[4].indices)
         );
-        assert_eq!(batch.images.into_data().try_to_vec::<f32>().unwrap(), whole[4].images);
+        assert_eq!(
+            batch.images.into_data().try_to_vec::<f32>().unwrap(),
+            whole[4].images
+        );
         assert_eq!(
             batch.labels.into_data().iter::<i64>().collect::<Vec<_>>(),
             whole[4].labels

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::optim::LearningRate as Rate;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
+use burn::optim::LearningRate as Rate;
 
 use super::config::{ScheduleConfig, TrainConfig};
 
