@@ -1,1 +1,40 @@
-fn main() {}
+//! The `potstill` command: parse, run, turn the result into an exit code.
+
+mod check;
+mod cli;
+mod completions;
+mod config;
+mod default_run;
+mod devices;
+mod distill;
+mod error;
+mod eval;
+mod export;
+mod inspect;
+mod models;
+mod plugins;
+mod prepare;
+mod progress;
+mod run;
+mod run_folder;
+mod table;
+
+// Without a mention, a crate of nothing but registrations may not be linked at all.
+use potstill_plugins as _;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match cli.run() {
+        Ok(code) => code,
+        Err(error) => {
+            if !error.is_closed_pipe() {
+                eprintln!("error: {}", error::with_causes(&error));
+            }
+            error.exit_code()
+        }
+    }
+}

@@ -87,7 +87,8 @@ impl Op for ConvOp {
                 expected,
             });
         }
-        if let Some(b) = inputs.optional(2)
+        if inputs.optional(2).is_some()
+            && let b = inputs.of_kind(2, "B", Kind::Float)?
             && b.dims != [w.dims[0]]
         {
             return Err(OpError::Shape {

@@ -380,6 +380,6 @@ mod tests {
         let x = floats(&[2, 2], &[1000.0, 1000.0, f32::NEG_INFINITY, f32::NEG_INFINITY]);
         let inputs = [Some(x), Some(ints(&[1], &[1]))];
         let made = run_op("ReduceLogSumExp", 18, &[("keepdims", 0.into())], &inputs).unwrap();
-        assert_floats(&made[0], &[2], &[1000.693_1, f32::NEG_INFINITY]);
+        assert_floats(&made[0], &[2], &[1_000.693_1, f32::NEG_INFINITY]);
     }
 }

@@ -127,6 +127,8 @@ pub const OPERATORS: &[Operator] = &[Operator {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::super::testing::{assert_floats, ints, ramp};
     use super::super::{Mode, table};
     use super::*;
@@ -163,7 +165,7 @@ mod tests {
         let x = Some(ramp(&[2, 5], 0.0, 1.0));
         let along: (&str, Attribute) = ("axis", 1.into());
         let stated = [along.clone(), ("split", vec![2, 3].into())];
-        let old = split(11, 2, &stated, &[x.clone()]).unwrap();
+        let old = split(11, 2, &stated, from_ref(&x)).unwrap();
         let new = split(13, 2, &[along], &[x.clone(), Some(ints(&[2], &[2, 3]))]).unwrap();
         for made in [old, new] {
             assert_floats(&made[0], &[2, 2], &[0.0, 1.0, 5.0, 6.0]);

@@ -66,6 +66,8 @@ pub const OPERATORS: &[Operator] = &[Operator {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::super::testing::{assert_floats, floats, ints, ramp, run_op};
     use super::*;
 
@@ -73,7 +75,7 @@ mod tests {
     fn stated_axes_go_or_all_of_extent_one() {
         // np.squeeze(np.zeros((1, 3, 1)), (0,)), (-1,) and without axes
         let x = Some(ramp(&[1, 3, 1], 0.0, 1.0));
-        let old = run_op("Squeeze", 11, &[("axes", vec![0].into())], &[x.clone()]).unwrap();
+        let old = run_op("Squeeze", 11, &[("axes", vec![0].into())], from_ref(&x)).unwrap();
         assert_eq!(old[0].dims(), [3, 1]);
         let new = run_op("Squeeze", 13, &[], &[x.clone(), Some(ints(&[1], &[-1]))]).unwrap();
         assert_eq!(new[0].dims(), [1, 3]);

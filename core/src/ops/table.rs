@@ -136,7 +136,14 @@ pub fn read(
 
 #[cfg(test)]
 mod tests {
+    use rand::RngExt as _;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::super::testing::{bools, floats, ints, run_op};
     use super::*;
+    use crate::graph::Attribute;
+    use crate::value::Value;
 
     #[test]
     fn every_operator_stands_in_the_table_once() {
@@ -144,5 +151,87 @@ mod tests {
         let mut unique = names.clone();
         unique.dedup();
         assert_eq!(names, unique);
+    }
+
+    /// Small tensors of any kind, with extents of 0 and scalars among them.
+    fn any_value(random: &mut ChaCha8Rng) -> Option<Value> {
+        let rank = random.random_range(0..5);
+        let dims: Vec<usize> = (0..rank)
+            .map(|_| [0, 1, 1, 2, 2, 3][random.random_range(0..6)])
+            .collect();
+        let count = dims.iter().product();
+        match random.random_range(0..8) {
+            0 => None,
+            1 => {
+                let values: Vec<bool> = (0..count).map(|_| random.random()).collect();
+                Some(bools(&dims, &values))
+            }
+            // Mostly what a list of axes or extents looks like.
+            2..5 => {
+                let dims = if random.random_range(0..4) > 0 {
+                    &[count][..]
+                } else {
+                    &dims
+                };
+                let values: Vec<i64> = (0..count).map(|_| random.random_range(-3..4)).collect();
+                Some(ints(dims, &values))
+            }
+            _ => {
+                let values: Vec<f32> = (0..count).map(|_| random.random_range(-2.0..2.0)).collect();
+                Some(floats(&dims, &values))
+            }
+        }
+    }
+
+    /// Attributes that several operators have, now and then.
+    fn any_attributes(random: &mut ChaCha8Rng) -> Vec<(&'static str, Attribute)> {
+        let number = random.random_range(-4..5);
+        let list: Vec<i64> = (0..random.random_range(0..5))
+            .map(|_| random.random_range(-3..4))
+            .collect();
+        let flag = random.random_range(0..2);
+        let of_all: [(&'static str, Attribute); 13] = [
+            ("axis", number.into()),
+            ("axes", list.clone().into()),
+            ("keepdims", flag.into()),
+            ("perm", list.clone().into()),
+            ("to", number.abs().into()),
+            ("pads", list.clone().into()),
+            (
+                "mode",
+                ["edge", "reflect", "constant"][random.random_range(0..3)].into(),
+            ),
+            ("fmod", flag.into()),
+            ("allowzero", flag.into()),
+            ("starts", list.clone().into()),
+            ("ends", list.iter().rev().copied().collect::<Vec<i64>>().into()),
+            ("exclusive", flag.into()),
+            ("kernel_shape", list.into()),
+        ];
+        let share = random.random_range(0.0..1.0);
+        of_all.into_iter().filter(|_| random.random_bool(share)).collect()
+    }
+
+    #[test]
+    fn whatever_inference_accepts_runs_to_the_inferred_shape() {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        for name in names() {
+            for _ in 0..3000 {
+                let opset = random.random_range(OLDEST_OPSET..=NEWEST_OPSET);
+                let mut attributes = any_attributes(&mut random);
+                let mut inputs: Vec<Option<Value>> = Vec::new();
+                for _ in 0..random.random_range(0..6) {
+                    // Equal inputs fit each other more often than two drawn apart.
+                    let again = inputs.last().filter(|_| random.random_bool(0.5)).cloned();
+                    inputs.push(again.unwrap_or_else(|| any_value(&mut random)));
+                }
+                // Compares kinds and shapes itself; a refusal is as good as a result, a panic is not.
+                while let Err(OpError::UnknownAttribute { attribute, .. }) =
+                    run_op(name, opset, &attributes, &inputs)
+                {
+                    attributes.retain(|(name, _)| *name != attribute);
+                }
+            }
+        }
     }
 }

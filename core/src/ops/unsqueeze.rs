@@ -58,6 +58,8 @@ pub const OPERATORS: &[Operator] = &[Operator {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::super::testing::{floats, ints, ramp, run_op};
     use super::*;
 
@@ -65,7 +67,7 @@ mod tests {
     fn axes_count_in_the_output() {
         // np.expand_dims(np.zeros((2, 3)), (0, -1)).shape = (1, 2, 3, 1)
         let x = Some(ramp(&[2, 3], 0.0, 1.0));
-        let old = run_op("Unsqueeze", 11, &[("axes", vec![-1, 0].into())], &[x.clone()]).unwrap();
+        let old = run_op("Unsqueeze", 11, &[("axes", vec![-1, 0].into())], from_ref(&x)).unwrap();
         assert_eq!(old[0].dims(), [1, 2, 3, 1]);
         let new = run_op("Unsqueeze", 13, &[], &[x, Some(ints(&[2], &[-1, 0]))]).unwrap();
         assert_eq!(new[0].dims(), [1, 2, 3, 1]);
@@ -83,11 +85,11 @@ mod tests {
     fn missing_and_repeated_axes_are_refused() {
         let x = Some(ramp(&[2], 0.0, 1.0));
         assert!(matches!(
-            run_op("Unsqueeze", 13, &[], &[x.clone()]),
+            run_op("Unsqueeze", 13, &[], from_ref(&x)),
             Err(OpError::MissingInput { .. })
         ));
         assert!(matches!(
-            run_op("Unsqueeze", 11, &[], &[x.clone()]),
+            run_op("Unsqueeze", 11, &[], from_ref(&x)),
             Err(OpError::MissingAttribute { .. })
         ));
         assert!(matches!(

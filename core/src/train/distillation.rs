@@ -56,7 +56,7 @@ pub struct Distillation {
 }
 
 /// What a [`Distillation`] is made of, besides its networks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Curriculum {
     /// The teachers.
     pub teachers: Vec<Frozen>,

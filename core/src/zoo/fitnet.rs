@@ -40,8 +40,7 @@ impl Design for FitNet {
                 };
                 b.max_pool(&name, &y, pool)?
             } else {
-                let map: Vec<i64> = b.dims(&y).iter().skip(2).map(|extent| *extent as i64).collect();
-                b.node(&name, "MaxPool", &[&y], [("kernel_shape", map.into())])?
+                b.node(&name, "GlobalMaxPool", &[&y], [])?
             };
         }
         let y = b.node("flatten", "Flatten", &[&y], [("axis", 1.into())])?;

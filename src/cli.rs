@@ -1,0 +1,65 @@
+//! The subcommands.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::CliError;
+
+/// Distils a trained teacher network (ONNX) into a compact student (ONNX).
+#[derive(Debug, Parser)]
+#[command(name = "potstill", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Distill(Box<crate::distill::Distill>),
+    Eval(crate::eval::Eval),
+    Export(crate::export::ExportRun),
+    Inspect(crate::inspect::Inspect),
+    Run(crate::run::Run),
+    Check(crate::check::Check),
+    Plugins(crate::plugins::Plugins),
+    Models(crate::models::Models),
+    Devices(crate::devices::Devices),
+    Completions(crate::completions::Completions),
+    Man(crate::completions::Man),
+}
+
+impl Cli {
+    /// Runs the subcommand.
+    pub fn run(self) -> Result<ExitCode, CliError> {
+        let mut out = std::io::stdout().lock();
+        let done = |()| ExitCode::SUCCESS;
+        let code = match self.command {
+            Command::Distill(command) => command.run(&mut out),
+            Command::Eval(command) => command.run(&mut out).map(done),
+            Command::Export(command) => command.run(&mut out).map(done),
+            Command::Inspect(command) => command.run(&mut out).map(done),
+            Command::Run(command) => command.run(&mut out).map(done),
+            Command::Check(command) => command.run(&mut out),
+            Command::Plugins(command) => command.run(&mut out).map(done),
+            Command::Models(command) => command.run(&mut out).map(done),
+            Command::Devices(command) => command.run(&mut out).map(done),
+            Command::Completions(command) => command.run(&mut out).map(done),
+            Command::Man(command) => command.run(&mut out).map(done),
+        }?;
+        out.flush()?;
+        Ok(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

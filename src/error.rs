@@ -1,0 +1,157 @@
+//! Errors of the command line, and what the process answers with.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use potstill_core::data::DataError;
+use potstill_core::graph::GraphError;
+use potstill_core::names::did_you_mean;
+use potstill_core::plugin::PluginError;
+use potstill_core::train::TrainError;
+use potstill_core::zoo::ZooError;
+use potstill_exporters::ExportError;
+use potstill_teachers::{DecodeError, TeacherError};
+
+/// A comparison that was asked for does not hold: `check` disagrees with its record.
+pub const DISAGREES: u8 = 1;
+/// Bad input, or something that the machine refused: nothing half-written is left.
+pub const FAILED: u8 = 2;
+/// Stopped by Ctrl-C; a run can be resumed. 128 + SIGINT, as shells expect.
+pub const INTERRUPTED: u8 = 130;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// A file that cannot be read or written.
+    #[error("cannot {action} {path}")]
+    File {
+        /// "read" or "write".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Output that cannot be printed.
+    #[error("cannot print")]
+    Print(#[from] std::io::Error),
+    /// A configuration file that TOML or its types refuse.
+    #[error("{path}: {message}")]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why, in the parser's words.
+        message: String,
+    },
+    /// A flag's value that cannot be used.
+    #[error("{flag}: `{got}` {reason}")]
+    Flag {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        got: String,
+        /// Why not, as what follows the value.
+        reason: String,
+    },
+    /// An output folder that holds another run.
+    #[error("{path} holds another run; choose another --out, or go on with it by --resume")]
+    FolderTaken {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder without a run.
+    #[error("{path} holds no run: {missing} is missing")]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// The file that was looked for.
+        missing: &'static str,
+    },
+    /// An ONNX file that is none, by its name.
+    #[error("cannot import {path}")]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: DecodeError,
+    },
+    /// A network that does not run as it stands.
+    #[error("cannot run {path}")]
+    Network {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: GraphError,
+    },
+    /// An archive of arrays that cannot be read.
+    #[error("{path}: {reason}")]
+    Arrays {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An array that an input needs and the archive lacks.
+    #[error("{path} has no array `{name}`{}", did_you_mean(near))]
+    NoArray {
+        /// The file.
+        path: PathBuf,
+        /// The input's name.
+        name: String,
+        /// Arrays that resemble it.
+        near: Vec<String>,
+    },
+    /// A device that is not there or fails its test.
+    #[error("{0}")]
+    Device(String),
+    /// The networks' data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A method.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    /// A teacher.
+    #[error(transparent)]
+    Teacher(#[from] TeacherError),
+    /// A student of the zoo.
+    #[error(transparent)]
+    Zoo(#[from] ZooError),
+    /// Training.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// An export.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+}
+
+impl CliError {
+    /// The process's answer.
+    pub fn exit_code(&self) -> ExitCode {
+        if self.is_closed_pipe() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(FAILED)
+        }
+    }
+
+    /// Whether the reader of our output has gone, as `head` does: no error.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, CliError::Print(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// An error with its causes, each after a colon.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,129 @@
+//! `potstill inspect`: what an ONNX file is made of.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use potstill_core::graph::{Summary, ValueInfo, summarise};
+use potstill_teachers::decode_file;
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::table::{Format, count, json, multiply_adds, table};
+
+/// Show what an ONNX file is made of: values that can be tapped, shapes, parameters, multiply-adds.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// ONNX file.
+    file: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Report {
+    file: PathBuf,
+    producer: String,
+    opset: i64,
+    inputs: Vec<Declared>,
+    outputs: Vec<Declared>,
+    metadata: indexmap::IndexMap<String, String>,
+    #[serde(flatten)]
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+struct Declared {
+    name: String,
+    shape: String,
+}
+
+fn declared(info: &ValueInfo) -> Declared {
+    Declared {
+        name: info.name.clone(),
+        shape: info.shape_text(),
+    }
+}
+
+impl Inspect {
+    /// Prints the report.
+    pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
+        let graph = decode_file(&self.file).map_err(|source| CliError::Import {
+            path: self.file.clone(),
+            source,
+        })?;
+        let summary = summarise(&graph).map_err(|source| CliError::Network {
+            path: self.file.clone(),
+            source,
+        })?;
+        let report = Report {
+            producer: format!("{} {}", graph.model.producer, graph.model.producer_version)
+                .trim()
+                .to_owned(),
+            opset: graph.model.opset(),
+            inputs: graph.inputs.iter().map(declared).collect(),
+            outputs: graph.outputs.iter().map(declared).collect(),
+            metadata: graph.model.metadata.clone(),
+            file: self.file,
+            summary,
+        };
+        if self.format == Format::Json {
+            return json(out, &report);
+        }
+        report.print(out)
+    }
+}
+
+impl Report {
+    fn print(&self, out: &mut impl Write) -> Result<(), CliError> {
+        writeln!(
+            out,
+            "{} (opset {}, by {})",
+            self.file.display(),
+            self.opset,
+            self.producer
+        )?;
+        for (what, values) in [("input ", &self.inputs), ("output", &self.outputs)] {
+            for value in values {
+                writeln!(out, "  {what} {} {}", value.name, value.shape)?;
+            }
+        }
+        for (key, value) in &self.metadata {
+            writeln!(out, "  {key} = {value}")?;
+        }
+        let mut rows = table(["value", "operator", "shape", "parameters", "multiply-adds"], 3);
+        for node in &self.summary.nodes {
+            rows.add_row([
+                node.output.clone(),
+                node.op.clone(),
+                node.shape.join("×"),
+                if node.parameters == 0 {
+                    String::new()
+                } else {
+                    count(node.parameters as u64)
+                },
+                if node.multiply_adds == 0 {
+                    String::new()
+                } else {
+                    multiply_adds(node.multiply_adds)
+                },
+            ]);
+        }
+        writeln!(out, "{rows}")?;
+        let operators: Vec<String> = self
+            .summary
+            .operators
+            .iter()
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        writeln!(out, "operators: {}", operators.join(", "))?;
+        writeln!(
+            out,
+            "{} parameters, {} multiply-adds a picture",
+            count(self.summary.parameters as u64),
+            multiply_adds(self.summary.multiply_adds)
+        )?;
+        Ok(())
+    }
+}

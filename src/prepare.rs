@@ -1,0 +1,166 @@
+//! From a configuration to what it names: device, data, teachers, student.
+
+use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, open};
+use potstill_core::graph::Graph;
+use potstill_core::train::Frozen;
+use potstill_core::zoo;
+use potstill_teachers::Teacher;
+
+use burn::tensor::Device;
+use std::sync::Arc;
+
+use crate::config::{DataConfig, RunConfig};
+use crate::error::CliError;
+
+/// Batches that wait ahead of the step.
+const AHEAD: usize = 4;
+/// Pictures that are evaluated at once.
+pub const EVALUATION_BATCH: usize = 250;
+
+/// Both splits of a data set, opened.
+pub struct Data {
+    /// Training pictures.
+    pub train: Arc<dyn Source>,
+    /// Pictures for evaluation.
+    pub test: Arc<dyn Source>,
+    /// Transforms and normalisation.
+    pub pipeline: Pipeline,
+    config: DataConfig,
+}
+
+/// Opens one split.
+///
+/// # Errors
+/// A data set that is unknown, missing or damaged.
+pub fn split(config: &DataConfig, split: Split) -> Result<Arc<dyn Source>, CliError> {
+    Ok(open(&config.spec(), split)?)
+}
+
+impl Data {
+    /// Opens both splits.
+    ///
+    /// # Errors
+    /// A data set that is unknown, missing or damaged, or a transform that does not exist.
+    pub fn open(config: &DataConfig) -> Result<Self, CliError> {
+        Ok(Self {
+            train: split(config, Split::Train)?,
+            test: split(config, Split::Test)?,
+            pipeline: config.pipeline()?,
+            config: config.clone(),
+        })
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.train.classes().len()
+    }
+
+    /// Batches for training: shuffled and augmented from the seed.
+    ///
+    /// # Errors
+    /// Transforms that do not fit the pictures.
+    pub fn train_loader(&self, run: &RunConfig, device: &Device) -> Result<Loader, CliError> {
+        let options = LoaderOptions {
+            batch_size: run.training.batch_size,
+            seed: run.seed,
+            shuffle: true,
+            threads: threads(run.threads),
+            ahead: AHEAD,
+            drop_last: false,
+            limit: self.config.limit,
+        };
+        Ok(Loader::new(
+            self.train.clone(),
+            &self.pipeline,
+            Split::Train,
+            options,
+            device,
+        )?)
+    }
+
+    /// Batches for evaluation, in the data set's order.
+    ///
+    /// # Errors
+    /// Transforms that do not fit the pictures.
+    pub fn test_loader(&self, workers: Option<usize>, device: &Device) -> Result<Loader, CliError> {
+        test_loader(&self.test, &self.pipeline, self.config.limit, workers, device)
+    }
+}
+
+/// Batches for evaluation, in the data set's order.
+///
+/// # Errors
+/// Transforms that do not fit the pictures.
+pub fn test_loader(
+    source: &Arc<dyn Source>,
+    pipeline: &Pipeline,
+    limit: Option<usize>,
+    workers: Option<usize>,
+    device: &Device,
+) -> Result<Loader, CliError> {
+    let options = LoaderOptions {
+        batch_size: EVALUATION_BATCH,
+        seed: 0,
+        shuffle: false,
+        threads: threads(workers),
+        ahead: AHEAD,
+        drop_last: false,
+        limit,
+    };
+    Ok(Loader::new(
+        source.clone(),
+        pipeline,
+        Split::Test,
+        options,
+        device,
+    )?)
+}
+
+fn threads(given: Option<usize>) -> usize {
+    given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+}
+
+/// A teacher as training uses it.
+pub fn frozen(teacher: &Teacher) -> Frozen {
+    Frozen {
+        network: teacher.network.clone(),
+        logits: teacher.logits().to_owned(),
+    }
+}
+
+/// Builds the student with its weights drawn from the seed.
+///
+/// # Errors
+/// A name that the zoo does not have, or pictures that the network cannot take.
+pub fn student(run: &RunConfig, classes: usize, picture: [usize; 3]) -> Result<Graph, CliError> {
+    Ok(zoo::build(&run.student, classes, picture, run.seed)?)
+}
+
+/// The device of a choice, with what it is and why it was taken.
+///
+/// # Errors
+/// A device that is not there.
+pub fn device(choice: &str) -> Result<(Device, String), CliError> {
+    match choice {
+        "auto" | "cpu" => Ok((Device::flex(), "cpu".to_owned())),
+        other => Err(CliError::Device(format!(
+            "no device `{other}`; known: auto, cpu, wgpu, cuda"
+        ))),
+    }
+}
+
+/// Bounds the CPU's threads; all of them where nothing is given.
+///
+/// # Errors
+/// A number of 0.
+pub fn set_threads(threads: Option<usize>) -> Result<(), CliError> {
+    if threads == Some(0) {
+        let reason = "is no number of threads, expected 1 or more".to_owned();
+        return Err(CliError::Flag {
+            flag: "--threads",
+            got: "0".to_owned(),
+            reason,
+        });
+    }
+    Ok(())
+}

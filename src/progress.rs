@@ -1,0 +1,165 @@
+//! What a person sees while a network trains: a bar in a terminal, plain lines when piped, JSON lines for programs.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use potstill_core::train::{Event, Observer};
+
+/// How progress is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Plain lines come at most so often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Tells of a run's events on stderr; JSON goes to stdout, as it is what a program reads.
+#[derive(Debug)]
+pub struct Progress {
+    format: LogFormat,
+    label: String,
+    bar: Option<ProgressBar>,
+    epochs: usize,
+    steps: u64,
+    told: Instant,
+}
+
+impl Progress {
+    /// A display; `label` says what is training where there is more than one.
+    pub fn new(format: LogFormat, label: &str) -> Self {
+        Self {
+            format,
+            label: if label.is_empty() {
+                String::new()
+            } else {
+                format!("{label}: ")
+            },
+            bar: None,
+            epochs: 0,
+            steps: 0,
+            told: Instant::now(),
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            // Nobody can be told that stderr is closed.
+            None => drop(writeln!(std::io::stderr(), "{text}")),
+        }
+    }
+
+    fn human(&mut self, event: &Event) {
+        match event {
+            Event::Start {
+                epochs,
+                steps_per_epoch,
+                step,
+            } => {
+                self.epochs = *epochs;
+                self.steps = (*epochs * *steps_per_epoch) as u64;
+                if std::io::stderr().is_terminal() {
+                    let bar = ProgressBar::new(self.steps).with_position(*step as u64);
+                    let template = "{prefix}{bar:30} {pos}/{len} steps, {eta} left  {msg}";
+                    if let Ok(style) = ProgressStyle::with_template(template) {
+                        bar.set_style(style);
+                    }
+                    bar.set_prefix(self.label.clone());
+                    self.bar = Some(bar);
+                }
+            }
+            Event::Step {
+                step,
+                epoch,
+                loss,
+                terms,
+                top1,
+                learning_rate,
+                rate,
+                ..
+            } => {
+                let terms: Vec<String> = terms
+                    .iter()
+                    .map(|(name, value)| format!("{name} {value:.3}"))
+                    .collect();
+                let text = format!(
+                    "loss {loss:.3} ({}), top-1 {top1:.0} %, lr {learning_rate:.4}, {rate:.0} pictures/s",
+                    terms.join(", ")
+                );
+                match &self.bar {
+                    Some(bar) => {
+                        bar.set_position(*step as u64);
+                        bar.set_message(text);
+                    }
+                    None if self.told.elapsed() >= LINE_EVERY => {
+                        self.told = Instant::now();
+                        self.say(&format!(
+                            "{}epoch {epoch}/{}, step {step}/{}: {text}",
+                            self.label, self.epochs, self.steps
+                        ));
+                    }
+                    None => {}
+                }
+            }
+            Event::Epoch {
+                epoch, metrics, best, ..
+            } => {
+                let metric = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
+                self.say(&format!(
+                    "{}epoch {epoch}/{}: loss {:.3}, training top-1 {:.2} %, validation loss {:.3}, top-1 {:.2} %{}",
+                    self.label,
+                    self.epochs,
+                    metric("train.loss"),
+                    metric("train.top1"),
+                    metric("valid.loss"),
+                    metric("valid.top1"),
+                    if *best { " (best)" } else { "" }
+                ));
+                self.told = Instant::now();
+            }
+            Event::Stopped { step, reason } => {
+                self.say(&format!("{}stopped after step {step}: {reason}", self.label));
+            }
+            Event::Checkpoint { .. } => {}
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn observe(&mut self, event: &Event) {
+        match self.format {
+            LogFormat::Human => self.human(event),
+            LogFormat::Json => {
+                if let Ok(line) = serde_json::to_string(event) {
+                    // A reader that went away is noticed when the result is printed.
+                    drop(writeln!(std::io::stdout(), "{line}"));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Tells two observers.
+pub struct Both<'a>(pub &'a mut dyn Observer, pub &'a mut dyn Observer);
+
+impl Observer for Both<'_> {
+    fn observe(&mut self, event: &Event) {
+        self.0.observe(event);
+        self.1.observe(event);
+    }
+}

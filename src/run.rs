@@ -1,0 +1,187 @@
+//! `potstill run`: an ONNX file on arrays.
+
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{BoolStore, DType, Device, TensorData};
+use clap::Args;
+use npyz::WriterBuilder;
+use npyz::npz::{NpzArchive, NpzWriter};
+use potstill_core::graph::ValueInfo;
+use potstill_core::names::nearest;
+use potstill_core::network::Network;
+use potstill_core::ops::Mode;
+use potstill_core::value::{Kind, Value};
+use potstill_teachers::decode_file;
+
+use crate::error::CliError;
+
+/// Run an ONNX file on arrays from an .npz archive, and write its outputs as one.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// ONNX file.
+    file: PathBuf,
+    /// Archive with an array for each input, under the input's name; others are ignored.
+    #[arg(long)]
+    input: PathBuf,
+    /// Archive to write, with an array for each output.
+    #[arg(long)]
+    output: PathBuf,
+    /// Also write these values of the network, as `inspect` lists them.
+    #[arg(long, value_delimiter = ',')]
+    tap: Vec<String>,
+}
+
+impl Run {
+    /// Runs and writes.
+    pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
+        let graph = decode_file(&self.file).map_err(|source| CliError::Import {
+            path: self.file.clone(),
+            source,
+        })?;
+        let refuse = |source| CliError::Network {
+            path: self.file.clone(),
+            source,
+        };
+        let declared = graph.inputs.clone();
+        let network = Network::new(graph, &Device::flex()).map_err(refuse)?;
+        let inputs = read(&self.input, &declared)?;
+        let taps: Vec<&str> = self.tap.iter().map(String::as_str).collect();
+        let outputs = network.run(inputs, &taps, Mode::Inference).map_err(refuse)?;
+        write(&self.output, outputs.iter())?;
+        for (name, value) in outputs.iter() {
+            writeln!(out, "{name} {:?}", value.dims())?;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path, declared: &[ValueInfo]) -> Result<Vec<(String, Value)>, CliError> {
+    let file = File::open(path).map_err(|source| CliError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let refuse = |reason: String| CliError::Arrays {
+        path: path.to_owned(),
+        reason,
+    };
+    let mut archive =
+        NpzArchive::new(BufReader::new(file)).map_err(|error| refuse(format!("no .npz archive: {error}")))?;
+    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
+    let mut inputs = Vec::with_capacity(declared.len());
+    for input in declared {
+        let array = archive
+            .by_name(&input.name)
+            .map_err(|error| refuse(format!("array `{}`: {error}", input.name)))?;
+        let Some(array) = array else {
+            return Err(CliError::NoArray {
+                path: path.to_owned(),
+                name: input.name.clone(),
+                near: nearest(&input.name, names.iter().map(String::as_str), 3),
+            });
+        };
+        inputs.push((input.name.clone(), value(array, input, &refuse)?));
+    }
+    Ok(inputs)
+}
+
+fn value<R: std::io::Read>(
+    array: npyz::NpyFile<R>,
+    input: &ValueInfo,
+    refuse: &impl Fn(String) -> CliError,
+) -> Result<Value, CliError> {
+    let shape: Vec<usize> = array.shape().iter().map(|extent| *extent as usize).collect();
+    if array.order() != npyz::Order::C {
+        return Err(refuse(format!(
+            "array `{}` is in Fortran order, expected C order",
+            input.name
+        )));
+    }
+    let kind = input.element.map_or(Kind::Float, |element| element.kind());
+    let dtype = array.dtype().descr();
+    let fail = |error: std::io::Error| refuse(format!("array `{}`: {error}", input.name));
+    let expected = |what: &str| {
+        refuse(format!(
+            "array `{}` has type {dtype}, expected {what}",
+            input.name
+        ))
+    };
+    let data = match kind {
+        Kind::Float => match array.try_data::<f32>() {
+            Ok(data) => TensorData::new(data.collect::<Result<Vec<f32>, _>>().map_err(fail)?, shape),
+            Err(array) => {
+                let data = array
+                    .try_data::<f64>()
+                    .map_err(|_| expected("float32 or float64"))?;
+                TensorData::new(data.collect::<Result<Vec<f64>, _>>().map_err(fail)?, shape)
+            }
+        },
+        Kind::Int => match array.try_data::<i64>() {
+            Ok(data) => TensorData::new(data.collect::<Result<Vec<i64>, _>>().map_err(fail)?, shape),
+            Err(array) => {
+                let data = array.try_data::<i32>().map_err(|_| expected("int64 or int32"))?;
+                TensorData::new(data.collect::<Result<Vec<i32>, _>>().map_err(fail)?, shape)
+            }
+        },
+        Kind::Bool => {
+            let data = array.try_data::<bool>().map_err(|_| expected("bool"))?;
+            TensorData::new(data.collect::<Result<Vec<bool>, _>>().map_err(fail)?, shape)
+        }
+    };
+    Ok(Value::from_data(data, &Device::flex()))
+}
+
+fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) -> Result<(), CliError> {
+    let fail = |source| CliError::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+    let mut archive = NpzWriter::new(file.reopen().map_err(fail)?);
+    for (name, value) in values {
+        let shape: Vec<u64> = value.dims().iter().map(|extent| *extent as u64).collect();
+        let data = value.clone().into_data();
+        let options = Default::default();
+        let put = |archive: &mut NpzWriter<File>| -> std::io::Result<()> {
+            match value.kind() {
+                Kind::Float => {
+                    let mut writer = archive
+                        .array(name, options)?
+                        .default_dtype()
+                        .shape(&shape)
+                        .begin_nd()?;
+                    writer.extend(data.iter::<f32>())?;
+                    writer.finish()
+                }
+                Kind::Int => {
+                    let mut writer = archive
+                        .array(name, options)?
+                        .default_dtype()
+                        .shape(&shape)
+                        .begin_nd()?;
+                    writer.extend(data.iter::<i64>())?;
+                    writer.finish()
+                }
+                Kind::Bool => {
+                    let mut writer = archive
+                        .array(name, options)?
+                        .default_dtype()
+                        .shape(&shape)
+                        .begin_nd()?;
+                    writer.extend(data.convert_dtype(DType::Bool(BoolStore::Native)).iter::<bool>())?;
+                    writer.finish()
+                }
+            }
+        };
+        put(&mut archive).map_err(fail)?;
+    }
+    drop(archive);
+    file.persist(path).map(|_| ()).map_err(|error| fail(error.error))
+}

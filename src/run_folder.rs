@@ -1,0 +1,199 @@
+//! What a run leaves: `run.toml` (resolved), `metrics.jsonl`, `checkpoints/`, `student.onnx`, `result.json`.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use potstill_core::train::checkpoint::{Checkpoints, Which};
+use potstill_core::train::{Event, Observer};
+
+use crate::config::RunConfig;
+use crate::error::CliError;
+
+const CONFIG: &str = "run.toml";
+const METRICS: &str = "metrics.jsonl";
+
+/// The folder of one run.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes the folder of a new run, or takes up one that is to go on.
+    ///
+    /// # Errors
+    /// A folder that holds another run, or none where one should go on; a disk that refuses.
+    pub fn open(config: &RunConfig, resume: bool) -> Result<Self, CliError> {
+        let path = config.out.clone();
+        let taken = path.join(CONFIG).exists();
+        if taken && !resume {
+            return Err(CliError::FolderTaken { path });
+        }
+        if resume && !taken {
+            return Err(CliError::NoRun {
+                path,
+                missing: CONFIG,
+            });
+        }
+        fs::create_dir_all(&path).map_err(|source| CliError::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        })?;
+        let folder = Self { path };
+        folder.write(CONFIG, config.to_toml().as_bytes())?;
+        Ok(folder)
+    }
+
+    /// The folder of a run that is there.
+    ///
+    /// # Errors
+    /// A folder without a run.
+    pub fn existing(path: &Path) -> Result<(Self, RunConfig), CliError> {
+        if !path.join(CONFIG).is_file() {
+            return Err(CliError::NoRun {
+                path: path.to_owned(),
+                missing: CONFIG,
+            });
+        }
+        let config = RunConfig::read(&path.join(CONFIG))?;
+        Ok((
+            Self {
+                path: path.to_owned(),
+            },
+            config,
+        ))
+    }
+
+    /// A folder inside, for a training that belongs to this run.
+    ///
+    /// # Errors
+    /// A disk that refuses.
+    pub fn sub(&self, name: &str) -> Result<Self, CliError> {
+        let path = self.path.join(name);
+        fs::create_dir_all(&path).map_err(|source| CliError::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Self { path })
+    }
+
+    /// The step of the last checkpoint, if there is one.
+    ///
+    /// # Errors
+    /// A checkpoint that cannot be read.
+    pub fn checkpoint_step(&self) -> Result<Option<usize>, CliError> {
+        let checkpoints = Checkpoints::new(&self.path);
+        if !checkpoints.exists(Which::Last) {
+            return Ok(None);
+        }
+        Ok(Some(checkpoints.load(Which::Last)?.state.step))
+    }
+
+    /// A path inside.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a file under a temporary name and renames it.
+    ///
+    /// # Errors
+    /// A disk that refuses.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
+        let path = self.join(name);
+        let fail = |source| CliError::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        };
+        let mut file = tempfile::NamedTempFile::new_in(&self.path).map_err(fail)?;
+        file.write_all(bytes).map_err(fail)?;
+        file.persist(&path).map(|_| ()).map_err(|error| fail(error.error))
+    }
+
+    /// The file of metrics, with what steps after `step` wrote taken out: they will be done again.
+    ///
+    /// # Errors
+    /// A disk that refuses.
+    pub fn metrics(&self, step: usize) -> Result<MetricsFile, CliError> {
+        let path = self.join(METRICS);
+        if path.exists() {
+            let fail = |source| CliError::File {
+                action: "read",
+                path: path.clone(),
+                source,
+            };
+            let mut kept = String::new();
+            for line in BufReader::new(fs::File::open(&path).map_err(fail)?).lines() {
+                let line = line.map_err(fail)?;
+                let done = serde_json::from_str::<serde_json::Value>(&line)
+                    .ok()
+                    .and_then(|event| event.get("step").and_then(serde_json::Value::as_u64));
+                if done.is_some_and(|done| done <= step as u64) {
+                    kept.push_str(&line);
+                    kept.push('\n');
+                }
+            }
+            self.write(METRICS, kept.as_bytes())?;
+        }
+        let fail = |source| CliError::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        };
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(fail)?;
+        Ok(MetricsFile {
+            file,
+            path: path.clone(),
+            failure: None,
+        })
+    }
+}
+
+/// Writes every event as a line of JSON.
+#[derive(Debug)]
+pub struct MetricsFile {
+    file: fs::File,
+    path: PathBuf,
+    failure: Option<std::io::Error>,
+}
+
+impl MetricsFile {
+    /// The first write that failed, if one did.
+    ///
+    /// # Errors
+    /// A disk that refused.
+    pub fn finish(self) -> Result<(), CliError> {
+        match self.failure {
+            None => Ok(()),
+            Some(source) => Err(CliError::File {
+                action: "write",
+                path: self.path,
+                source,
+            }),
+        }
+    }
+}
+
+impl Observer for MetricsFile {
+    fn observe(&mut self, event: &Event) {
+        if self.failure.is_some() || matches!(event, Event::Checkpoint { .. }) {
+            return;
+        }
+        let written = serde_json::to_string(event)
+            .map_err(std::io::Error::from)
+            .and_then(|line| writeln!(self.file, "{line}"));
+        self.failure = written.err();
+    }
+}
