@@ -83,8 +83,9 @@ impl Distill {
     /// Runs the whole job.
     pub fn run(self, out: &mut impl Write) -> Result<ExitCode, CliError> {
         let config = self.resolve()?;
-        prepare::set_threads(config.threads)?;
-        let (device, device_text) = prepare::device(&config.device)?;
+        let resolved = prepare::device(&config.device, config.threads)?;
+        let device_text = format!("{}, {}", resolved.name, resolved.why);
+        let device = resolved.device;
         let plugins = build(&config.plugins()?)?;
         let data = Data::open(&config.data)?;
         let train = data.train_loader(&config, &device)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use potstill_core::data::DataError;
+use potstill_core::device::DeviceError;
 use potstill_core::graph::GraphError;
 use potstill_core::names::did_you_mean;
 use potstill_core::plugin::PluginError;
@@ -105,9 +106,9 @@ pub enum CliError {
         /// Arrays that resemble it.
         near: Vec<String>,
     },
-    /// A device that is not there or fails its test.
-    #[error("{0}")]
-    Device(String),
+    /// A device that is not there, or threads that cannot be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The networks' data.
     #[error(transparent)]
     Data(#[from] DataError),

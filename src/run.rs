@@ -8,6 +8,7 @@ use burn::tensor::{BoolStore, DType, Device, TensorData};
 use clap::Args;
 use npyz::WriterBuilder;
 use npyz::npz::{NpzArchive, NpzWriter};
+use potstill_core::files::write_whole;
 use potstill_core::graph::ValueInfo;
 use potstill_core::names::nearest;
 use potstill_core::network::Network;
@@ -134,54 +135,40 @@ fn value<R: std::io::Read>(
 }
 
 fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) -> Result<(), CliError> {
-    let fail = |source| CliError::File {
+    write_whole(path, |file| {
+        let mut archive = NpzWriter::new(file);
+        for (name, value) in values {
+            let shape: Vec<u64> = value.dims().iter().map(|extent| *extent as u64).collect();
+            let data = value.clone().into_data();
+            match value.kind() {
+                Kind::Float => array(&mut archive, name, &shape, data.iter::<f32>())?,
+                Kind::Int => array(&mut archive, name, &shape, data.iter::<i64>())?,
+                Kind::Bool => {
+                    let data = data.convert_dtype(DType::Bool(BoolStore::Native));
+                    array(&mut archive, name, &shape, data.iter::<bool>())?;
+                }
+            }
+        }
+        Ok(())
+    })
+    .map_err(|source| CliError::File {
         action: "write",
         path: path.to_owned(),
         source,
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-    let mut archive = NpzWriter::new(file.reopen().map_err(fail)?);
-    for (name, value) in values {
-        let shape: Vec<u64> = value.dims().iter().map(|extent| *extent as u64).collect();
-        let data = value.clone().into_data();
-        let options = Default::default();
-        let put = |archive: &mut NpzWriter<File>| -> std::io::Result<()> {
-            match value.kind() {
-                Kind::Float => {
-                    let mut writer = archive
-                        .array(name, options)?
-                        .default_dtype()
-                        .shape(&shape)
-                        .begin_nd()?;
-                    writer.extend(data.iter::<f32>())?;
-                    writer.finish()
-                }
-                Kind::Int => {
-                    let mut writer = archive
-                        .array(name, options)?
-                        .default_dtype()
-                        .shape(&shape)
-                        .begin_nd()?;
-                    writer.extend(data.iter::<i64>())?;
-                    writer.finish()
-                }
-                Kind::Bool => {
-                    let mut writer = archive
-                        .array(name, options)?
-                        .default_dtype()
-                        .shape(&shape)
-                        .begin_nd()?;
-                    writer.extend(data.convert_dtype(DType::Bool(BoolStore::Native)).iter::<bool>())?;
-                    writer.finish()
-                }
-            }
-        };
-        put(&mut archive).map_err(fail)?;
-    }
-    drop(archive);
-    file.persist(path).map(|_| ()).map_err(|error| fail(error.error))
+    })
+}
+
+fn array<T: npyz::AutoSerialize>(
+    archive: &mut NpzWriter<&mut File>,
+    name: &str,
+    shape: &[u64],
+    elements: impl Iterator<Item = T>,
+) -> std::io::Result<()> {
+    let mut writer = archive
+        .array(name, Default::default())?
+        .default_dtype()
+        .shape(shape)
+        .begin_nd()?;
+    writer.extend(elements)?;
+    writer.finish()
 }

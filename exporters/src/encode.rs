@@ -11,6 +11,7 @@ use onnx_protobuf::{
     AttributeProto, GraphProto, Message, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
+use potstill_core::files::write_whole;
 use potstill_core::graph::{Attribute, Dim, ElementType, Graph, Node, ValueInfo};
 use protobuf::MessageField;
 
@@ -32,22 +33,10 @@ pub fn encode(graph: &Graph) -> Result<Vec<u8>, ExportError> {
 /// # Errors
 /// The system's answer, with the path.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
-    let fail = |source| ExportError::Io {
+    write_whole(path, |file| file.write_all(bytes)).map_err(|source| ExportError::Io {
         path: path.to_owned(),
         source,
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".onnx-")
-        .tempfile_in(folder)
-        .map_err(fail)?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(fail)?;
-    file.persist(path).map(|_| ()).map_err(|error| fail(error.error))
+    })
 }
 
 fn model(graph: &Graph) -> Result<ModelProto, ExportError> {

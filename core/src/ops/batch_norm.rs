@@ -3,7 +3,8 @@
 //!
 //! y = (x − mean) / √(var + epsilon) · scale + bias; Ioffe and Szegedy 2015 (arXiv 1502.03167).
 //!
-//! Opset 9 lists five outputs in training; 14 replaces them by `training_mode` and three outputs; 15 lets the types differ. Files
+//! Opset 9 lists five outputs in training; 14 replaces them by `training_mode` and three outputs; 15 lets the types differ. With one output and
+//! without that attribute, as the builder writes it, the form is the same throughout. Files
 //! exported for training and for inference both run in the mode that the caller asks for: a student in training normalises with the batch's
 //! statistics although its file says `training_mode = 0`, a teacher never does.
 //!
@@ -130,7 +131,7 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 /// The table's entries.
 pub const OPERATORS: &[Operator] = &[Operator {
     name: "BatchNormalization",
-    forms: &[14],
+    forms: &[],
     read,
 }];
 
