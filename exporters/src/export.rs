@@ -1,4 +1,4 @@
-//! From a trained network to a checked file: take the weights, fold, move to the operator set, describe, encode, verify, write.
+//! From a trained network to a checked file: take the weights, leave training behind, fold, move to the operator set, describe, encode, verify, write.
 
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use potstill_core::graph::Graph;
 use crate::ExportError;
 use crate::encode::{encode, write};
 use crate::fold::fold_batch_norm;
+use crate::inference::inference_form;
 use crate::retarget::retarget;
 use crate::verify::verify;
 
@@ -59,6 +60,7 @@ impl Export {
     /// Everything that [`ExportError`] lists.
     pub fn write(&self, graph: &Graph, path: &Path) -> Result<Written, ExportError> {
         let mut exported = graph.clone();
+        inference_form(&mut exported);
         let folded = if self.fold {
             fold_batch_norm(&mut exported)
         } else {

@@ -8,11 +8,13 @@
 //! | [`passes`] | the same models after export and import, and after folding |
 //! | [`teachers`] | the shared teachers against their recorded logits |
 //! | [`broken`] | files that must be refused with an error |
+//! | [`damage`] | every recorded model with random faults: any answer but a panic |
 //!
 //! The models and records are written by `operators.py` and `networks.py` in this folder; tests only read them.
 
 mod broken;
 mod case;
+mod damage;
 mod networks;
 mod operators;
 mod passes;

@@ -150,7 +150,8 @@ pub fn close(got: &[f32], expected: &[f64], tolerance: f64) -> Result<(), String
     for (index, (got, expected)) in got.iter().zip(expected).enumerate() {
         let got = f64::from(*got);
         let same = got == *expected || got.is_nan() && expected.is_nan();
-        if !same && !((got - expected).abs() <= tolerance * largest) {
+        let difference = (got - expected).abs();
+        if !same && (difference.is_nan() || difference > tolerance * largest) {
             return Err(format!(
                 "is {got} at {index}, expected {expected} (largest {largest})"
             ));
