@@ -39,8 +39,8 @@ impl Default for Config {
 
 /// J. Ba, R. Caruana: "Do Deep Nets Really Need to be Deep?", 2014 (arXiv 1312.6184), on regressing logits.
 ///
-/// L = CE(z_s, y) + λ · MSE(z_s, z_t), z: `[batch, classes]`. The paper trains on the second term alone and takes half the sum over the classes; the mean
-/// keeps λ independent of their number.
+/// L = CE(z_s, y) + λ · MSE(z_s, z_t), z: `[batch, classes]`. The paper trains on the second term alone, and takes half the sum over the
+/// classes; the mean keeps λ independent of their number.
 #[derive(Debug)]
 struct LogitMatching {
     config: Config,
