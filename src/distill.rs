@@ -113,6 +113,12 @@ impl Distill {
                 reason: "has no method to teach by; add --plugin kd".to_owned(),
             });
         }
+        if test.image_shape() != picture {
+            return Err(CliError::PictureShapes { train: picture, test: test.image_shape() });
+        }
+        // What a plugin refuses is refused before anything is written.
+        let graphs = teachers.iter().map(|teacher| teacher.network.graph());
+        plan([&graph], graphs, &plugins, data.classes(), config.training.epochs)?;
         let folder = RunFolder::open(&config, self.resume)?;
         let interrupter = interrupter();
         let job = Job {

@@ -106,6 +106,14 @@ pub enum CliError {
         /// Arrays that resemble it.
         near: Vec<String>,
     },
+    /// Transforms that give the two splits different shapes.
+    #[error("training pictures are {train:?}, test pictures {test:?} [channels, height, width], expected the same; see --dry-run for the transforms")]
+    PictureShapes {
+        /// Of training pictures.
+        train: [usize; 3],
+        /// Of test pictures.
+        test: [usize; 3],
+    },
     /// A device that is not there, or threads that cannot be had.
     #[error(transparent)]
     Device(#[from] DeviceError),

@@ -136,6 +136,13 @@ impl Network {
             .collect()
     }
 
+    /// Takes over what training left pending in the running statistics: Burn keeps a thread's newest update apart until the next one comes.
+    pub fn settle(&self) {
+        for buffer in &self.buffers {
+            buffer.value_sync();
+        }
+    }
+
     /// The parameter behind a weight's name.
     pub fn weight(&self, name: &str) -> Option<&Parameter> {
         let index = self.graph().tensors.get_index_of(name)?;
