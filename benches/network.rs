@@ -22,11 +22,17 @@ fn network(name: &str, device: &Device) -> Network {
 }
 
 fn pictures(batch: usize) -> Tensor<4> {
-    Tensor::random([batch, 3, 32, 32], Distribution::Normal(0.0, 1.0), &Device::flex())
+    Tensor::random(
+        [batch, 3, 32, 32],
+        Distribution::Normal(0.0, 1.0),
+        &Device::flex(),
+    )
 }
 
 fn logits(network: &Network, pictures: Tensor<4>, mode: Mode) -> Tensor<2> {
-    let outputs = network.forward(Value::from(pictures), &[], mode).expect("the pictures fit");
+    let outputs = network
+        .forward(Value::from(pictures), &[], mode)
+        .expect("the pictures fit");
     outputs.float("logits").expect("the zoo's output is `logits`")
 }
 

@@ -83,7 +83,11 @@ fn network(name: &str, device: &Device) -> Result<Network, Box<dyn Error>> {
 }
 
 fn pictures(batch: usize) -> Tensor<4> {
-    Tensor::random([batch, 3, 32, 32], Distribution::Normal(0.0, 1.0), &Device::flex())
+    Tensor::random(
+        [batch, 3, 32, 32],
+        Distribution::Normal(0.0, 1.0),
+        &Device::flex(),
+    )
 }
 
 fn training(name: &str, batch: usize) -> Result<Step, Box<dyn Error>> {
@@ -111,18 +115,38 @@ fn inference(name: &str, batch: usize) -> Result<Step, Box<dyn Error>> {
 }
 
 /// The whole step with augmentation, from the bytes of the pictures on.
-fn distillation(teacher: &str, student: &str, batch: usize, arguments: &Arguments) -> Result<Step, Box<dyn Error>> {
+fn distillation(
+    teacher: &str,
+    student: &str,
+    batch: usize,
+    arguments: &Arguments,
+) -> Result<Step, Box<dyn Error>> {
     let count = batch * (arguments.steps + arguments.warmup);
-    let bytes = (0..count * 3 * 32 * 32).map(|index| (index * 31 % 251) as u8).collect();
+    let bytes = (0..count * 3 * 32 * 32)
+        .map(|index| (index * 31 % 251) as u8)
+        .collect();
     let names = (0..CLASSES).map(|class| class.to_string()).collect();
     let labels = (0..count).map(|index| index % CLASSES).collect();
     let source = InMemory::new([3, 32, 32], names, labels, bytes)?;
-    let options = LoaderOptions { batch_size: batch, threads: arguments.threads, ..LoaderOptions::default() };
+    let options = LoaderOptions {
+        batch_size: batch,
+        threads: arguments.threads,
+        ..LoaderOptions::default()
+    };
     let pipeline = dataset("cifar100")?.pipeline();
     let device = Device::flex();
-    let loader = Loader::new(std::sync::Arc::new(source), &pipeline, Split::Train, options, &device)?;
+    let loader = Loader::new(
+        std::sync::Arc::new(source),
+        &pipeline,
+        Split::Train,
+        options,
+        &device,
+    )?;
     let curriculum = Curriculum {
-        teachers: vec![Frozen { network: network(teacher, &device)?, logits: "logits".to_owned() }],
+        teachers: vec![Frozen {
+            network: network(teacher, &device)?,
+            logits: "logits".to_owned(),
+        }],
         plugins: vec!["kd:temperature=4,alpha=0.9".parse::<PluginSpec>()?.build()?],
         has_task_term: true,
         ..Curriculum::default()
@@ -132,14 +156,20 @@ fn distillation(teacher: &str, student: &str, batch: usize, arguments: &Argument
     let mut optimizer = TrainConfig::default().build_optimizer();
     // The iterator borrows its loader, which lives as long as the program.
     let mut batches = Box::leak(Box::new(loader)).iter();
-    let time = Time { step: 0, epoch: 0.0, epochs: 1 };
+    let time = Time {
+        step: 0,
+        epoch: 0.0,
+        epochs: 1,
+    };
     Ok(Box::new(move || {
         let batch = batches.next().ok_or("no more batches")??;
         let output = TrainStep::step(&model, TimedBatch { batch, time });
         if let Some(error) = model.take_failure() {
             return Err(error.into());
         }
-        model = model.clone().update(&mut optimizer, LEARNING_RATE, output.grads, time)?;
+        model = model
+            .clone()
+            .update(&mut optimizer, LEARNING_RATE, output.grads, time)?;
         Ok(())
     }))
 }

@@ -88,8 +88,9 @@ impl Distill {
     pub fn run(self, out: &mut impl Write) -> Result<ExitCode, CliError> {
         let config = self.resolve()?;
         config.training.check()?;
-        prepare::set_threads(config.threads)?;
-        let (device, device_text) = prepare::device(&config.device)?;
+        let resolved = prepare::device(&config.device, config.threads)?;
+        let device_text = format!("{}, {}", resolved.name, resolved.why);
+        let device = resolved.device;
         let plugins = build(&config.plugins()?)?;
         let data = Data::open(&config.data)?;
         let train = data.train_loader(&config, &device)?;
@@ -120,6 +121,12 @@ impl Distill {
                 flag: "--teacher",
                 got: teachers[0].path.display().to_string(),
                 reason: "has no method to teach by; add --plugin kd".to_owned(),
+            });
+        }
+        if test.image_shape() != picture {
+            return Err(CliError::PictureShapes {
+                train: picture,
+                test: test.image_shape(),
             });
         }
         // A plugin that refuses these networks does so before a folder is made.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use potstill_core::data::DataError;
+use potstill_core::device::DeviceError;
 use potstill_core::graph::GraphError;
 use potstill_core::names::did_you_mean;
 use potstill_core::plugin::PluginError;
@@ -117,9 +118,19 @@ pub enum CliError {
         #[source]
         source: PluginError,
     },
-    /// A device that is not there or fails its test.
-    #[error("{0}")]
-    Device(String),
+    /// Transforms that give the two splits different shapes.
+    #[error(
+        "training pictures are {train:?}, test pictures {test:?} [channels, height, width], expected the same; see --dry-run for the transforms"
+    )]
+    PictureShapes {
+        /// Of training pictures.
+        train: [usize; 3],
+        /// Of test pictures.
+        test: [usize; 3],
+    },
+    /// A device that is not there, or threads that cannot be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The networks' data.
     #[error(transparent)]
     Data(#[from] DataError),

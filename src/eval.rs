@@ -41,8 +41,8 @@ impl Eval {
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let mut config = DataConfig::default();
         self.data.apply(&mut config);
-        prepare::set_threads(self.device.threads)?;
-        let (device, _) = prepare::device(self.device.device.as_deref().unwrap_or("auto"))?;
+        let choice = self.device.device.as_deref().unwrap_or("auto");
+        let device = prepare::device(choice, self.device.threads)?.device;
         let source = prepare::split(&config, Split::Test)?;
         let loader = prepare::test_loader(
             &source,

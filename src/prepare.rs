@@ -1,6 +1,7 @@
 //! From a configuration to what it names: device, data, teachers, student.
 
 use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, open};
+use potstill_core::device::{Resolved, resolve, set_threads};
 use potstill_core::graph::Graph;
 use potstill_core::train::Frozen;
 use potstill_core::zoo;
@@ -136,31 +137,13 @@ pub fn student(run: &RunConfig, classes: usize, picture: [usize; 3]) -> Result<G
     Ok(zoo::build(&run.student, classes, picture, run.seed)?)
 }
 
-/// The device of a choice, with what it is and why it was taken.
+/// The device of a choice; its threads are bounded first.
 ///
 /// # Errors
-/// A device that is not there.
-pub fn device(choice: &str) -> Result<(Device, String), CliError> {
-    match choice {
-        "auto" | "cpu" => Ok((Device::flex(), "cpu".to_owned())),
-        other => Err(CliError::Device(format!(
-            "no device `{other}`; known: auto, cpu, wgpu, cuda"
-        ))),
+/// A word that names no device, a device that is not there, a number of threads that cannot be had.
+pub fn device(choice: &str, threads: Option<usize>) -> Result<Resolved, CliError> {
+    if let Some(count) = threads {
+        set_threads(count)?;
     }
-}
-
-/// Bounds the CPU's threads; all of them where nothing is given.
-///
-/// # Errors
-/// A number of 0.
-pub fn set_threads(threads: Option<usize>) -> Result<(), CliError> {
-    if threads == Some(0) {
-        let reason = "is no number of threads, expected 1 or more".to_owned();
-        return Err(CliError::Flag {
-            flag: "--threads",
-            got: "0".to_owned(),
-            reason,
-        });
-    }
-    Ok(())
+    Ok(resolve(choice.parse()?)?)
 }

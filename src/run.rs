@@ -8,6 +8,7 @@ use burn::tensor::{BoolStore, DType, Device, TensorData};
 use clap::Args;
 use npyz::npz::{NpzArchive, NpzWriter};
 use npyz::{AutoSerialize, WriterBuilder};
+use potstill_core::files::write_whole;
 use potstill_core::graph::ValueInfo;
 use potstill_core::names::nearest;
 use potstill_core::network::Network;
@@ -134,21 +135,16 @@ fn value<R: std::io::Read>(
 }
 
 fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) -> Result<(), CliError> {
-    let fail = |source| CliError::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-    file.write_all(&archive(values).map_err(fail)?).map_err(fail)?;
-    file.persist(path).map(|_| ()).map_err(|error| fail(error.error))
+    archive(values)
+        .and_then(|bytes| write_whole(path, |file| file.write_all(&bytes)))
+        .map_err(|source| CliError::File {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        })
 }
 
-/// The bytes of an .npz archive. In memory, because the archive's writer cannot report a full disk when it is dropped.
+/// The bytes of an .npz archive. In memory, because the archive's writer ends a file without a word of what the disk refuses.
 fn archive<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> std::io::Result<Vec<u8>> {
     let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
     for (name, value) in values {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use potstill_core::files::write_whole;
 use potstill_core::train::checkpoint::{Checkpoints, Which};
 use potstill_core::train::{Event, Observer};
 
@@ -108,14 +109,11 @@ impl RunFolder {
     /// A disk that refuses.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
         let path = self.join(name);
-        let fail = |source| CliError::File {
+        write_whole(&path, |file| file.write_all(bytes)).map_err(|source| CliError::File {
             action: "write",
-            path: path.clone(),
+            path,
             source,
-        };
-        let mut file = tempfile::NamedTempFile::new_in(&self.path).map_err(fail)?;
-        file.write_all(bytes).map_err(fail)?;
-        file.persist(&path).map(|_| ()).map_err(|error| fail(error.error))
+        })
     }
 
     /// The file of metrics, with what steps after `step` wrote taken out: they will be done again.

@@ -8,15 +8,19 @@
 //! | [`network`] | a graph with its tensors on a device: a Burn module |
 //! | [`zoo`] | student architectures, written with the graph's builder |
 //! | [`data`] | data sets, transforms, batches prepared ahead |
+//! | [`device`] | the devices of a machine, their self-test, which one a run takes |
 //! | [`plugin`] | the hooks of a distillation method, their registry, and the check against recorded numbers |
 //! | [`loss`], [`schedule`] | what methods share: cross-entropy and KL, weights that change over time |
 //! | [`train`] | the loop over epochs, checkpoints, evaluation |
+//! | [`files`] | files that appear whole or not at all |
 //! | [`names`] | "did you mean …?" |
 //!
 //! The core knows no distillation method and no file format: methods live in `potstill-plugins`, decoding in `potstill-teachers`, encoding in
 //! `potstill-exporters`.
 
 pub mod data;
+pub mod device;
+pub mod files;
 pub mod graph;
 pub mod loss;
 pub mod names;

@@ -4,12 +4,14 @@ use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
+use indexmap::IndexMap;
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::tensor_shape_proto::{Dimension, dimension};
 use onnx_protobuf::{
     AttributeProto, GraphProto, Message, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
+use potstill_core::files::write_whole;
 use potstill_core::graph::{Attribute, Dim, ElementType, Graph, Node, ValueInfo};
 use protobuf::MessageField;
 
@@ -31,22 +33,10 @@ pub fn encode(graph: &Graph) -> Result<Vec<u8>, ExportError> {
 /// # Errors
 /// The system's answer, with the path.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
-    let fail = |source| ExportError::Io {
+    write_whole(path, |file| file.write_all(bytes)).map_err(|source| ExportError::Io {
         path: path.to_owned(),
         source,
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".onnx-")
-        .tempfile_in(folder)
-        .map_err(fail)?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(fail)?;
-    file.persist(path).map(|_| ()).map_err(|error| fail(error.error))
+    })
 }
 
 fn model(graph: &Graph) -> Result<ModelProto, ExportError> {
@@ -72,11 +62,7 @@ fn model(graph: &Graph) -> Result<ModelProto, ExportError> {
     model.domain = info.domain.clone();
     model.model_version = info.version;
     model.doc_string = info.doc.clone();
-    model.metadata_props = info
-        .metadata
-        .iter()
-        .map(|(key, value)| entry(key, value))
-        .collect();
+    model.metadata_props = entries(&info.metadata);
     model.graph = MessageField::some(graph_proto(graph, model.ir_version)?);
     Ok(model)
 }
@@ -102,6 +88,7 @@ fn graph_proto(graph: &Graph, ir_version: i64) -> Result<GraphProto, ExportError
         graph.name.clone()
     };
     proto.doc_string = graph.model.graph_doc.clone();
+    proto.metadata_props = entries(&graph.model.graph_metadata);
     proto.node = graph.nodes.iter().map(node_proto).collect::<Result<_, _>>()?;
     proto.initializer = graph
         .tensors
@@ -250,9 +237,12 @@ fn dimension_proto(dim: &Dim) -> Dimension {
     proto
 }
 
-fn entry(key: &str, value: &str) -> StringStringEntryProto {
-    let mut entry = StringStringEntryProto::new();
-    entry.key = key.to_owned();
-    entry.value = value.to_owned();
-    entry
+fn entries(pairs: &IndexMap<String, String>) -> Vec<StringStringEntryProto> {
+    let entry = |(key, value): (&String, &String)| {
+        let mut entry = StringStringEntryProto::new();
+        entry.key = key.clone();
+        entry.value = value.clone();
+        entry
+    };
+    pairs.iter().map(entry).collect()
 }

@@ -1,4 +1,4 @@
-//! From a trained network to a checked file: take the weights, fold, move to the operator set, describe, encode, verify, write.
+//! From a trained network to a checked file: take the weights, leave training behind, fold, move to the operator set, describe, encode, verify, write.
 
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use potstill_core::graph::Graph;
 use crate::ExportError;
 use crate::encode::{encode, write};
 use crate::fold::fold_batch_norm;
+use crate::inference::inference_form;
 use crate::retarget::retarget;
 use crate::verify::verify;
 
@@ -65,6 +66,7 @@ impl Export {
     /// The graph as it is written, and the number of BatchNorms folded.
     fn exported(&self, graph: &Graph) -> Result<(Graph, usize), ExportError> {
         let mut exported = graph.clone();
+        inference_form(&mut exported);
         let folded = if self.fold {
             fold_batch_norm(&mut exported)
         } else {
@@ -93,5 +95,119 @@ impl Export {
             folded,
             difference,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::TOLERANCE;
+    use burn::tensor::TensorData;
+    use potstill_core::graph::Role;
+    use potstill_core::zoo;
+
+    /// A network of the zoo whose running statistics are not those of a fresh one, so that folding has something to do.
+    fn trained(name: &str, picture: [usize; 3]) -> Graph {
+        let mut graph = zoo::build(name, 10, picture, 7).unwrap();
+        for (index, tensor) in graph
+            .tensors
+            .values_mut()
+            .filter(|tensor| tensor.role == Role::Buffer)
+            .enumerate()
+        {
+            let draw = |i: usize| 0.5 + ((i * 37 + index * 11) % 17) as f32 / 17.0;
+            let values: Vec<f32> = (0..tensor.len()).map(draw).collect();
+            tensor.data = TensorData::new(values, tensor.data.shape().to_vec());
+        }
+        graph
+    }
+
+    fn batch_norms(graph: &Graph) -> usize {
+        graph
+            .nodes
+            .iter()
+            .filter(|node| node.op.name() == "BatchNormalization")
+            .count()
+    }
+
+    #[test]
+    fn a_network_of_each_family_exports_folded_and_agrees_in_tract() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut families = Vec::new();
+        for architecture in zoo::architectures()
+            .iter()
+            .filter(|architecture| architecture.input[1] == 32)
+        {
+            if families.contains(&architecture.family) {
+                continue;
+            }
+            families.push(architecture.family);
+            let graph = trained(architecture.name, architecture.input);
+            let path = folder.path().join("student.onnx");
+            let written = Export::default().write(&graph, &path).unwrap();
+            // In DenseNet every BatchNorm stands before its convolution, where it cannot be folded.
+            assert_eq!(
+                written.folded == 0,
+                architecture.family == "densenet",
+                "{}",
+                architecture.name
+            );
+            assert!(written.difference.unwrap() <= TOLERANCE);
+        }
+        assert!(families.len() >= 6, "{families:?}");
+    }
+
+    #[test]
+    fn every_operator_set_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let graph = trained("resnet8", [3, 32, 32]);
+        for opset in 9..=21 {
+            for fold in [true, false] {
+                let export = Export {
+                    opset,
+                    fold,
+                    ..Export::default()
+                };
+                export.write(&graph, &folder.path().join("student.onnx")).unwrap();
+            }
+        }
+        let refused = Export {
+            opset: 8,
+            ..Export::default()
+        }
+        .write(&graph, &folder.path().join("x.onnx"));
+        assert!(matches!(refused, Err(ExportError::Opset { got: 8, .. })));
+    }
+
+    #[test]
+    fn folding_leaves_no_batch_norm_in_a_resnet() {
+        let mut graph = trained("resnet20", [3, 32, 32]);
+        let before = batch_norms(&graph);
+        assert_eq!(fold_batch_norm(&mut graph), before);
+        assert_eq!(batch_norms(&graph), 0);
+        graph.validate().unwrap();
+    }
+
+    #[test]
+    fn a_file_that_computes_something_else_is_an_error() {
+        let graph = trained("resnet8", [3, 32, 32]);
+        let other = zoo::build("resnet8", 10, [3, 32, 32], 8).unwrap();
+        let bytes = encode(&graph).unwrap();
+        assert!(matches!(
+            verify(&bytes, &other, 2),
+            Err(ExportError::Differs { .. })
+        ));
+    }
+
+    #[test]
+    fn nothing_is_left_where_the_file_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let graph = zoo::build("resnet8", 10, [3, 32, 32], 8).unwrap();
+        let path = folder.path().join("missing").join("student.onnx");
+        assert!(matches!(
+            Export::default().write(&graph, &path),
+            Err(ExportError::Io { .. })
+        ));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! w' = w · s / √(var + ε),  b' = (b − mean) · s / √(var + ε) + shift, per output channel.
 //!
-//! Preconditions, for each pair: the convolution's result is read by the BatchNorm alone and is no output; all its tensors are stored and
-//! read by nobody else. Pairs that do not fulfil them stay as they are. The result keeps the BatchNorm's name of the value, so
-//! that whoever reads it finds it.
+//! Preconditions, for each pair: the convolution's result is read by the BatchNorm alone and is no output; the tensors of both are stored, the
+//! convolution's read by nobody else. Pairs that do not fulfil them stay as they are. The result keeps the BatchNorm's name of the value,
+//! so that whoever reads it finds it.
 
 use burn::tensor::{DType, TensorData};
 use potstill_core::graph::{Graph, Role, StoredTensor};
 use potstill_core::ops::batch_norm::BatchNorm;
 use potstill_core::ops::conv::ConvOp;
+use potstill_core::ops::identity::Identity;
 
 /// Folds every BatchNorm that it can; returns how many.
 pub fn fold_batch_norm(graph: &mut Graph) -> usize {
@@ -33,11 +34,7 @@ fn fold_at(graph: &mut Graph, index: usize) -> Option<()> {
     let epsilon = node.op.downcast::<BatchNorm>()?.epsilon;
     let joint = node.inputs.first()?.clone();
     let result = node.outputs.first()?.clone();
-    let others = node
-        .outputs
-        .iter()
-        .skip(1)
-        .any(|output| !output.is_empty() && is_read(graph, output));
+    let others = node.outputs.iter().skip(1).any(|output| graph.is_read(output));
     if others || graph.outputs.iter().any(|output| output.name == joint) || graph.consumers(&joint).len() != 1
     {
         return None;
@@ -51,7 +48,7 @@ fn fold_at(graph: &mut Graph, index: usize) -> Option<()> {
     if !own(&weight_name) || bias_name.as_ref().is_some_and(|name| !own(name)) {
         return None;
     }
-    let stored = |position: usize| floats(graph.tensors.get(node.inputs.get(position)?)?);
+    let stored = |position: usize| floats(stored(graph, node.inputs.get(position)?)?);
     let (scale, shift, mean, variance) = (stored(1)?, stored(2)?, stored(3)?, stored(4)?);
     let weight = graph.tensors.get(&weight_name)?.clone();
     let values = floats(&weight)?;
@@ -111,8 +108,17 @@ fn fold_at(graph: &mut Graph, index: usize) -> Option<()> {
     Some(())
 }
 
-fn is_read(graph: &Graph, value: &str) -> bool {
-    !graph.consumers(value).is_empty() || graph.outputs.iter().any(|output| output.name == value)
+/// The tensor behind a value: exporters share equal ones through `Identity` nodes.
+fn stored<'a>(graph: &'a Graph, value: &str) -> Option<&'a StoredTensor> {
+    let mut name = value;
+    loop {
+        if let Some(tensor) = graph.tensors.get(name) {
+            return Some(tensor);
+        }
+        let node = &graph.nodes[graph.producer(name)?];
+        node.op.downcast::<Identity>()?;
+        name = node.inputs.first()?;
+    }
 }
 
 /// The elements in double precision, so that folding rounds once.

@@ -3,6 +3,7 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`encode`] | a [`Graph`](potstill_core::graph::Graph) as an ONNX model, written beside its name and renamed |
+//! | [`inference`] | what a file keeps from training, left behind |
 //! | [`fold`] | BatchNorm into the convolution before it |
 //! | [`retarget`] | the same graph in another operator set |
 //! | [`verify`] | the file run by an independent runtime, against the network |
@@ -12,6 +13,7 @@ pub mod encode;
 mod error;
 pub mod export;
 pub mod fold;
+pub mod inference;
 pub mod retarget;
 pub mod verify;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::TensorData;
 use indexmap::IndexMap;
-use onnx_protobuf::{Message, ModelProto, NodeProto};
+use onnx_protobuf::{Message, ModelProto, NodeProto, StringStringEntryProto};
 use potstill_core::graph::{Attributes, Graph, ModelInfo, Node, Role, StoredTensor};
 use potstill_core::ops::{Op, OpError, table};
 
@@ -99,12 +99,16 @@ fn model_info(model: &ModelProto) -> ModelInfo {
         version: model.model_version,
         doc: model.doc_string.clone(),
         graph_doc: model.graph.doc_string.clone(),
-        metadata: model
-            .metadata_props
-            .iter()
-            .map(|entry| (entry.key.clone(), entry.value.clone()))
-            .collect(),
+        metadata: pairs(&model.metadata_props),
+        graph_metadata: pairs(&model.graph.metadata_props),
     }
+}
+
+fn pairs(entries: &[StringStringEntryProto]) -> IndexMap<String, String> {
+    entries
+        .iter()
+        .map(|entry| (entry.key.clone(), entry.value.clone()))
+        .collect()
 }
 
 /// `ai.onnx` is the long form of ONNX's own domain.

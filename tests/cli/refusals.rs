@@ -20,7 +20,7 @@ fn values_outside_their_range_are_named_with_what_is_expected() {
     no_run("--learning-rate fast", &["--learning-rate", "fast"]);
     no_run("--warmup -2", &["`warmup` is -2", "0 epochs or more"]);
     no_run("--clip-norm 0", &["`clip-norm` is 0", "above 0"]);
-    no_run("--threads 0", &["--threads", "`0`", "1 or more"]);
+    no_run("--threads 0", &["0 threads", "1 or more"]);
     no_run("--limit 0", &["number of images", "at least 1"]);
     no_run("--opset 8", &["operator set 8", "expected 9 to 21"]);
     no_run("--device nonsense", &["`nonsense`", "cpu"]);

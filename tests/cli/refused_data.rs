@@ -89,7 +89,7 @@ fn the_test_split_is_refused_by_eval_too() {
     refused(
         folder,
         "eval network.onnx --threads 0",
-        &["--threads", "1 or more"],
+        &["0 threads", "1 or more"],
     );
     refused(
         folder,

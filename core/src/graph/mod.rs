@@ -16,6 +16,7 @@ pub use attribute::{Attribute, Attributes};
 pub use builder::{Conv, GraphBuilder, Pool};
 pub use error::GraphError;
 pub use fact::{Dim, ElementType, Fact, ValueInfo};
+pub(crate) use infer::infer_from;
 pub use infer::{Facts, infer};
 pub use summary::{NodeSummary, Summary, summarise};
 pub use tensor::{Init, Role, StoredTensor};
@@ -65,6 +66,8 @@ pub struct ModelInfo {
     pub graph_doc: String,
     /// Key-value pairs: classes, preprocessing, provenance.
     pub metadata: IndexMap<String, String>,
+    /// Key-value pairs that the file states on its graph: exporters leave notes of their own there.
+    pub graph_metadata: IndexMap<String, String>,
 }
 
 impl ModelInfo {
@@ -187,6 +190,12 @@ impl Graph {
             .filter(|(_, node)| reads(node))
             .map(|(i, _)| i)
             .collect()
+    }
+
+    /// Whether a node or the caller reads a value.
+    pub fn is_read(&self, value: &str) -> bool {
+        !value.is_empty()
+            && (self.outputs.iter().any(|output| output.name == value) || !self.consumers(value).is_empty())
     }
 
     /// The number of trainable parameters.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
 
-use crate::graph::{Graph, GraphError, Role, StoredTensor, infer};
+use crate::graph::{Dim, Graph, GraphError, Role, StoredTensor, ValueInfo, infer};
 use crate::value::{Kind, Value};
 use plan::{Plan, Source};
 
@@ -53,9 +53,9 @@ impl Network {
         for (name, tensor) in &graph.tensors {
             check_size(name, tensor)?;
         }
-        // What depends on the batch size only shows at a second one.
-        for batch in [1, 2] {
-            if graph.inputs.iter().all(|input| input.dims.is_some()) {
+        // What depends on the batch size only shows at a second one. Other extents that the file leaves open are checked when they come.
+        if graph.inputs.iter().all(open_in_batch_alone) {
+            for batch in [1, 2] {
                 infer(&graph, batch)?;
             }
         }
@@ -136,6 +136,13 @@ impl Network {
             .collect()
     }
 
+    /// Takes over what training left pending in the running statistics: Burn keeps a thread's newest update apart until the next one comes.
+    pub fn settle(&self) {
+        for buffer in &self.buffers {
+            buffer.value_sync();
+        }
+    }
+
     /// The parameter behind a weight's name.
     pub fn weight(&self, name: &str) -> Option<&Parameter> {
         let index = self.graph().tensors.get_index_of(name)?;
@@ -154,6 +161,14 @@ impl Network {
     pub fn parameters(&self) -> usize {
         self.weights.iter().map(Parameter::len).sum()
     }
+}
+
+/// Whether an input states every extent but its first.
+fn open_in_batch_alone(input: &ValueInfo) -> bool {
+    input
+        .dims
+        .as_ref()
+        .is_some_and(|dims| dims.iter().skip(1).all(|dim| matches!(dim, Dim::Known(_))))
 }
 
 fn kind(tensor: &StoredTensor) -> Kind {

@@ -1,9 +1,10 @@
 //! The order of execution with names resolved to slots: made once, read at every step.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
-use crate::graph::Graph;
-use crate::value::Value;
+use crate::graph::{Facts, Graph, GraphError, infer_from};
+use crate::value::{Kind, Value};
 
 /// Where a stored tensor's value is found.
 #[derive(Clone, Debug)]
@@ -41,7 +42,12 @@ pub(super) struct Plan {
     pub steps: Vec<Step>,
     /// For each slot, the last step that reads it.
     pub last_use: Vec<Option<usize>>,
+    /// Kinds and extents of inputs that every operator takes.
+    checked: Mutex<HashSet<Vec<(Kind, Vec<usize>)>>>,
 }
+
+/// So many sets of extents are remembered: pictures of all sizes must not fill the memory.
+const REMEMBERED: usize = 256;
 
 impl Plan {
     /// Resolves a validated graph; `sources` are parallel to its tensors.
@@ -92,7 +98,31 @@ impl Plan {
             slots,
             steps,
             last_use,
+            checked: Mutex::default(),
         }
+    }
+
+    /// Refuses inputs that some operator does not take, so that running them cannot fail on a shape; `inputs` are in the graph's order. Each set of
+    /// kinds and extents is inferred once.
+    ///
+    /// # Errors
+    /// The first node that refuses.
+    pub fn check(&self, inputs: Facts) -> Result<(), GraphError> {
+        let key: Vec<(Kind, Vec<usize>)> = inputs
+            .values()
+            .map(|fact| (fact.kind, fact.dims.clone()))
+            .collect();
+        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked().contains(&key) {
+            return Ok(());
+        }
+        infer_from(&self.graph, inputs)?;
+        let mut checked = checked();
+        if checked.len() >= REMEMBERED {
+            checked.clear();
+        }
+        checked.insert(key);
+        Ok(())
     }
 
     /// The graph.

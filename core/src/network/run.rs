@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 
 use super::Network;
 use super::plan::Source;
-use crate::graph::{Dim, GraphError, ValueInfo};
+use crate::graph::{Dim, Fact, Facts, GraphError, ValueInfo};
 use crate::ops::{Inputs, Mode, RunContext};
 use crate::value::Value;
 
@@ -95,7 +95,7 @@ impl Network {
     /// Runs on named inputs.
     ///
     /// # Errors
-    /// A missing input, one of another shape, an unknown tap, or what an operator refuses.
+    /// A missing input, one of another shape or kind, an unknown tap, or what an operator refuses.
     pub fn run(
         &self,
         inputs: impl IntoIterator<Item = (String, Value)>,
@@ -119,15 +119,15 @@ impl Network {
                 slots[slot] = Some(value);
             }
         }
-        if let Some(missing) = graph
-            .inputs
-            .iter()
-            .find(|input| plan.slot(&input.name).is_none_or(|slot| slots[slot].is_none()))
-        {
-            return Err(GraphError::MissingInput {
-                input: missing.name.clone(),
-            });
+        let mut facts = Facts::with_capacity(graph.inputs.len());
+        for input in &graph.inputs {
+            let value = plan.slot(&input.name).and_then(|slot| slots[slot].as_ref());
+            let value = value.ok_or_else(|| GraphError::MissingInput {
+                input: input.name.clone(),
+            })?;
+            facts.insert(input.name.clone(), Fact::new(value.kind(), value.dims()));
         }
+        plan.check(facts)?;
         let mut wanted: Vec<(String, usize)> = Vec::with_capacity(graph.outputs.len() + taps.len());
         for name in graph
             .outputs

@@ -3,7 +3,8 @@
 //!
 //! y = (x − mean) / √(var + epsilon) · scale + bias; Ioffe and Szegedy 2015 (arXiv 1502.03167).
 //!
-//! Opset 9 lists five outputs in training; 14 replaces them by `training_mode` and three outputs; 15 lets the types differ. Files
+//! Opset 9 lists five outputs in training; 14 replaces them by `training_mode` and three outputs; 15 lets the types differ. With one output and
+//! without that attribute, as the builder writes it, the form is the same throughout. Files
 //! exported for training and for inference both run in the mode that the caller asks for: a student in training normalises with the batch's
 //! statistics although its file says `training_mode = 0`, a teacher never does.
 //!
@@ -130,6 +131,160 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 /// The table's entries.
 pub const OPERATORS: &[Operator] = &[Operator {
     name: "BatchNormalization",
-    forms: &[14],
+    forms: &[],
     read,
 }];
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+    use crate::graph::GraphBuilder;
+    use crate::network::Network;
+    use crate::ops::testing::{assert_floats, floats, waves};
+
+    /// Three channels with statistics and weights of their own.
+    fn network(device: &Device) -> Network {
+        let mut builder = GraphBuilder::new("normalised", 0);
+        let x = builder.input("x", &[3, 2, 2]);
+        let y = builder.batch_norm("bn", &x).unwrap();
+        builder.output("y", &y).unwrap();
+        let mut graph = builder.finish().unwrap();
+        for (name, values) in [
+            ("bn.weight", [1.5f32, 0.5, -1.0]),
+            ("bn.bias", [0.1, -0.2, 0.3]),
+            ("bn.running_mean", [0.2, -0.4, 0.6]),
+            ("bn.running_var", [0.5, 1.0, 2.0]),
+        ] {
+            graph.tensors[name].data = TensorData::new(values.to_vec(), [3]);
+        }
+        Network::new(graph, device).unwrap()
+    }
+
+    // bn = torch.nn.BatchNorm2d(3, momentum=0.1), its tensors as in `network`; x = torch.sin(torch.arange(24.) * 0.7 + 0.2)
+    // .reshape(2, 3, 2, 2); w = torch.cos(torch.arange(24.) * 0.3).reshape(2, 3, 2, 2); y = bn(x); (y * w).sum().backward()
+    #[test]
+    fn training_follows_pytorch_in_outputs_statistics_and_gradients() {
+        let device = Device::flex().autodiff();
+        let network = network(&device);
+        let x = Value::from_data(waves(&[2, 3, 2, 2], 0.2, 0.7).into_data(), &device);
+        let x = Value::from(x.float::<4>().require_grad());
+        let outputs = network.forward(x.clone(), &[], Mode::Training).unwrap();
+        let y = outputs.get("y").unwrap().clone();
+        assert_floats(
+            &y,
+            &[2, 3, 2, 2],
+            &[
+                -0.042050015,
+                1.2971601,
+                1.7924925,
+                1.2109845,
+                0.1827717,
+                -0.36823601,
+                -0.7146017,
+                -0.69342452,
+                1.6943448,
+                0.53332037,
+                -0.45489052,
+                -0.80551583,
+                1.185083,
+                -0.21204413,
+                -1.7432487,
+                -2.6883774,
+                -0.68809795,
+                -0.30238324,
+                0.2570017,
+                0.72697002,
+                -0.80395341,
+                -0.33398166,
+                0.71670967,
+                1.8539668,
+            ],
+        );
+        let tensors = network.tensors();
+        let value = |name: &str| {
+            tensors
+                .iter()
+                .find(|tensor| tensor.name == name)
+                .unwrap()
+                .value
+                .clone()
+        };
+        assert_floats(
+            &value("bn.running_mean"),
+            &[3],
+            &[0.20606838, -0.39249769, 0.57517171],
+        );
+        assert_floats(
+            &value("bn.running_var"),
+            &[3],
+            &[0.49900833, 0.94236362, 1.8391705],
+        );
+
+        let weights: Vec<f32> = (0..24).map(|i| (i as f32 * 0.3).cos()).collect();
+        let weights = Tensor::<4>::from_data(TensorData::new(weights, [2, 3, 2, 2]), &device);
+        let gradients = (y.float::<4>() * weights).sum().backward();
+        let gradient = Value::from(x.float::<4>().grad(&gradients).unwrap());
+        assert_floats(
+            &gradient,
+            &[2, 3, 2, 2],
+            &[
+                2.0510852,
+                1.2953799,
+                0.75592864,
+                0.57299429,
+                -0.10221868,
+                -0.0079339342,
+                -0.042799812,
+                -0.28363678,
+                1.4519624,
+                1.5954654,
+                1.6220437,
+                1.5751103,
+                -2.8923264,
+                -1.8193765,
+                -0.53247559,
+                0.56879109,
+                0.19958705,
+                0.20449062,
+                0.076465875,
+                -0.043954317,
+                -1.7514559,
+                -1.7620916,
+                -1.5495459,
+                -1.1814878,
+            ],
+        );
+        for (name, expected) in [
+            ("bn.weight", [2.5560203, 2.9504492, -0.56959641]),
+            ("bn.bias", [1.0785348, 1.6359296, 0.10704851]),
+        ] {
+            let weight = network.weight(name).unwrap().value(false).float::<1>();
+            assert_floats(&Value::from(weight.grad(&gradients).unwrap()), &[3], &expected);
+        }
+    }
+
+    // bn.eval()(x) for pictures of one colour each
+    #[test]
+    fn inference_uses_the_running_statistics_and_leaves_them() {
+        let network = network(&Device::flex());
+        let x = floats(&[1, 3, 1, 1], &[0.2, 0.6, 2.0]);
+        let x = x.expand(&[1, 3, 2, 2]);
+        let outputs = network.forward(x, &[], Mode::Inference).unwrap();
+        let y = outputs.get("y").unwrap().to_floats().unwrap();
+        let expected = [0.1, 0.2999975, -0.68994698];
+        for (y, expected) in y.chunks(4).zip(expected) {
+            assert!(
+                y.iter().all(|y| (y - expected).abs() < 1e-6),
+                "{y:?}, expected {expected}"
+            );
+        }
+        let tensors = network.tensors();
+        let mean = tensors
+            .iter()
+            .find(|tensor| tensor.name == "bn.running_mean")
+            .unwrap();
+        assert_floats(&mean.value, &[3], &[0.2, -0.4, 0.6]);
+    }
+}

@@ -26,7 +26,8 @@ impl Op for Clip {
 
     fn infer(&self, inputs: &Inputs<'_, Fact>) -> Result<Vec<Fact>, OpError> {
         let x = inputs.required(0, "input")?;
-        if x.kind == Kind::Bool {
+        let float_alone = self.bounds.iter().any(Option::is_some);
+        if x.kind == Kind::Bool || (float_alone && x.kind != Kind::Float) {
             return Err(OpError::Kind {
                 name: "input",
                 expected: Kind::Float,
@@ -104,6 +105,12 @@ pub const OPERATORS: &[Operator] = &[Operator {
 mod tests {
     use super::super::testing::{assert_floats, assert_gradients, assert_ints, floats, ints, run_op};
     use super::*;
+
+    #[test]
+    fn integers_have_no_bounds_that_are_attributes() {
+        let clipped = run_op("Clip", 6, &[("min", 0.0.into())], &[Some(ints(&[2], &[-1, 1]))]);
+        assert!(matches!(clipped, Err(OpError::Kind { .. })));
+    }
 
     #[test]
     fn bounds_are_attributes_at_first_and_inputs_later() {

@@ -70,16 +70,27 @@ impl Op for Lrn {
     }
 }
 
+/// Burn raises to whole exponents as to 64-bit integers, and panics on one beyond them; networks use 0.75.
+const LARGEST_BETA: f32 = 1e6;
+
 fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
     let size = node.required_int("size")?;
     let size = usize::try_from(size)
         .ok()
         .filter(|size| *size > 0)
         .ok_or_else(|| node.bad("size", size.to_string(), "a number of 1 or more"))?;
+    let beta = node.float("beta", 0.75)?;
+    if beta.is_nan() || beta.abs() > LARGEST_BETA {
+        return Err(node.bad(
+            "beta",
+            beta.to_string(),
+            format!("a number from -{LARGEST_BETA} to {LARGEST_BETA}"),
+        ));
+    }
     Ok(Box::new(Lrn {
         size,
         alpha: node.float("alpha", 1e-4)?,
-        beta: node.float("beta", 0.75)?,
+        beta,
         bias: node.float("bias", 1.0)?,
     }))
 }
@@ -95,6 +106,15 @@ pub const OPERATORS: &[Operator] = &[Operator {
 mod tests {
     use super::*;
     use crate::ops::testing::{assert_floats, assert_gradients, infer_op, run_op, waves};
+
+    #[test]
+    fn an_exponent_beyond_all_integers_is_refused() {
+        let inputs = [Some(waves(&[1, 5, 1, 2], 0.5, 0.7))];
+        for beta in [f32::NAN, f32::INFINITY, 3e38] {
+            let read = run_op("LRN", 13, &[("size", 3.into()), ("beta", beta.into())], &inputs);
+            assert!(matches!(read, Err(OpError::BadAttribute { .. })), "{beta}");
+        }
+    }
 
     #[test]
     fn even_and_odd_windows_sum_the_channels_of_the_specification() {

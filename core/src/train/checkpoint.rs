@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::distillation::Distillation;
 use super::evaluation::Tally;
+use crate::files::write_whole;
 
 /// Which checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,11 +160,9 @@ impl Checkpoints {
 
     fn point(&self, which: Which, name: &str) -> io::Result<()> {
         use io::Write;
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(name.as_bytes())?;
-        file.persist(self.folder.join(which.file()))
-            .map_err(|error| error.error)?;
-        Ok(())
+        write_whole(&self.folder.join(which.file()), |file| {
+            file.write_all(name.as_bytes())
+        })
     }
 
     fn remove_unused(&self) -> io::Result<()> {

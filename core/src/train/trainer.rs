@@ -488,6 +488,11 @@ impl Run {
         let Some(checkpoints) = &self.checkpoints else {
             return Ok(());
         };
+        self.model
+            .students
+            .iter()
+            .chain(&self.model.auxiliaries)
+            .for_each(Network::settle);
         checkpoints.save(
             &self.model,
             &self.optimizer,

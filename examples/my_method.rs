@@ -1,0 +1,196 @@
+//! A distillation method of one's own, registered beside those of the program and run for twenty steps on `glyphs`.
+//! The method is logit matching: the student learns the teacher's logits by their mean squared error.
+//! `cargo run --release --example my_method`
+
+use std::error::Error;
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor};
+use burn::train::Interrupter;
+use potstill_core::data::{DataSpec, GlyphOptions, Loader, LoaderOptions, Split, dataset, open};
+use potstill_core::plugin::{
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, PluginSpec, Recorded, Step, Term,
+    parse_options,
+};
+use potstill_core::schedule::Schedule;
+use potstill_core::train::{Event, Frozen, Observer, Setup, TrainConfig, Trainer};
+use potstill_core::zoo;
+use potstill_teachers::Teacher;
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+const NAME: &str = "logit-matching";
+
+/// The method's options.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Config {
+    /// λ, 0 or more.
+    weight: Schedule,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            weight: Schedule::Constant(0.1),
+        }
+    }
+}
+
+/// J. Ba, R. Caruana: "Do Deep Nets Really Need to be Deep?", 2014 (arXiv 1312.6184), on regressing logits.
+///
+/// L = CE(z_s, y) + λ · MSE(z_s, z_t), z: `[batch, classes]`. The paper trains on the second term alone, and takes half the sum over the
+/// classes; the mean keeps λ independent of their number.
+#[derive(Debug)]
+struct LogitMatching {
+    config: Config,
+}
+
+/// The mean of (z_s − z_t)² over the batch and the classes, `[1]`.
+///
+/// # Shapes
+/// both: `[batch, classes]` logits.
+fn logit_matching_loss(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
+    (student - teacher).square().mean()
+}
+
+impl LogitMatching {
+    fn new(config: Config) -> Result<Self, PluginError> {
+        if config.weight.range().0 < 0.0 {
+            return Err(PluginError::BadValue {
+                plugin: NAME.to_owned(),
+                option: "weight".to_owned(),
+                got: config.weight.to_string(),
+                expected: "values of 0 or more".to_owned(),
+            });
+        }
+        Ok(Self { config })
+    }
+
+    fn term(&self, student: Tensor<2>, teacher: Tensor<2>, epoch: f64) -> Term {
+        Term {
+            name: "mse",
+            value: logit_matching_loss(student, teacher),
+            weight: self.config.weight.at(epoch),
+        }
+    }
+}
+
+impl Plugin for LogitMatching {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+        plan.require_teacher(NAME)?;
+        // Without `plan.brings_task_term()` the loop adds the cross-entropy itself.
+        plan.declare_term("mse", "λ · MSE(z_s, z_t)");
+        Ok(())
+    }
+
+    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        let mut terms = Vec::new();
+        for student in step.students {
+            for teacher in step.teachers {
+                terms.push(self.term(student.logits.clone(), teacher.logits.clone(), step.time.epoch));
+            }
+        }
+        Ok(terms)
+    }
+
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        let student = record.float("student_logits")?;
+        Ok(vec![self.term(student, record.float("teacher_logits")?, 0.0)])
+    }
+}
+
+inventory::submit! {
+    PluginEntry {
+        name: NAME,
+        summary: "the teacher's logits by their mean squared error",
+        paper: Paper {
+            title: "Do Deep Nets Really Need to be Deep?",
+            authors: "Ba, Caruana",
+            year: 2014,
+            arxiv: "1312.6184",
+        },
+        options: &[
+            PluginOption { name: "weight", doc: "λ, 0 or more; a number or a schedule" },
+        ],
+        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
+        build: |options| Ok(Box::new(LogitMatching::new(parse_options(NAME, options)?)?)),
+    }
+}
+
+/// Prints the losses of each epoch.
+struct Printed;
+
+impl Observer for Printed {
+    fn observe(&mut self, event: &Event) {
+        if let Event::Epoch { epoch, metrics, .. } = event {
+            let metric = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
+            println!(
+                "epoch {epoch}: loss {:.3}, ce {:.3}, mse {:.3}; validation top-1 {:.1} %",
+                metric("train.loss"),
+                metric("train.ce"),
+                metric("train.mse"),
+                metric("valid.top1"),
+            );
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let device = Device::flex();
+    let spec = DataSpec {
+        glyphs: GlyphOptions {
+            train: 160,
+            test: 100,
+            ..GlyphOptions::default()
+        },
+        ..DataSpec::default()
+    };
+    let pipeline = dataset(&spec.name)?.pipeline();
+    let loader = |split: Split| -> Result<Loader, Box<dyn Error>> {
+        let options = LoaderOptions {
+            batch_size: 32,
+            shuffle: split == Split::Train,
+            ..LoaderOptions::default()
+        };
+        Ok(Loader::new(
+            open(&spec, split)?,
+            &pipeline,
+            split,
+            options,
+            &device,
+        )?)
+    };
+    let (train, test) = (loader(Split::Train)?, loader(Split::Test)?);
+
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("model/glyphs-resnet20.onnx");
+    let teacher = Teacher::open(&file, train.image_shape(), &device)?;
+    let student = zoo::build("resnet8", teacher.classes, train.image_shape(), 0)?;
+    // As `--plugin logit-matching:weight=0.2` would be read.
+    let method: PluginSpec = "logit-matching:weight=0.2".parse()?;
+    let setup = Setup {
+        students: vec![("resnet8".to_owned(), student)],
+        teachers: vec![Frozen {
+            logits: teacher.logits().to_owned(),
+            network: teacher.network.clone(),
+        }],
+        plugins: vec![method.build()?],
+        config: TrainConfig {
+            epochs: 4,
+            learning_rate: 0.02,
+            ..TrainConfig::default()
+        },
+        seed: 0,
+        device: device.clone(),
+        folder: None,
+        resume: false,
+    };
+    let trainer = Trainer::new(setup, teacher.classes)?;
+    let outcome = trainer.run(&train, &test, &Interrupter::new(), &mut Printed)?;
+    println!("{} steps in {:.1} s", outcome.steps, outcome.seconds);
+    Ok(())
+}
