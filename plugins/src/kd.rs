@@ -199,13 +199,10 @@ impl Plugin for Kd {
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let teacher = record.float::<2>("teacher_logits")?;
-        Ok(self.terms(
-            record.float("student_logits")?,
-            &[teacher],
-            record.int("labels")?,
-            0.0,
-        ))
+        let student = record.float("student_logits")?;
+        let teacher = record.float_like("teacher_logits", &student)?;
+        let labels = record.labels("labels", &student)?;
+        Ok(self.terms(student, &[teacher], labels, 0.0))
     }
 }
 

@@ -41,7 +41,7 @@ fn a_picture_gives_the_same_in_every_batch() {
     for count in [1, 3, 7] {
         pictures(&folder.join(format!("in{count}.npz")), "input", count, PICTURE);
         let arguments =
-            format!("run network.onnx --input in{count}.npz --output out{count}.npz --tap layer1");
+            format!("run network.onnx --input in{count}.npz --output out{count}.npz --tap layer1.0.bn1");
         let answer = done(folder, &arguments);
         assert!(
             answer.stdout.contains(&format!("logits [{count}, 20]")),
@@ -56,7 +56,7 @@ fn a_picture_gives_the_same_in_every_batch() {
         for (one, among) in alone.iter().zip(&logits) {
             assert!((one - among).abs() < 1e-5, "{one} {among}");
         }
-        assert_eq!(array(&out, "layer1").0[0], count);
+        assert_eq!(array(&out, "layer1.0.bn1").0[0], count);
     }
 }
 
@@ -85,9 +85,12 @@ fn arrays_that_do_not_fit_are_refused_and_nothing_is_written() {
     );
     run(
         "--input small.npz",
-        &["small.npz", "`input`", "[2, 1, 32, 32]", "3"],
+        &["`input` is [2, 1, 32, 32]", "expected [batch, 3, 32, 32]"],
     );
-    run("--input none.npz", &["none.npz", "`input`"]);
+    run(
+        "--input none.npz",
+        &["network.onnx", "[0, ", "at least one element"],
+    );
     run("--input text.npz", &["text.npz", "no .npz archive"]);
     run("--input empty.npz", &["empty.npz", "no .npz archive"]);
     run("--input nothing.npz", &["cannot read nothing.npz"]);

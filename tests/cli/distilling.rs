@@ -39,6 +39,13 @@ fn a_run_leaves_a_student_that_evaluates_as_reported() {
         (ours.unwrap() - reported.unwrap()).abs() < 1e-9,
         "{ours:?} {reported:?}"
     );
+    // A loss hides no difference that accuracies of 40 pictures may.
+    let metrics = json_lines(&fs::read_to_string(run.join("metrics.jsonl")).unwrap());
+    let loss = metrics.last().unwrap()["metrics"]["valid.loss"].as_f64().unwrap();
+    assert!(
+        (evaluation["loss"].as_f64().unwrap() - loss).abs() < 1e-4,
+        "{evaluation} {loss}"
+    );
     let table = done(folder.path(), "eval run/student.onnx --limit 40 --device cpu").stdout;
     assert!(
         table.contains("run/student.onnx") && table.contains("top-5"),
@@ -105,7 +112,12 @@ fn a_dry_run_prints_a_configuration_that_reads_back_and_leaves_nothing() {
     let folder = fresh();
     let answer = done(folder.path(), "distill tiny.toml --epochs 3 --dry-run");
     assert!(!folder.path().join("run").exists());
-    for piece in ["epochs = 3", "# loss term ce", "# device: cpu", "# resnet8"] {
+    for piece in [
+        "epochs = 3",
+        "# loss term ce",
+        "# device: cpu",
+        "#  resnet8  student",
+    ] {
         assert!(answer.stdout.contains(piece), "no `{piece}` in {}", answer.stdout);
     }
     fs::write(folder.path().join("again.toml"), &answer.stdout).unwrap();

@@ -68,14 +68,16 @@ fn a_method_agrees_with_its_record_and_not_at_another_temperature() {
     assert_eq!((&loss["name"], &loss["agrees"]), (&"loss".into(), &false.into()));
 }
 
-/// A safetensors file of float tensors: the header's length as 64 bits, the header, the elements.
+/// A safetensors file of tensors that are all 0, integers where the name is `labels` and else floats: the header's length as 64 bits, the header,
+/// the elements.
 fn record(tensors: &[(&str, &[usize])]) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     let mut end = 0;
     for (name, shape) in tensors {
+        let (kind, size) = if *name == "labels" { ("I64", 8) } else { ("F32", 4) };
         let start = end;
-        end += 4 * shape.iter().product::<usize>();
-        let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
+        end += size * shape.iter().product::<usize>();
+        let entry = serde_json::json!({"dtype": kind, "shape": shape, "data_offsets": [start, end]});
         header.insert((*name).to_owned(), entry);
     }
     let header = serde_json::to_vec(&header).unwrap();
@@ -86,31 +88,54 @@ fn record(tensors: &[(&str, &[usize])]) -> Vec<u8> {
 }
 
 #[test]
-fn records_that_are_broken_or_lack_a_tensor_are_refused() {
+fn records_that_are_broken_or_do_not_fit_the_method_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let whole = record(&[("student_logits", &[2, 5]), ("loss", &[])]);
-    std::fs::write(folder.join("lacking.safetensors"), &whole).unwrap();
-    std::fs::write(folder.join("cut.safetensors"), &whole[..whole.len() - 8]).unwrap();
-    let flat = record(&[
-        ("student_logits", &[10]),
-        ("teacher_logits", &[10]),
-        ("labels", &[2]),
+    let check = |bytes: &[u8], pieces: &[&str]| {
+        std::fs::write(folder.join("record.safetensors"), bytes).unwrap();
+        refused(folder, "check kd record.safetensors", pieces);
+        refused(folder, "check kd record.safetensors", &["record.safetensors"]);
+    };
+    let logits = |student: &'static [usize], teacher: &'static [usize], labels: &'static [usize]| {
+        record(&[
+            ("student_logits", student),
+            ("teacher_logits", teacher),
+            ("labels", labels),
+            ("loss", &[]),
+        ])
+    };
+    let lacking = record(&[
+        ("student_logits", &[2, 5]),
+        ("teacher_logit", &[2, 5]),
+        ("loss", &[]),
     ]);
-    std::fs::write(folder.join("flat.safetensors"), flat).unwrap();
-    let check = |file: &str, pieces: &[&str]| refused(folder, &format!("check kd {file}"), pieces);
     check(
-        "lacking.safetensors",
-        &[
-            "lacking.safetensors",
-            "no tensor `teacher_logits`",
-            "`student_logits`",
-        ],
+        &lacking,
+        &["no tensor `teacher_logits`", "did you mean `teacher_logit`?"],
     );
-    check("cut.safetensors", &["cannot read the record cut.safetensors"]);
+    check(&lacking[..lacking.len() - 8], &["cannot read the record"]);
+    check(b"no record", &["cannot read the record"]);
     check(
-        "flat.safetensors",
-        &["flat.safetensors", "`teacher_logits`", "rank 2"],
+        &logits(&[10], &[10], &[2]),
+        &["`student_logits` is float [10]", "rank 2"],
     );
-    check("nothing.safetensors", &["nothing.safetensors", "No such file"]);
+    check(
+        &logits(&[2, 5], &[2, 7], &[2]),
+        &["`teacher_logits` is [2, 7], expected [2, 5]"],
+    );
+    check(
+        &logits(&[2, 5], &[2, 5], &[3]),
+        &["`labels` is [3], expected [2]"],
+    );
+    check(
+        &logits(&[0, 5], &[0, 5], &[0]),
+        &["`labels` is [0], expected [1]"],
+    );
+    // A classifier without classes has no label 0.
+    check(&logits(&[2, 0], &[2, 0], &[2]), &["`labels` is 0", "below 0"]);
+    refused(
+        folder,
+        "check kd nothing.safetensors",
+        &["nothing.safetensors", "No such file"],
+    );
 }

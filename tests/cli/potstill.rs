@@ -8,9 +8,6 @@ use potstill_core::zoo;
 use potstill_exporters::Export;
 use serde_json::Value;
 
-/// The program.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_potstill");
-
 /// A run of four steps on a little data, in a fraction of a second.
 const TINY: &str = r#"student = "resnet8"
 device = "cpu"
@@ -19,12 +16,30 @@ out = "run"
 [data.glyphs]
 train = 64
 test = 40
-difficulty = 0.1
 
 [training]
 epochs = 1
 batch-size = 16
 "#;
+
+/// Hides the drivers of Vulkan and OpenGL: the program has to do all of its work on a machine without any, and where Mesa is installed, its
+/// drivers write errors of their own to stderr.
+const NO_DRIVERS: [(&str, &str); 4] = [
+    ("VK_DRIVER_FILES", "none"),
+    ("VK_ICD_FILENAMES", "none"),
+    ("__EGL_VENDOR_LIBRARY_FILENAMES", "none"),
+    ("LIBGL_DRIVERS_PATH", "none"),
+];
+
+/// The program in a folder; arguments are split at spaces.
+pub fn command(folder: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_potstill"));
+    command
+        .current_dir(folder)
+        .envs(NO_DRIVERS)
+        .args(arguments.split_whitespace());
+    command
+}
 
 /// What the program answered.
 #[derive(Debug)]
@@ -63,11 +78,9 @@ pub fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(parse).collect()
 }
 
-/// Runs the program in a folder; arguments are split at spaces.
+/// Runs the program in a folder.
 pub fn potstill(folder: &Path, arguments: &str) -> Answer {
-    let mut command = Command::new(PROGRAM);
-    command.current_dir(folder).args(arguments.split_whitespace());
-    command.output().unwrap().into()
+    command(folder, arguments).output().unwrap().into()
 }
 
 /// Runs the program, which has to succeed.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::potstill::{PROGRAM, assert_refused, fresh, network, refused, trained};
+use crate::potstill::{assert_refused, command, fresh, network, refused, trained};
 
 /// The file is refused as a teacher, by `eval` and by `inspect`, with the same words.
 fn refused_everywhere(folder: &Path, file: &str, pieces: &[&str]) {
@@ -85,10 +85,13 @@ fn a_teacher_for_other_classes_or_pictures_is_refused() {
 /// writing to a full disk is. Blocks have 512 bytes in POSIX and 1,024 in some shells.
 #[cfg(target_os = "linux")]
 fn on_a_full_disk(folder: &Path, arguments: &str, pieces: &[&str]) {
-    let script = format!("trap '' XFSZ; ulimit -f 16; exec '{PROGRAM}' {arguments}");
+    let script = "trap '' XFSZ; ulimit -f 16; exec \"$@\"";
+    let limited = command(folder, arguments);
     let output = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(limited.get_program())
+        .args(limited.get_args())
         .current_dir(folder)
-        .args(["-c", &script])
         .output()
         .unwrap();
     assert_refused(output.into(), arguments, pieces);

@@ -123,6 +123,54 @@ impl Recorded {
         Ok(self.of_kind(name, Kind::Int, D)?.int())
     }
 
+    /// A recorded float tensor of another tensor's shape.
+    ///
+    /// # Errors
+    /// A missing tensor or one of another kind or shape.
+    pub fn float_like<const D: usize>(
+        &self,
+        name: &str,
+        other: &Tensor<D>,
+    ) -> Result<Tensor<D>, PluginError> {
+        let tensor = self.float::<D>(name)?;
+        if tensor.dims() == other.dims() {
+            return Ok(tensor);
+        }
+        Err(PluginError::RecordedShape {
+            tensor: name.to_owned(),
+            got: format!("{:?}", tensor.dims()),
+            expected: format!("{:?}", other.dims()),
+        })
+    }
+
+    /// The true classes `[batch]` of logits `[batch, classes]`.
+    ///
+    /// # Errors
+    /// A missing tensor, another number of labels than of rows, none at all, or a label that is no class.
+    pub fn labels(&self, name: &str, logits: &Tensor<2>) -> Result<Tensor<1, Int>, PluginError> {
+        let labels = self.int::<1>(name)?;
+        let refuse = |got: String, expected: String| PluginError::RecordedShape {
+            tensor: name.to_owned(),
+            got,
+            expected,
+        };
+        let [batch, classes] = logits.dims();
+        if batch == 0 || labels.dims() != [batch] {
+            return Err(refuse(
+                format!("{:?}", labels.dims()),
+                format!("[{}], a label for each row of logits", batch.max(1)),
+            ));
+        }
+        let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < classes);
+        match labels.to_data().iter::<i64>().find(|label| !is_class(label)) {
+            None => Ok(labels),
+            Some(label) => Err(refuse(
+                format!("{label} in one place"),
+                format!("class numbers below {classes}"),
+            )),
+        }
+    }
+
     /// Whether the record has a tensor.
     pub fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
@@ -206,12 +254,23 @@ pub fn check(
             tolerance.loss,
         ));
     }
-    let gradients = total.backward();
+    // A leaf of its own: a loss that depends on no tracked input has gradients too, all 0.
+    let leaf = Tensor::<1>::zeros([1], &Device::flex().autodiff()).require_grad();
+    let gradients = (total + leaf).backward();
     for (name, recorded) in &record.values {
         let Some(input) = name.strip_prefix("grad.") else {
             continue;
         };
         let leaf = record.get(input)?.clone();
+        for (tensor, value) in [(input, &leaf), (name.as_str(), recorded)] {
+            if value.kind() != Kind::Float || value.dims() != leaf.dims() {
+                return Err(PluginError::RecordedShape {
+                    tensor: tensor.to_owned(),
+                    got: format!("{} {:?}", value.kind(), value.dims()),
+                    expected: format!("{} {:?}", Kind::Float, leaf.dims()),
+                });
+            }
+        }
         let computed = match leaf.float::<1>().grad(&gradients) {
             Some(gradient) => Value::from(gradient),
             None => Value::from(recorded.clone().float::<1>().detach() * 0.0),

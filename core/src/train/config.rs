@@ -7,6 +7,7 @@ use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use super::restored::RestoredOnCpu;
 
 /// How long, how fast, with what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -325,32 +326,36 @@ impl TrainConfig {
                         .with_dampening(0.0)
                         .with_nesterov(*nesterov)
                 });
-                SgdConfig::new()
+                let sgd = SgdConfig::new()
                     .with_momentum(momentum)
-                    .with_weight_decay(decay(*weight_decay))
-                    .init()
+                    .with_weight_decay(decay(*weight_decay));
+                RestoredOnCpu(sgd.build()).into()
             }
             OptimizerConfig::Adam {
                 beta1,
                 beta2,
                 weight_decay,
-            } => AdamConfig::new()
-                .with_beta_1(*beta1)
-                .with_beta_2(*beta2)
-                // PyTorch's default.
-                .with_epsilon(1e-8)
-                .with_weight_decay(decay(*weight_decay))
-                .init(),
+            } => {
+                let adam = AdamConfig::new()
+                    .with_beta_1(*beta1)
+                    .with_beta_2(*beta2)
+                    // PyTorch's default.
+                    .with_epsilon(1e-8)
+                    .with_weight_decay(decay(*weight_decay));
+                RestoredOnCpu(adam.build()).into()
+            }
             OptimizerConfig::Adamw {
                 beta1,
                 beta2,
                 weight_decay,
-            } => AdamWConfig::new()
-                .with_beta_1(*beta1)
-                .with_beta_2(*beta2)
-                .with_epsilon(1e-8)
-                .with_weight_decay(*weight_decay)
-                .init(),
+            } => {
+                let adamw = AdamWConfig::new()
+                    .with_beta_1(*beta1)
+                    .with_beta_2(*beta2)
+                    .with_epsilon(1e-8)
+                    .with_weight_decay(*weight_decay);
+                RestoredOnCpu(adamw.build()).into()
+            }
         };
         match self.clip_norm {
             Some(norm) => optimizer.with_grad_clipping(GradientClippingConfig::Norm(norm as f32).init()),

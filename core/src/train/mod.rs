@@ -8,6 +8,7 @@
 //! | [`trainer`] | the loop over epochs: steps, evaluation, checkpoints, stopping, resuming |
 //! | [`checkpoint`] | everything that a run needs to go on exactly where it stopped |
 //! | [`evaluation`] | accuracy and loss of a network on a data set |
+//! | `restored` | where an optimizer's state lies when a run goes on |
 //! | [`observer`] | what a run tells to whoever watches it |
 
 pub mod checkpoint;
@@ -17,6 +18,7 @@ mod error;
 pub mod evaluation;
 pub mod learning_rate;
 pub mod observer;
+mod restored;
 pub mod trainer;
 
 pub use config::{OptimizerConfig, ScheduleConfig, TrainConfig};
