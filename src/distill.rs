@@ -114,7 +114,10 @@ impl Distill {
             });
         }
         if test.image_shape() != picture {
-            return Err(CliError::PictureShapes { train: picture, test: test.image_shape() });
+            return Err(CliError::PictureShapes {
+                train: picture,
+                test: test.image_shape(),
+            });
         }
         // What a plugin refuses is refused before anything is written.
         let graphs = teachers.iter().map(|teacher| teacher.network.graph());

@@ -107,7 +107,9 @@ pub enum CliError {
         near: Vec<String>,
     },
     /// Transforms that give the two splits different shapes.
-    #[error("training pictures are {train:?}, test pictures {test:?} [channels, height, width], expected the same; see --dry-run for the transforms")]
+    #[error(
+        "training pictures are {train:?}, test pictures {test:?} [channels, height, width], expected the same; see --dry-run for the transforms"
+    )]
     PictureShapes {
         /// Of training pictures.
         train: [usize; 3],
