@@ -28,11 +28,12 @@ impl Check {
     /// Prints the comparison.
     pub fn run(self, out: &mut impl Write) -> Result<ExitCode, CliError> {
         let plugin = self.plugin.build()?;
-        let report = check(
-            plugin.as_ref(),
-            &Recorded::open(&self.file)?,
-            Tolerance::default(),
-        )?;
+        let record = Recorded::open(&self.file)?;
+        let report =
+            check(plugin.as_ref(), &record, Tolerance::default()).map_err(|source| CliError::Record {
+                path: self.file.clone(),
+                source,
+            })?;
         if self.format == Format::Json {
             json(out, &report)?;
         } else {

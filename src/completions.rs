@@ -18,7 +18,10 @@ pub struct Completions {
 impl Completions {
     /// Prints the script.
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        clap_complete::generate(self.shell, &mut Cli::command(), "potstill", out);
+        // The generator panics where its output is closed, as by `head`.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "potstill", &mut script);
+        out.write_all(&script)?;
         Ok(())
     }
 }

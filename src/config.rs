@@ -170,9 +170,52 @@ impl RunConfig {
     }
 
     /// As TOML.
-    pub fn to_toml(&self) -> String {
-        // Every field is a plain value or a table, which TOML can hold.
-        toml::to_string(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// A path that is no UTF-8.
+    pub fn to_toml(&self) -> Result<String, CliError> {
+        Ok(toml::to_string(self)?)
+    }
+
+    /// Refuses to go on with `started` under choices that its steps so far depend on. The length of the run, its learning rate, the device and where
+    /// files lie may change.
+    ///
+    /// # Errors
+    /// The first choice that differs.
+    pub fn check_goes_on(&self, started: &Self) -> Result<(), CliError> {
+        for ((flag, got), (_, began)) in self.fixed()?.into_iter().zip(started.fixed()?) {
+            if got != began {
+                return Err(CliError::Flag {
+                    flag,
+                    got,
+                    reason: format!(
+                        "is not what the run began with, `{began}`; start another one in another --out"
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The choices that a run keeps, by their flags.
+    fn fixed(&self) -> Result<[(&'static str, String); 7], CliError> {
+        let plugins: Vec<String> = self.plugins()?.iter().map(ToString::to_string).collect();
+        let limit = self
+            .data
+            .limit
+            .map_or("none".to_owned(), |limit| limit.to_string());
+        Ok([
+            ("--student", self.student.clone()),
+            ("--data", self.data.name.clone()),
+            ("--limit", limit),
+            ("--plugin", plugins.join(" ")),
+            ("--seed", self.seed.to_string()),
+            ("--batch-size", self.training.batch_size.to_string()),
+            (
+                "--optimizer",
+                Value::try_from(&self.training.optimizer)?.to_string(),
+            ),
+        ])
     }
 
     /// The methods with their options.
@@ -185,9 +228,9 @@ impl RunConfig {
             match options.remove("name") {
                 Some(Value::String(name)) => Ok(PluginSpec { name, options }),
                 other => Err(CliError::Flag {
-                    flag: "plugin",
+                    flag: "[[plugin]]",
                     got: other.map(|name| name.to_string()).unwrap_or_default(),
-                    reason: "is no method's name".to_owned(),
+                    reason: "is no method's name; each such table has one, as `name = \"kd\"`".to_owned(),
                 }),
             }
         };
@@ -258,7 +301,12 @@ pub struct TrainFlags {
     #[arg(long, value_name = "N")]
     pub max_steps: Option<usize>,
     /// Learning rate that the schedule starts from.
-    #[arg(long, visible_alias = "lr", value_name = "RATE")]
+    #[arg(
+        long,
+        visible_alias = "lr",
+        value_name = "RATE",
+        allow_negative_numbers = true
+    )]
     pub learning_rate: Option<f64>,
     /// Optimizer: sgd, adam or adamw, with options, as `sgd:momentum=0.9,nesterov=true,weight-decay=5e-4`.
     #[arg(long, value_name = "NAME[:OPTIONS]")]
@@ -268,10 +316,10 @@ pub struct TrainFlags {
     #[arg(long, value_name = "NAME[:OPTIONS]")]
     pub schedule: Option<String>,
     /// Epochs over which the learning rate rises to its start.
-    #[arg(long, value_name = "EPOCHS")]
+    #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub warmup: Option<f64>,
     /// Largest norm of each tensor's gradient.
-    #[arg(long, value_name = "NORM")]
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
     pub clip_norm: Option<f64>,
     /// Stop when the validation accuracy has not risen for N epochs.
     #[arg(long, value_name = "N")]
@@ -329,7 +377,10 @@ mod tests {
     #[test]
     fn the_default_configuration_survives_toml() {
         let config = RunConfig::default();
-        assert_eq!(toml::from_str::<RunConfig>(&config.to_toml()).unwrap(), config);
+        assert_eq!(
+            toml::from_str::<RunConfig>(&config.to_toml().unwrap()).unwrap(),
+            config
+        );
     }
 
     #[test]
@@ -355,6 +406,20 @@ mod tests {
                 milestones: vec![1.0, 2.0],
                 factor: 0.1
             }
+        );
+    }
+
+    #[test]
+    fn a_run_goes_on_longer_but_not_as_another_run() {
+        let started = RunConfig::default();
+        let mut longer = started.clone();
+        longer.training.epochs += 1;
+        longer.check_goes_on(&started).unwrap();
+        longer.student = "resnet14".to_owned();
+        let error = longer.check_goes_on(&started).unwrap_err().to_string();
+        assert!(
+            error.starts_with("--student: `resnet14` is not what the run began with, `resnet8`"),
+            "{error}"
         );
     }
 

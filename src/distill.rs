@@ -11,6 +11,7 @@ use potstill_core::graph::{Graph, summarise};
 use potstill_core::plugin::{Plugin, PluginError, PluginSpec};
 use potstill_core::train::trainer::plan;
 use potstill_core::train::{Evaluation, Outcome, Setup, TrainError, Trainer, evaluate};
+use potstill_exporters::Export;
 use potstill_teachers::Teacher;
 use serde::Serialize;
 
@@ -46,13 +47,13 @@ pub struct Distill {
     #[command(flatten)]
     device: DeviceFlags,
     /// What every random choice follows from.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MOST_TOML_HOLDS))]
     seed: Option<u64>,
     /// Folder that the run leaves.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the run in --out from its last checkpoint.
-    #[arg(long, requires = "out")]
+    #[arg(long, requires = "out", conflicts_with = "config")]
     resume: bool,
     /// Also train the same student alone, with the same budget, and compare.
     #[arg(long)]
@@ -67,6 +68,9 @@ pub struct Distill {
     #[arg(long)]
     dry_run: bool,
 }
+
+/// TOML's integers are signed, and the run folder keeps the seed in TOML.
+const MOST_TOML_HOLDS: u64 = i64::MAX as u64;
 
 /// One row of the closing table.
 #[derive(Clone, Debug, Serialize)]
@@ -83,6 +87,7 @@ impl Distill {
     /// Runs the whole job.
     pub fn run(self, out: &mut impl Write) -> Result<ExitCode, CliError> {
         let config = self.resolve()?;
+        config.training.check()?;
         let resolved = prepare::device(&config.device, config.threads)?;
         let device_text = format!("{}, {}", resolved.name, resolved.why);
         let device = resolved.device;
@@ -93,9 +98,14 @@ impl Distill {
         let picture = train.image_shape();
         let teachers = self.teachers(&config, picture, data.classes(), &device)?;
         let graph = prepare::student(&config, data.classes(), picture)?;
-        config.training.check()?;
+        let export = Export {
+            opset: config.export.opset,
+            fold: config.export.fold,
+            ..Export::default()
+        };
+        export.check(&graph)?;
         if self.dry_run {
-            writeln!(out, "{}", config.to_toml())?;
+            write!(out, "{}", config.to_toml()?)?;
             return self.print_plan(
                 out,
                 &config,
@@ -119,9 +129,14 @@ impl Distill {
                 test: test.image_shape(),
             });
         }
-        // What a plugin refuses is refused before anything is written.
-        let graphs = teachers.iter().map(|teacher| teacher.network.graph());
-        plan([&graph], graphs, &plugins, data.classes(), config.training.epochs)?;
+        // A plugin that refuses these networks does so before a folder is made.
+        plan(
+            [&graph],
+            networks(&teachers),
+            &plugins,
+            data.classes(),
+            config.training.epochs,
+        )?;
         let folder = RunFolder::open(&config, self.resume)?;
         let interrupter = interrupter();
         let job = Job {
@@ -148,7 +163,7 @@ impl Distill {
             let progress = Progress::new(self.log_format, "alone");
             let outcome = job.train(&alone, Vec::new(), &[], self.resume, progress, &interrupter)?;
             if outcome.interrupted {
-                return self.interrupted(out, &config);
+                return interrupted(&config);
             }
             rows.push(job.finish(&alone, &outcome, &data, &[], &format!("{} alone", config.student))?);
         }
@@ -160,7 +175,7 @@ impl Distill {
         let progress = Progress::new(self.log_format, label);
         let outcome = job.train(&folder, plugins, &teachers, self.resume, progress, &interrupter)?;
         if outcome.interrupted {
-            return self.interrupted(out, &config);
+            return interrupted(&config);
         }
         let name = if teachers.is_empty() {
             config.student.clone()
@@ -223,6 +238,9 @@ impl Distill {
             None if config.out.as_os_str().is_empty() => config.out = free_folder(&config),
             None => {}
         }
+        if let (Some(folder), true) = (&self.out, self.resume) {
+            config.check_goes_on(&RunFolder::existing(folder)?.1)?;
+        }
         Ok(config)
     }
 
@@ -256,8 +274,13 @@ impl Distill {
         classes: usize,
         device: &str,
     ) -> Result<ExitCode, CliError> {
-        let graphs = teachers.iter().map(|teacher| teacher.network.graph());
-        let plan = plan([student], graphs, plugins, classes, config.training.epochs)?;
+        let plan = plan(
+            [student],
+            networks(teachers),
+            plugins,
+            classes,
+            config.training.epochs,
+        )?;
         let mut rows = table(
             ["network", "role", "parameters", "multiply-adds", "input", "taps"],
             2,
@@ -300,24 +323,30 @@ impl Distill {
         for auxiliary in plan.auxiliaries() {
             row(auxiliary.name.clone(), "auxiliary", &auxiliary.graph, Vec::new())?;
         }
-        writeln!(out, "{rows}")?;
+        let mut text = format!("\n{rows}\n");
         for (name, formula) in plan.terms() {
-            writeln!(out, "loss term {name}: {formula}")?;
+            text += &format!("loss term {name}: {formula}\n");
         }
-        writeln!(out, "device: {device}")?;
+        text += &format!("device: {device}");
+        // As comments, so that what is printed is a configuration file.
+        for line in text.lines() {
+            writeln!(out, "{}", format!("# {line}").trim_end())?;
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
 
-    fn interrupted(&self, out: &mut impl Write, config: &RunConfig) -> Result<ExitCode, CliError> {
-        if self.log_format == LogFormat::Human {
-            writeln!(
-                out,
-                "go on with: potstill distill --resume --out {}",
-                config.out.display()
-            )?;
-        }
-        Ok(ExitCode::from(INTERRUPTED))
-    }
+fn interrupted(config: &RunConfig) -> Result<ExitCode, CliError> {
+    writeln!(
+        std::io::stderr(),
+        "go on with: potstill distill --resume --out {}",
+        config.out.display()
+    )?;
+    Ok(ExitCode::from(INTERRUPTED))
+}
+
+fn networks(teachers: &[Teacher]) -> impl Iterator<Item = &Graph> {
+    teachers.iter().map(|teacher| teacher.network.graph())
 }
 
 /// What all trainings of one command share.

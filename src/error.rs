@@ -56,6 +56,9 @@ pub enum CliError {
         /// Why not, as what follows the value.
         reason: String,
     },
+    /// A configuration that TOML cannot hold.
+    #[error("cannot write the configuration as TOML")]
+    Configuration(#[from] toml::ser::Error),
     /// An output folder that holds another run.
     #[error("{path} holds another run; choose another --out, or go on with it by --resume")]
     FolderTaken {
@@ -105,6 +108,15 @@ pub enum CliError {
         name: String,
         /// Arrays that resemble it.
         near: Vec<String>,
+    },
+    /// A record that the method cannot run on.
+    #[error("cannot check against {path}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks.
+        #[source]
+        source: PluginError,
     },
     /// Transforms that give the two splits different shapes.
     #[error(

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use potstill_core::graph::Graph;
@@ -58,9 +57,11 @@ impl ExportRun {
             CheckpointName::Best => Which::Best,
             CheckpointName::Last => Which::Last,
         };
-        let record = Checkpoints::new(folder.path()).load(which)?.module;
+        let checkpoints = Checkpoints::new(folder.path());
+        let record = checkpoints.load(which)?.module;
         let network = Network::new(graph, &Device::flex()).map_err(potstill_core::train::TrainError::from)?;
-        let student = Distillation::new(vec![network], Vec::new(), Curriculum::default()).load_record(record);
+        let student = Distillation::new(vec![network], Vec::new(), Curriculum::default());
+        let student = checkpoints.put(which, record, student)?;
         let trained = student.students[0].to_graph();
         let written = export_student(&config, &trained, &data, &[], None, &self.output)?;
         writeln!(

@@ -1,13 +1,13 @@
 //! `potstill run`: an ONNX file on arrays.
 
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{BoolStore, DType, Device, TensorData};
 use clap::Args;
-use npyz::WriterBuilder;
 use npyz::npz::{NpzArchive, NpzWriter};
+use npyz::{AutoSerialize, WriterBuilder};
 use potstill_core::files::write_whole;
 use potstill_core::graph::ValueInfo;
 use potstill_core::names::nearest;
@@ -135,40 +135,41 @@ fn value<R: std::io::Read>(
 }
 
 fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) -> Result<(), CliError> {
-    write_whole(path, |file| {
-        let mut archive = NpzWriter::new(file);
-        for (name, value) in values {
-            let shape: Vec<u64> = value.dims().iter().map(|extent| *extent as u64).collect();
-            let data = value.clone().into_data();
-            match value.kind() {
-                Kind::Float => array(&mut archive, name, &shape, data.iter::<f32>())?,
-                Kind::Int => array(&mut archive, name, &shape, data.iter::<i64>())?,
-                Kind::Bool => {
-                    let data = data.convert_dtype(DType::Bool(BoolStore::Native));
-                    array(&mut archive, name, &shape, data.iter::<bool>())?;
-                }
-            }
-        }
-        Ok(())
-    })
-    .map_err(|source| CliError::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    })
+    archive(values)
+        .and_then(|bytes| write_whole(path, |file| file.write_all(&bytes)))
+        .map_err(|source| CliError::File {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        })
 }
 
-fn array<T: npyz::AutoSerialize>(
-    archive: &mut NpzWriter<&mut File>,
+/// The bytes of an .npz archive. In memory, because the archive's writer ends a file without a word of what the disk refuses.
+fn archive<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> std::io::Result<Vec<u8>> {
+    let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
+    for (name, value) in values {
+        let data = value.clone().into_data();
+        match value.kind() {
+            Kind::Float => put(&mut archive, name, value, data.iter::<f32>())?,
+            Kind::Int => put(&mut archive, name, value, data.iter::<i64>())?,
+            Kind::Bool => {
+                let data = data.convert_dtype(DType::Bool(BoolStore::Native));
+                put(&mut archive, name, value, data.iter::<bool>())?;
+            }
+        }
+    }
+    Ok(archive.zip_writer().finish()?.into_inner())
+}
+
+fn put<T: AutoSerialize>(
+    archive: &mut NpzWriter<Cursor<Vec<u8>>>,
     name: &str,
-    shape: &[u64],
+    value: &Value,
     elements: impl Iterator<Item = T>,
 ) -> std::io::Result<()> {
-    let mut writer = archive
-        .array(name, Default::default())?
-        .default_dtype()
-        .shape(shape)
-        .begin_nd()?;
+    let shape: Vec<u64> = value.dims().iter().map(|extent| *extent as u64).collect();
+    let array = archive.array(name, Default::default())?;
+    let mut writer = array.default_dtype().shape(&shape).begin_nd()?;
     writer.extend(elements)?;
     writer.finish()
 }

@@ -43,7 +43,7 @@ impl RunFolder {
             source,
         })?;
         let folder = Self { path };
-        folder.write(CONFIG, config.to_toml().as_bytes())?;
+        folder.write(CONFIG, config.to_toml()?.as_bytes())?;
         Ok(folder)
     }
 

@@ -54,11 +54,17 @@ pub struct Written {
 const CHECKED_PICTURES: usize = 3;
 
 impl Export {
-    /// Writes a graph. A file that fails its check is not left behind.
+    /// Whether a graph can be written at all, before its weights are trained.
     ///
     /// # Errors
-    /// Everything that [`ExportError`] lists.
-    pub fn write(&self, graph: &Graph, path: &Path) -> Result<Written, ExportError> {
+    /// An operator set that is not supported or does not have the graph's operators, a tensor that ONNX cannot hold.
+    pub fn check(&self, graph: &Graph) -> Result<(), ExportError> {
+        let (exported, _) = self.exported(graph)?;
+        encode(&exported).map(|_| ())
+    }
+
+    /// The graph as it is written, and the number of BatchNorms folded.
+    fn exported(&self, graph: &Graph) -> Result<(Graph, usize), ExportError> {
         let mut exported = graph.clone();
         inference_form(&mut exported);
         let folded = if self.fold {
@@ -68,6 +74,15 @@ impl Export {
         };
         retarget(&mut exported, self.opset)?;
         exported.model.metadata.extend(self.provenance.clone());
+        Ok((exported, folded))
+    }
+
+    /// Writes a graph. A file that fails its check is not left behind.
+    ///
+    /// # Errors
+    /// Everything that [`ExportError`] lists.
+    pub fn write(&self, graph: &Graph, path: &Path) -> Result<Written, ExportError> {
+        let (exported, folded) = self.exported(graph)?;
         let bytes = encode(&exported)?;
         // Compared with the graph before folding: the check covers the folding too.
         let difference = self

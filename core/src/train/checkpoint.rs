@@ -188,7 +188,7 @@ impl Checkpoints {
     /// A run without that checkpoint.
     pub fn path(&self, which: Which) -> Result<PathBuf, TrainError> {
         let pointer = self.folder.join(which.file());
-        let refuse = |reason: String| TrainError::Resume {
+        let refuse = |reason: String| TrainError::Checkpoint {
             path: pointer.clone(),
             reason,
         };
@@ -202,6 +202,24 @@ impl Checkpoints {
         Ok(self.folder.join(name))
     }
 
+    /// Puts a checkpoint's weights and statistics into the networks that it was made of.
+    ///
+    /// # Errors
+    /// Networks with other tensors.
+    pub fn put(
+        &self,
+        which: Which,
+        record: ModuleRecord,
+        networks: Distillation,
+    ) -> Result<Distillation, TrainError> {
+        networks
+            .try_load_record(record)
+            .map_err(|error| TrainError::Checkpoint {
+                path: self.folder.join(which.file()),
+                reason: format!("it belongs to other networks ({error})"),
+            })
+    }
+
     /// Reads a checkpoint.
     ///
     /// # Errors
@@ -210,7 +228,7 @@ impl Checkpoints {
         let folder = self.path(which)?;
         let file = |name: &str| folder.join(name);
         fn refuse(path: PathBuf) -> impl FnOnce(String) -> TrainError {
-            move |reason| TrainError::Resume { path, reason }
+            move |reason| TrainError::Checkpoint { path, reason }
         }
         let module = ModuleRecord::load(file("module.bpk"))
             .map_err(|error| refuse(file("module.bpk"))(error.to_string()))?;

@@ -51,8 +51,8 @@ pub enum TrainError {
         source: std::io::Error,
     },
     /// A checkpoint that cannot be read.
-    #[error("cannot resume from {path}: {reason}")]
-    Resume {
+    #[error("cannot load the checkpoint {path}: {reason}")]
+    Checkpoint {
         /// The file or folder.
         path: PathBuf,
         /// What is missing or damaged.

@@ -41,11 +41,11 @@ impl Tally {
             else {
                 continue;
             };
-            // A tie counts against the network, except with itself: equal logits are no decision.
-            let above = row.iter().filter(|logit| **logit > own).count();
-            let ties = row.iter().filter(|logit| **logit == own).count() - 1;
-            self.first += usize::from(above + ties == 0);
-            self.among_five += usize::from(above + ties < 5);
+            // Its own logit is one that is not below. A tie counts against the network, as equal logits are no decision, and so does a NaN.
+            let below = row.iter().filter(|logit| **logit < own).count();
+            let not_below = row.len() - below;
+            self.first += usize::from(not_below == 1);
+            self.among_five += usize::from(not_below <= 5);
             let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let sum: f64 = row.iter().map(|logit| f64::from(logit - largest).exp()).sum();
             self.loss += sum.ln() - f64::from(own - largest);
@@ -91,6 +91,13 @@ pub fn evaluate<E: From<TrainError>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ties_and_numbers_that_are_none_count_against_the_network() {
+        let mut tally = Tally::default();
+        tally.add(&[1.0, 1.0, 0.0, f32::NAN, 1.0, 0.0], &[0, 0]);
+        assert_eq!(tally.evaluation().top1, 0.0);
+    }
 
     #[test]
     fn shares_and_loss_follow_from_the_logits() {

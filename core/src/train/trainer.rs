@@ -257,10 +257,10 @@ impl Run {
         };
         if checkpoints.exists(Which::Best) {
             let best = checkpoints.load(Which::Best)?;
-            self.best = self.best.clone().load_record(best.module);
+            self.best = checkpoints.put(Which::Best, best.module, self.best.clone())?;
         }
         let last = checkpoints.load(Which::Last)?;
-        self.model = self.model.clone().load_record(last.module);
+        self.model = checkpoints.put(Which::Last, last.module, self.model.clone())?;
         self.optimizer = self.optimizer.clone().load_record(last.optimizer);
         self.scheduler = self.scheduler.clone().load_record(last.learning_rate);
         self.state = last.state;
@@ -363,13 +363,14 @@ impl Run {
                 self.fetch(observer)?;
             }
             self.seconds += started.elapsed().as_secs_f64();
-            if interrupter.should_stop() {
-                self.fetch(observer)?;
-                return Ok(Ended::Interrupted);
-            }
+            // The last step of all comes first: its epoch is to be evaluated, and nothing is left to resume.
             if self.is_exhausted() {
                 self.fetch(observer)?;
                 return Ok(Ended::MaxSteps);
+            }
+            if interrupter.should_stop() {
+                self.fetch(observer)?;
+                return Ok(Ended::Interrupted);
             }
         }
         self.fetch(observer)?;
@@ -441,6 +442,13 @@ impl Run {
         let partial = std::mem::take(&mut self.state.partial);
         let model = self.model.valid();
         let evaluation = evaluate(valid, |pictures| model.predict(0, pictures))?;
+        if !evaluation.loss.is_finite() {
+            return Err(TrainError::NotFinite {
+                term: "validation".to_owned(),
+                value: evaluation.loss as f32,
+                step: self.state.step,
+            });
+        }
         let mut metrics = training_metrics(&partial);
         metrics.insert("valid.loss".to_owned(), evaluation.loss);
         metrics.insert("valid.top1".to_owned(), evaluation.top1);

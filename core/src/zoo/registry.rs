@@ -72,12 +72,14 @@ impl Landmarks {
 #[derive(Debug, thiserror::Error)]
 pub enum ZooError {
     /// A name that no architecture has.
-    #[error("no network `{name}`{}", did_you_mean(near))]
+    #[error("no network `{name}`{}; known: {}", did_you_mean(near), known.join(", "))]
     Unknown {
         /// What was asked for.
         name: String,
         /// Names that resemble it.
         near: Vec<String>,
+        /// All names.
+        known: Vec<&'static str>,
     },
     /// No classes, or too many.
     #[error("{got} classes, expected 1 to {MAX_CLASSES}")]
@@ -115,13 +117,19 @@ pub fn architectures() -> &'static [Architecture] {
 /// # Errors
 /// [`ZooError::Unknown`] with the nearest names.
 pub fn find(name: &str) -> Result<&'static Architecture, ZooError> {
-    let known = architectures().iter();
-    known
-        .clone()
+    architectures()
+        .iter()
         .find(|architecture| architecture.name == name)
-        .ok_or_else(|| ZooError::Unknown {
-            name: name.to_owned(),
-            near: nearest(name, known.map(|architecture| architecture.name), 3),
+        .ok_or_else(|| {
+            let known: Vec<&str> = architectures()
+                .iter()
+                .map(|architecture| architecture.name)
+                .collect();
+            ZooError::Unknown {
+                name: name.to_owned(),
+                near: nearest(name, known.iter().copied(), 3),
+                known,
+            }
         })
 }
 

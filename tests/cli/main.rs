@@ -1,0 +1,12 @@
+//! The program as its users meet it: the built binary in a fresh folder, judged by its exit code, its output and what it leaves.
+
+mod arrays;
+mod distilling;
+mod exporting;
+mod interruption;
+mod listings;
+mod potstill;
+mod refusals;
+mod refused_data;
+mod refused_files;
+mod repetition;
