@@ -5,48 +5,6 @@ use std::fs;
 use crate::potstill::{done, fresh, json_lines, shared, trained};
 
 #[test]
-fn a_run_leaves_a_student_that_evaluates_as_reported() {
-    let folder = trained();
-    let run = folder.path().join("run");
-    for name in [
-        "run.toml",
-        "metrics.jsonl",
-        "checkpoints/last",
-        "checkpoints/best",
-        "student.onnx",
-        "student-last.onnx",
-        "result.json",
-    ] {
-        assert!(run.join(name).is_file(), "no {name}");
-    }
-    let result: serde_json::Value =
-        serde_json::from_slice(&fs::read(run.join("result.json")).unwrap()).unwrap();
-    assert_eq!(result.as_array().unwrap().len(), 1);
-    assert_eq!(result[0]["network"], "resnet8");
-    assert_eq!(
-        result[0]["file_bytes"],
-        fs::metadata(run.join("student.onnx")).unwrap().len()
-    );
-    // A prefix of the glyphs is the same whatever their number, so that these are the run's 40 test pictures.
-    let evaluation = done(
-        folder.path(),
-        "eval run/student.onnx --limit 40 --device cpu --format json",
-    )
-    .json();
-    assert_eq!(evaluation["samples"], 40);
-    let (ours, reported) = (evaluation["top1"].as_f64(), result[0]["top1"].as_f64());
-    assert!(
-        (ours.unwrap() - reported.unwrap()).abs() < 1e-9,
-        "{ours:?} {reported:?}"
-    );
-    let table = done(folder.path(), "eval run/student.onnx --limit 40 --device cpu").stdout;
-    assert!(
-        table.contains("run/student.onnx") && table.contains("top-5"),
-        "{table}"
-    );
-}
-
-#[test]
 fn a_student_can_teach_the_next_one_beside_a_student_alone() {
     let folder = trained();
     let answer = done(
@@ -98,21 +56,6 @@ fn a_teacher_from_pytorch_teaches_on_cifar_100() {
     let answer = done(folder.path(), &arguments);
     assert!(answer.stdout.contains("teacher"), "{answer:?}");
     assert!(folder.path().join("first/student.onnx").is_file());
-}
-
-#[test]
-fn a_dry_run_prints_a_configuration_that_reads_back_and_leaves_nothing() {
-    let folder = fresh();
-    let answer = done(folder.path(), "distill tiny.toml --epochs 3 --dry-run");
-    assert!(!folder.path().join("run").exists());
-    for piece in ["epochs = 3", "# loss term ce", "# device: cpu", "# resnet8"] {
-        assert!(answer.stdout.contains(piece), "no `{piece}` in {}", answer.stdout);
-    }
-    fs::write(folder.path().join("again.toml"), &answer.stdout).unwrap();
-    assert_eq!(
-        done(folder.path(), "distill again.toml --dry-run").stdout,
-        answer.stdout
-    );
 }
 
 #[test]

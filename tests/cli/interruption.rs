@@ -154,24 +154,3 @@ fn a_run_does_not_go_on_as_another_one() {
         );
     }
 }
-
-#[test]
-fn a_damaged_checkpoint_is_refused_by_its_name() {
-    let folder = trained();
-    let checkpoints = folder.path().join("run/checkpoints");
-    let last = fs::read_to_string(checkpoints.join("last")).unwrap();
-    for name in ["module.bpk", "optimizer.bpk", "learning-rate.bpk", "state.json"] {
-        let file = checkpoints.join(&last).join(name);
-        let whole = fs::read(&file).unwrap();
-        fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-        refused(
-            folder.path(),
-            "distill --resume --out run --epochs 2",
-            &["cannot load the checkpoint", name],
-        );
-        fs::write(&file, whole).unwrap();
-    }
-    fs::remove_file(checkpoints.join("best")).unwrap();
-    refused(folder.path(), "export run -o again.onnx", &["checkpoints/best"]);
-    assert!(!folder.path().join("again.onnx").exists());
-}
