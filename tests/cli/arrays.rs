@@ -1,12 +1,11 @@
 //! `run`: arrays in, arrays out.
 
-use std::fs::File;
 use std::path::Path;
 
 use npyz::WriterBuilder;
 use npyz::npz::{NpzArchive, NpzWriter};
 
-use crate::potstill::{done, network, refused};
+use crate::potstill::{done, network};
 
 const PICTURE: [usize; 3] = [3, 32, 32];
 

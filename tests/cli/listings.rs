@@ -1,6 +1,6 @@
 //! What the program says about itself, and `check`.
 
-use crate::potstill::{done, potstill, refused, shared};
+use crate::potstill::{done, potstill, shared};
 
 #[test]
 fn plugins_and_models_are_tables_and_json() {
@@ -66,21 +66,4 @@ fn a_method_agrees_with_its_record_and_not_at_another_temperature() {
     assert_eq!(answer.code, 1, "{answer:?}");
     let loss = &answer.json()["comparisons"][0];
     assert_eq!((&loss["name"], &loss["agrees"]), (&"loss".into(), &false.into()));
-}
-
-/// A safetensors file of float tensors: the header's length as 64 bits, the header, the elements.
-fn record(tensors: &[(&str, &[usize])]) -> Vec<u8> {
-    let mut header = serde_json::Map::new();
-    let mut end = 0;
-    for (name, shape) in tensors {
-        let start = end;
-        end += 4 * shape.iter().product::<usize>();
-        let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
-        header.insert((*name).to_owned(), entry);
-    }
-    let header = serde_json::to_vec(&header).unwrap();
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(header);
-    bytes.resize(bytes.len() + end, 0);
-    bytes
 }

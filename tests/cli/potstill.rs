@@ -66,6 +66,8 @@ pub fn json_lines(text: &str) -> Vec<Value> {
 /// Runs the program in a folder; arguments are split at spaces.
 pub fn potstill(folder: &Path, arguments: &str) -> Answer {
     let mut command = Command::new(PROGRAM);
+    // Mesa's device-select layer writes to stderr where a machine has no desktop session.
+    command.env("NODEVICE_SELECT", "1");
     command.current_dir(folder).args(arguments.split_whitespace());
     command.output().unwrap().into()
 }
