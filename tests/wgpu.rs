@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use potstill_core::data::Batch;
-use potstill_core::device::{Backend, available};
+use potstill_core::device::{Backend, available, self_test};
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Pool};
 use potstill_core::network::Network;
 use potstill_core::plugin::Time;
@@ -54,6 +54,10 @@ fn two_training_steps_on_vulkan_agree_with_the_cpu() {
     for ((name, got), (_, expected)) in got.iter().zip(&expected) {
         assert_near(name, got, expected);
     }
+
+    // What `auto` and `potstill devices` ask of a device.
+    let report = self_test(device).unwrap_or_else(|error| panic!("{vulkan}: {error}"));
+    println!("{vulkan}: {report:?}");
 }
 
 fn train(device: &Device) -> Trained {
