@@ -53,10 +53,12 @@ pub fn count(number: u64) -> String {
 
 /// A size in bytes, as people read it.
 pub fn bytes(number: u64) -> String {
-    match number {
-        ..1_000 => format!("{number} B"),
-        ..1_000_000 => format!("{:.1} kB", number as f64 / 1e3),
-        _ => format!("{:.2} MB", number as f64 / 1e6),
+    if number < 1_000 {
+        format!("{number} B")
+    } else if number < 1_000_000 {
+        format!("{:.1} kB", number as f64 / 1e3)
+    } else {
+        format!("{:.2} MB", number as f64 / 1e6)
     }
 }
 

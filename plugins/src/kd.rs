@@ -84,7 +84,8 @@ impl Kd {
         }
         let weights = &config.teacher_weights;
         let usable = weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0);
-        if !weights.is_empty() && !(usable && weights.iter().sum::<f64>() > 0.0) {
+        let alike = weights.is_empty();
+        if !(alike || usable && weights.iter().sum::<f64>() > 0.0) {
             return Err(bad(
                 "teacher-weights",
                 format!("{weights:?}"),

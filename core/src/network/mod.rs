@@ -83,7 +83,7 @@ impl Network {
                         scalar,
                     }
                 }
-                _ => Source::Host(Value::from_data(tensor.data.clone(), &Device::flex())),
+                _ => Source::Host(Box::new(Value::from_data(tensor.data.clone(), &Device::flex()))),
             };
             sources.push(source);
         }

@@ -16,7 +16,7 @@ pub(super) enum Source {
     /// Among the running statistics.
     Buffer(usize),
     /// Integers and booleans, on the CPU.
-    Host(Value),
+    Host(Box<Value>),
 }
 
 /// One node with its names resolved.
@@ -32,6 +32,9 @@ pub(super) struct Step {
     pub updates: Vec<(usize, usize)>,
 }
 
+/// Kinds and extents of all inputs, in the graph's order.
+type Signature = Vec<(Kind, Vec<usize>)>;
+
 /// A graph made ready to run.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -43,7 +46,7 @@ pub(super) struct Plan {
     /// For each slot, the last step that reads it.
     pub last_use: Vec<Option<usize>>,
     /// Kinds and extents of inputs that every operator takes.
-    checked: Mutex<HashSet<Vec<(Kind, Vec<usize>)>>>,
+    checked: Mutex<HashSet<Signature>>,
 }
 
 /// So many sets of extents are remembered: pictures of all sizes must not fill the memory.

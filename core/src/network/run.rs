@@ -149,7 +149,7 @@ impl Network {
                 Source::Weight { index, scalar } => self.weights[*index].value(*scalar),
                 Source::Constant { index, scalar } => self.constants[*index].value(*scalar),
                 Source::Buffer(index) => self.buffers[*index].value_sync().into(),
-                Source::Host(value) => value.clone(),
+                Source::Host(value) => value.as_ref().clone(),
             });
         }
         let context = RunContext {

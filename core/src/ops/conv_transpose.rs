@@ -269,7 +269,8 @@ mod tests {
     fn paddings_place_the_output_as_onnx_runtime_does() {
         // onnxruntime 1.32: ConvTranspose-11, X = W = [[[1, 2, 3]]], strides = [2], with the further attributes below.
         let stride = ("strides", Attribute::Ints(vec![2]));
-        let cases: [(Vec<(&'static str, Attribute)>, &[f32]); 9] = [
+        type Case = (Vec<(&'static str, Attribute)>, &'static [f32]);
+        let cases: [Case; 9] = [
             (vec![], &[1.0, 2.0, 5.0, 4.0, 9.0, 6.0, 9.0]),
             (
                 vec![("auto_pad", "SAME_UPPER".into())],

@@ -28,9 +28,11 @@ pub struct DepthToSpace {
     pub block: usize,
 }
 
+/// The six axes between, their order, and the result's extents.
+type Steps = ([usize; 6], [usize; 6], [usize; 4]);
+
 impl DepthToSpace {
-    /// The six axes between, their order, and the result's extents.
-    fn steps(&self, dims: &[usize]) -> Result<([usize; 6], [usize; 6], [usize; 4]), OpError> {
+    fn steps(&self, dims: &[usize]) -> Result<Steps, OpError> {
         let b = self.block;
         let refuse = |expected: String| OpError::Shape {
             name: "input",
