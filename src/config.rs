@@ -218,6 +218,17 @@ impl RunConfig {
         ])
     }
 
+    /// The same student with the same budget and nobody who teaches it, in a folder inside.
+    pub fn alone(&self) -> Self {
+        Self {
+            teacher: Vec::new(),
+            plugin: Vec::new(),
+            baseline: false,
+            out: self.out.join("alone"),
+            ..self.clone()
+        }
+    }
+
     /// The methods with their options.
     ///
     /// # Errors

@@ -7,22 +7,21 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use burn::train::Interrupter;
 use clap::Args;
-use potstill_core::graph::{Graph, summarise};
-use potstill_core::plugin::{Plugin, PluginError, PluginSpec};
-use potstill_core::train::trainer::plan;
-use potstill_core::train::{Evaluation, Outcome, Setup, TrainError, Trainer, evaluate};
+use potstill_core::graph::Graph;
+use potstill_core::plugin::{Plan, Plugin, PluginError, PluginSpec};
+use potstill_core::train::{Evaluation, Outcome, Setup, Trainer};
 use potstill_exporters::Export;
 use potstill_teachers::Teacher;
-use serde::Serialize;
 
+use crate::comparison::{self, Row};
 use crate::config::{DataFlags, DeviceFlags, RunConfig, TrainFlags};
 use crate::default_run;
+use crate::dry_run;
 use crate::error::{CliError, INTERRUPTED};
 use crate::export::export_student;
 use crate::prepare::{self, Data};
 use crate::progress::{Both, LogFormat, Progress};
 use crate::run_folder::RunFolder;
-use crate::table::{bytes, count, multiply_adds, table};
 
 /// Distil a teacher (ONNX) into a student, and write the student as ONNX.
 ///
@@ -72,17 +71,6 @@ pub struct Distill {
 /// TOML's integers are signed, and the run folder keeps the seed in TOML.
 const MOST_TOML_HOLDS: u64 = i64::MAX as u64;
 
-/// One row of the closing table.
-#[derive(Clone, Debug, Serialize)]
-struct Row {
-    network: String,
-    top1: f64,
-    parameters: usize,
-    multiply_adds: u64,
-    file_bytes: Option<u64>,
-    seconds: Option<f64>,
-}
-
 impl Distill {
     /// Runs the whole job.
     pub fn run(self, out: &mut impl Write) -> Result<ExitCode, CliError> {
@@ -104,17 +92,17 @@ impl Distill {
             ..Export::default()
         };
         export.check(&graph)?;
+        // A plugin that refuses these networks does so before a folder is made.
+        let plan = Plan::prepared(
+            [&graph],
+            networks(&teachers),
+            &plugins,
+            data.classes(),
+            config.training.epochs,
+        )?;
         if self.dry_run {
-            write!(out, "{}", config.to_toml()?)?;
-            return self.print_plan(
-                out,
-                &config,
-                &graph,
-                &teachers,
-                &plugins,
-                data.classes(),
-                &device_text,
-            );
+            dry_run::print(out, &config, &plan, &graph, &teachers, &device_text)?;
+            return Ok(ExitCode::SUCCESS);
         }
         if plugins.is_empty() && !teachers.is_empty() {
             return Err(CliError::Flag {
@@ -129,14 +117,6 @@ impl Distill {
                 test: test.image_shape(),
             });
         }
-        // A plugin that refuses these networks does so before a folder is made.
-        plan(
-            [&graph],
-            networks(&teachers),
-            &plugins,
-            data.classes(),
-            config.training.epochs,
-        )?;
         let folder = RunFolder::open(&config, self.resume)?;
         let interrupter = interrupter();
         let job = Job {
@@ -159,13 +139,18 @@ impl Distill {
         }
         let mut rows = Vec::new();
         if config.baseline && !teachers.is_empty() {
-            let alone = folder.sub("alone")?;
+            let by_itself = config.alone();
+            let alone = RunFolder::open(&by_itself, self.resume && by_itself.out.exists())?;
+            let job = Job {
+                config: &by_itself,
+                ..job
+            };
             let progress = Progress::new(self.log_format, "alone");
             let outcome = job.train(&alone, Vec::new(), &[], self.resume, progress, &interrupter)?;
             if outcome.interrupted {
                 return interrupted(&config);
             }
-            rows.push(job.finish(&alone, &outcome, &data, &[], &format!("{} alone", config.student))?);
+            rows.push(job.finish(&alone, &outcome, &data, &format!("{} alone", config.student))?);
         }
         let label = if config.baseline && !teachers.is_empty() {
             "distilled"
@@ -182,9 +167,9 @@ impl Distill {
         } else {
             format!("{} distilled", config.student)
         };
-        rows.push(job.finish(&folder, &outcome, &data, &teachers, &name)?);
+        rows.push(job.finish(&folder, &outcome, &data, &name)?);
         for teacher in teachers.iter().rev() {
-            rows.insert(0, teacher_row(teacher, &test)?);
+            rows.insert(0, Row::teacher(teacher, &test)?);
         }
         let result = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from)?;
         folder.write("result.json", &result)?;
@@ -195,7 +180,7 @@ impl Distill {
                 serde_json::json!({"event": "result", "networks": rows})
             )?,
             LogFormat::Human => {
-                print_rows(out, &rows)?;
+                comparison::print(out, &rows)?;
                 writeln!(out, "{}", folder.join("student.onnx").display())?;
             }
         }
@@ -262,78 +247,6 @@ impl Distill {
         };
         config.teacher.iter().map(open).collect()
     }
-
-    #[allow(clippy::too_many_arguments, reason = "everything that a plan shows")]
-    fn print_plan(
-        &self,
-        out: &mut impl Write,
-        config: &RunConfig,
-        student: &Graph,
-        teachers: &[Teacher],
-        plugins: &[Box<dyn Plugin>],
-        classes: usize,
-        device: &str,
-    ) -> Result<ExitCode, CliError> {
-        let plan = plan(
-            [student],
-            networks(teachers),
-            plugins,
-            classes,
-            config.training.epochs,
-        )?;
-        let mut rows = table(
-            ["network", "role", "parameters", "multiply-adds", "input", "taps"],
-            2,
-        );
-        let mut row = |name: String, role: &str, graph: &Graph, taps: Vec<String>| -> Result<(), CliError> {
-            let summary = summarise(graph).map_err(|source| CliError::Network {
-                path: PathBuf::from(&name),
-                source,
-            })?;
-            let input = graph
-                .inputs
-                .first()
-                .map(|input| input.shape_text())
-                .unwrap_or_default();
-            rows.add_row([
-                name,
-                role.to_owned(),
-                count(summary.parameters as u64),
-                multiply_adds(summary.multiply_adds),
-                input,
-                taps.join(", "),
-            ]);
-            Ok(())
-        };
-        for teacher in teachers {
-            let taps = plan.teacher_taps().iter().cloned().collect();
-            row(
-                teacher.path.display().to_string(),
-                "teacher",
-                teacher.network.graph(),
-                taps,
-            )?;
-        }
-        row(
-            config.student.clone(),
-            "student",
-            student,
-            plan.student_taps().iter().cloned().collect(),
-        )?;
-        for auxiliary in plan.auxiliaries() {
-            row(auxiliary.name.clone(), "auxiliary", &auxiliary.graph, Vec::new())?;
-        }
-        let mut text = format!("\n{rows}\n");
-        for (name, formula) in plan.terms() {
-            text += &format!("loss term {name}: {formula}\n");
-        }
-        text += &format!("device: {device}");
-        // As comments, so that what is printed is a configuration file.
-        for line in text.lines() {
-            writeln!(out, "{}", format!("# {line}").trim_end())?;
-        }
-        Ok(ExitCode::SUCCESS)
-    }
 }
 
 fn interrupted(config: &RunConfig) -> Result<ExitCode, CliError> {
@@ -350,6 +263,7 @@ fn networks(teachers: &[Teacher]) -> impl Iterator<Item = &Graph> {
 }
 
 /// What all trainings of one command share.
+#[derive(Clone, Copy)]
 struct Job<'a> {
     config: &'a RunConfig,
     train: &'a potstill_core::data::Loader,
@@ -399,88 +313,23 @@ impl Job<'_> {
         folder: &RunFolder,
         outcome: &Outcome,
         data: &Data,
-        teachers: &[Teacher],
         name: &str,
     ) -> Result<Row, CliError> {
         let graph = outcome.best[0].to_graph();
         let top1 = outcome.best_evaluation.unwrap_or(0.0);
         let file = folder.join("student.onnx");
-        let written = export_student(self.config, &graph, data, teachers, Some(top1), &file)?;
+        let written = export_student(self.config, &graph, data, Some(top1), &file)?;
         let last = outcome.last[0].to_graph();
         let evaluation = outcome.evaluation.map(|evaluation: Evaluation| evaluation.top1);
         export_student(
             self.config,
             &last,
             data,
-            teachers,
             evaluation,
             &folder.join("student-last.onnx"),
         )?;
-        let summary = summarise(self.graph).map_err(|source| CliError::Network {
-            path: PathBuf::from(&self.config.student),
-            source,
-        })?;
-        Ok(Row {
-            network: name.to_owned(),
-            top1,
-            parameters: summary.parameters,
-            multiply_adds: summary.multiply_adds,
-            file_bytes: Some(written.bytes as u64),
-            seconds: Some(outcome.seconds),
-        })
+        Row::student(name, self.graph, top1, written.bytes, outcome.seconds)
     }
-}
-
-fn teacher_row(teacher: &Teacher, test: &potstill_core::data::Loader) -> Result<Row, CliError> {
-    let evaluation = evaluate(test, |pictures| -> Result<_, CliError> {
-        let outputs = teacher.forward(pictures, &[]).map_err(TrainError::from)?;
-        Ok(outputs.float(teacher.logits()).map_err(PluginError::from)?)
-    })?;
-    let summary = summarise(teacher.network.graph()).map_err(|source| CliError::Network {
-        path: teacher.path.clone(),
-        source,
-    })?;
-    let file_bytes = if teacher.path == Path::new(default_run::TEACHER) {
-        Some(default_run::TEACHER_BYTES.len() as u64)
-    } else {
-        std::fs::metadata(&teacher.path).ok().map(|file| file.len())
-    };
-    Ok(Row {
-        network: format!("teacher {}", teacher.path.display()),
-        top1: evaluation.top1,
-        parameters: summary.parameters,
-        multiply_adds: summary.multiply_adds,
-        file_bytes,
-        seconds: None,
-    })
-}
-
-fn print_rows(out: &mut impl Write, rows: &[Row]) -> Result<(), CliError> {
-    let mut table = table(
-        [
-            "network",
-            "top-1",
-            "parameters",
-            "file",
-            "multiply-adds",
-            "training",
-        ],
-        1,
-    );
-    for row in rows {
-        table.add_row([
-            row.network.clone(),
-            format!("{:.2} %", row.top1),
-            count(row.parameters as u64),
-            row.file_bytes.map(bytes).unwrap_or_default(),
-            multiply_adds(row.multiply_adds),
-            row.seconds
-                .map(|seconds| format!("{seconds:.0} s"))
-                .unwrap_or_default(),
-        ]);
-    }
-    writeln!(out, "{table}")?;
-    Ok(())
 }
 
 fn build(specs: &[PluginSpec]) -> Result<Vec<Box<dyn Plugin>>, CliError> {

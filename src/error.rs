@@ -91,6 +91,18 @@ pub enum CliError {
         #[source]
         source: GraphError,
     },
+    /// An entry of an ONNX file's metadata that cannot be used.
+    #[error("{path}: metadata `{key}` is `{got}`, expected {expected}")]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// The entry's key.
+        key: &'static str,
+        /// Its value.
+        got: String,
+        /// What would do.
+        expected: &'static str,
+    },
     /// An archive of arrays that cannot be read.
     #[error("{path}: {reason}")]
     Arrays {

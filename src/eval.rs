@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use indexmap::IndexMap;
 use potstill_core::data::Split;
-use potstill_core::train::{TrainError, evaluate};
-use potstill_teachers::Teacher;
+use potstill_teachers::{Teacher, decode_file};
 use serde::Serialize;
 
 use crate::config::{DataConfig, DataFlags, DeviceFlags};
@@ -15,6 +15,8 @@ use crate::prepare;
 use crate::table::{Format, json, table};
 
 /// Evaluate an ONNX classifier on the test split of a data set.
+///
+/// A student that Potstill exported is fed as its metadata says; any other file as is usual for the data set.
 #[derive(Debug, Args)]
 pub struct Eval {
     /// ONNX file.
@@ -41,6 +43,11 @@ impl Eval {
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let mut config = DataConfig::default();
         self.data.apply(&mut config);
+        let graph = decode_file(&self.file).map_err(|source| CliError::Import {
+            path: self.file.clone(),
+            source,
+        })?;
+        self.preprocess_as_stated(&graph.model.metadata, &mut config)?;
         let choice = self.device.device.as_deref().unwrap_or("auto");
         let device = prepare::device(choice, self.device.threads)?.device;
         let source = prepare::split(&config, Split::Test)?;
@@ -51,15 +58,9 @@ impl Eval {
             self.device.threads,
             &device,
         )?;
-        let teacher = Teacher::open(&self.file, loader.image_shape(), &device)?;
-        teacher.check_classes(source.classes().len())?;
-        let evaluation = evaluate(&loader, |pictures| -> Result<_, CliError> {
-            let outputs = teacher.forward(pictures, &[]).map_err(TrainError::from)?;
-            let logits = outputs
-                .float(teacher.logits())
-                .map_err(potstill_core::plugin::PluginError::from)?;
-            Ok(logits)
-        })?;
+        let classifier = Teacher::new(&self.file, graph, loader.image_shape(), &device)?;
+        classifier.check_classes(source.classes().len())?;
+        let evaluation = prepare::evaluate_classifier(&classifier, &loader)?;
         let report = Report {
             top1: evaluation.top1,
             top5: evaluation.top5,
@@ -78,6 +79,33 @@ impl Eval {
             report.samples.to_string(),
         ]);
         writeln!(out, "{rows}")?;
+        Ok(())
+    }
+
+    /// A student that Potstill exported says how its pictures were prepared; other files get what is usual for the data set.
+    fn preprocess_as_stated(
+        &self,
+        metadata: &IndexMap<String, String>,
+        config: &mut DataConfig,
+    ) -> Result<(), CliError> {
+        let numbers = |key: &'static str| -> Result<Option<Vec<f32>>, CliError> {
+            let Some(text) = metadata.get(key) else {
+                return Ok(None);
+            };
+            let numbers: Result<Vec<f32>, _> = text.split(',').map(str::parse).collect();
+            let refuse = |_| CliError::Metadata {
+                path: self.file.clone(),
+                key,
+                got: text.clone(),
+                expected: "numbers with commas between",
+            };
+            numbers.map(Some).map_err(refuse)
+        };
+        config.mean = numbers("potstill.mean")?;
+        config.std = numbers("potstill.std")?;
+        config.test = metadata
+            .get("potstill.transforms")
+            .map(|text| text.split_whitespace().map(str::to_owned).collect());
         Ok(())
     }
 }

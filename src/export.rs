@@ -7,11 +7,10 @@ use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use potstill_core::graph::Graph;
 use potstill_core::network::Network;
-use potstill_core::train::checkpoint::{Checkpoints, Which};
+use potstill_core::train::checkpoint::{Checkpoints, Loaded, Which};
 use potstill_core::train::distillation::{Curriculum, Distillation};
 use potstill_exporters::export::Written;
 use potstill_exporters::{Export, Provenance};
-use potstill_teachers::Teacher;
 
 use crate::config::RunConfig;
 use crate::error::CliError;
@@ -58,12 +57,14 @@ impl ExportRun {
             CheckpointName::Last => Which::Last,
         };
         let checkpoints = Checkpoints::new(folder.path());
-        let record = checkpoints.load(which)?.module;
+        let Loaded { module, state, .. } = checkpoints.load(which)?;
         let network = Network::new(graph, &Device::flex()).map_err(potstill_core::train::TrainError::from)?;
         let student = Distillation::new(vec![network], Vec::new(), Curriculum::default());
-        let student = checkpoints.put(which, record, student)?;
+        let student = checkpoints.put(which, module, student)?;
         let trained = student.students[0].to_graph();
-        let written = export_student(&config, &trained, &data, &[], None, &self.output)?;
+        // A checkpoint knows the best accuracy so far, which is its own if it is the best one.
+        let top1 = state.best.filter(|_| which == Which::Best);
+        let written = export_student(&config, &trained, &data, top1, &self.output)?;
         writeln!(
             out,
             "{}: {}, opset {}, {} BatchNorms folded; tract agrees to {:.1e}",
@@ -85,7 +86,6 @@ pub fn export_student(
     config: &RunConfig,
     graph: &Graph,
     data: &Data,
-    teachers: &[Teacher],
     top1: Option<f64>,
     path: &Path,
 ) -> Result<Written, CliError> {
@@ -110,9 +110,8 @@ pub fn export_student(
     for (index, plugin) in config.plugins()?.iter().enumerate() {
         say(&format!("plugin.{index}"), plugin.to_string());
     }
-    for (index, teacher) in teachers.iter().enumerate() {
+    for (index, teacher) in config.teacher.iter().enumerate() {
         let name = teacher
-            .path
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
         say(&format!("teacher.{index}"), name.unwrap_or_default());

@@ -2,11 +2,13 @@
 
 mod check;
 mod cli;
+mod comparison;
 mod completions;
 mod config;
 mod default_run;
 mod devices;
 mod distill;
+mod dry_run;
 mod error;
 mod eval;
 mod export;

@@ -3,7 +3,8 @@
 use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, open};
 use potstill_core::device::{Resolved, resolve, set_threads};
 use potstill_core::graph::Graph;
-use potstill_core::train::Frozen;
+use potstill_core::plugin::PluginError;
+use potstill_core::train::{Evaluation, Frozen, TrainError, evaluate};
 use potstill_core::zoo;
 use potstill_teachers::Teacher;
 
@@ -146,4 +147,15 @@ pub fn device(choice: &str, threads: Option<usize>) -> Result<Resolved, CliError
         set_threads(count)?;
     }
     Ok(resolve(choice.parse()?)?)
+}
+
+/// Accuracy and loss of an imported classifier.
+///
+/// # Errors
+/// Pictures that cannot be read.
+pub fn evaluate_classifier(classifier: &Teacher, test: &Loader) -> Result<Evaluation, CliError> {
+    evaluate(test, |pictures| {
+        let outputs = classifier.forward(pictures, &[]).map_err(TrainError::from)?;
+        Ok(outputs.float(classifier.logits()).map_err(PluginError::from)?)
+    })
 }

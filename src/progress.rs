@@ -24,6 +24,9 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Progress {
     format: LogFormat,
+    /// Which of a command's trainings; empty where there is one.
+    training: String,
+    /// The same as the start of a line.
     label: String,
     bar: Option<ProgressBar>,
     epochs: usize,
@@ -32,15 +35,16 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A display; `label` says what is training where there is more than one.
-    pub fn new(format: LogFormat, label: &str) -> Self {
+    /// A display; `training` says which one it is where a command has several, and is empty otherwise.
+    pub fn new(format: LogFormat, training: &str) -> Self {
         Self {
             format,
-            label: if label.is_empty() {
+            label: if training.is_empty() {
                 String::new()
             } else {
-                format!("{label}: ")
+                format!("{training}: ")
             },
+            training: training.to_owned(),
             bar: None,
             epochs: 0,
             steps: 0,
@@ -137,7 +141,10 @@ impl Observer for Progress {
         match self.format {
             LogFormat::Human => self.human(event),
             LogFormat::Json => {
-                if let Ok(line) = serde_json::to_string(event) {
+                if let Ok(mut line) = serde_json::to_value(event) {
+                    if !self.training.is_empty() {
+                        line["training"] = self.training.clone().into();
+                    }
                     // A reader that went away is noticed when the result is printed.
                     drop(writeln!(std::io::stdout(), "{line}"));
                 }

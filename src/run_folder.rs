@@ -67,20 +67,6 @@ impl RunFolder {
         ))
     }
 
-    /// A folder inside, for a training that belongs to this run.
-    ///
-    /// # Errors
-    /// A disk that refuses.
-    pub fn sub(&self, name: &str) -> Result<Self, CliError> {
-        let path = self.path.join(name);
-        fs::create_dir_all(&path).map_err(|source| CliError::File {
-            action: "write",
-            path: path.clone(),
-            source,
-        })?;
-        Ok(Self { path })
-    }
-
     /// The step of the last checkpoint, if there is one.
     ///
     /// # Errors

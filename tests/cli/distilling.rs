@@ -166,6 +166,59 @@ fn max_steps_ends_the_run_early_with_a_student() {
 }
 
 #[test]
+fn a_student_is_evaluated_with_the_normalisation_that_it_was_trained_with() {
+    let folder = fresh();
+    let path = folder.path().join("tiny.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let other = text.replace(
+        "[data.glyphs]",
+        "[data]\nmean = [0.1, 0.2, 0.3]\nstd = [0.5, 0.6, 0.7]\n[data.glyphs]",
+    );
+    assert_ne!(text, other);
+    fs::write(&path, other).unwrap();
+    done(folder.path(), "distill tiny.toml");
+    let metrics = fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
+    let reported = json_lines(&metrics).last().unwrap()["metrics"]["valid.loss"]
+        .as_f64()
+        .unwrap();
+    let evaluation = done(
+        folder.path(),
+        "eval run/student.onnx --limit 40 --device cpu --format json",
+    )
+    .json();
+    let loss = evaluation["loss"].as_f64().unwrap();
+    assert!((loss - reported).abs() < 1e-4, "{loss} {reported}");
+}
+
+#[test]
+fn the_log_for_programs_says_which_training_it_is_about() {
+    let folder = trained();
+    let arguments = "distill tiny.toml --teacher run/student.onnx --plugin kd --baseline --out second \
+                     --log-format json";
+    let lines = done(folder.path(), arguments).json_lines();
+    for training in ["alone", "distilled"] {
+        let steps = lines
+            .iter()
+            .filter(|line| line["event"] == "step" && line["training"] == training);
+        assert_eq!(steps.count(), 4, "{training}");
+    }
+    // Each student says who taught it: nobody, the one alone.
+    let said =
+        |file: &str| done(folder.path(), &format!("inspect {file} --format json")).json()["metadata"].clone();
+    assert!(
+        said("second/alone/student.onnx")
+            .get("potstill.teacher.0")
+            .is_none()
+    );
+    assert!(
+        said("second/alone/student.onnx")
+            .get("potstill.plugin.0")
+            .is_none()
+    );
+    assert_eq!(said("second/student.onnx")["potstill.teacher.0"], "student.onnx");
+}
+
+#[test]
 fn the_log_for_programs_is_lines_of_json() {
     let folder = fresh();
     let answer = done(folder.path(), "distill tiny.toml --log-format json");

@@ -117,6 +117,19 @@ fn a_run_that_is_killed_goes_on_from_its_last_checkpoint() {
 }
 
 #[test]
+fn a_run_that_stopped_early_stops_again_when_it_is_resumed() {
+    let folder = trained();
+    // A rate of almost 0 does not raise the accuracy, so that patience ends after its first epoch.
+    let arguments = "distill tiny.toml --learning-rate 1e-12 --epochs 9 --early-stopping 1 --out early";
+    done(folder.path(), arguments);
+    let run = folder.path().join("early");
+    let steps = events(&run, "step").len();
+    assert!(steps < 36, "{steps}");
+    done(folder.path(), "distill --resume --out early");
+    assert_eq!(events(&run, "step").len(), steps);
+}
+
+#[test]
 fn a_run_that_is_over_can_be_resumed_to_a_later_end() {
     let folder = trained();
     done(folder.path(), "distill --resume --out run --epochs 2");

@@ -2,7 +2,7 @@
 
 use indexmap::{IndexMap, IndexSet};
 
-use super::PluginError;
+use super::{Plugin, PluginError};
 use crate::graph::{Facts, Graph, infer};
 
 /// A network that a method trains beside the students and that is never exported: a regressor, a gate.
@@ -81,6 +81,35 @@ impl<'a> Plan<'a> {
             auxiliaries: Vec::new(),
             task_term: false,
         }
+    }
+
+    /// The plan after every plugin was asked; where none brings the loss on the true classes, that is added.
+    ///
+    /// # Errors
+    /// Networks whose shapes do not fit, or what a plugin refuses.
+    pub fn prepared(
+        students: impl IntoIterator<Item = &'a Graph>,
+        teachers: impl IntoIterator<Item = &'a Graph>,
+        plugins: &[Box<dyn Plugin>],
+        classes: usize,
+        epochs: usize,
+    ) -> Result<Self, PluginError> {
+        let students = students
+            .into_iter()
+            .map(Observation::new)
+            .collect::<Result<_, _>>()?;
+        let teachers = teachers
+            .into_iter()
+            .map(Observation::new)
+            .collect::<Result<_, _>>()?;
+        let mut plan = Plan::new(teachers, students, classes, epochs);
+        for plugin in plugins {
+            plugin.prepare(&mut plan)?;
+        }
+        if !plan.has_task_term() {
+            plan.declare_term("ce", "CE(z_s, y)");
+        }
+        Ok(plan)
     }
 
     /// Refuses to go on without a teacher.

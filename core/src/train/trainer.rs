@@ -22,7 +22,7 @@ use super::{TrainConfig, TrainError};
 use crate::data::Loader;
 use crate::graph::Graph;
 use crate::network::Network;
-use crate::plugin::{Observation, Plan, Plugin, Time};
+use crate::plugin::{Plan, Plugin, Time};
 
 /// Steps whose numbers are fetched from a GPU in one go; the CPU's are there at once.
 const FETCH_EVERY: usize = 16;
@@ -78,30 +78,6 @@ pub struct Trainer {
     resume: bool,
 }
 
-/// Whom plugins may ask what they plan: the plan of a run, before anything is put on a device.
-///
-/// # Errors
-/// Networks that do not fit, or what a plugin refuses.
-pub fn plan<'a>(
-    students: impl IntoIterator<Item = &'a Graph>,
-    teachers: impl IntoIterator<Item = &'a Graph>,
-    plugins: &[Box<dyn Plugin>],
-    classes: usize,
-    epochs: usize,
-) -> Result<Plan<'a>, TrainError> {
-    let observe = |graph| Observation::new(graph);
-    let students = students.into_iter().map(observe).collect::<Result<Vec<_>, _>>()?;
-    let teachers = teachers.into_iter().map(observe).collect::<Result<Vec<_>, _>>()?;
-    let mut plan = Plan::new(teachers, students, classes, epochs);
-    for plugin in plugins {
-        plugin.prepare(&mut plan)?;
-    }
-    if !plan.has_task_term() {
-        plan.declare_term("ce", "CE(z_s, y)");
-    }
-    Ok(plan)
-}
-
 impl Trainer {
     /// Checks the configuration, asks the plugins, puts the networks on the device.
     ///
@@ -123,7 +99,7 @@ impl Trainer {
             .iter()
             .map(|teacher| teacher.network.graph().clone())
             .collect();
-        let plan = plan(
+        let plan = Plan::prepared(
             students.iter().map(|(_, graph)| graph),
             &teacher_graphs,
             &plugins,
@@ -281,6 +257,19 @@ impl Run {
         });
         let mut interrupted = false;
         while self.state.epoch < self.config.epochs && !self.is_exhausted() {
+            // At the head: a run that stopped early stops again when it is resumed.
+            if self
+                .config
+                .early_stopping
+                .is_some_and(|patience| self.state.waited >= patience)
+            {
+                let reason = format!("no better validation accuracy for {} epochs", self.state.waited);
+                observer.observe(&Event::Stopped {
+                    step: self.state.step,
+                    reason,
+                });
+                break;
+            }
             match self.steps(train, interrupter, observer)? {
                 Ended::Interrupted => {
                     interrupted = true;
@@ -297,18 +286,6 @@ impl Run {
                 Ended::Epoch | Ended::MaxSteps => {}
             }
             self.end_epoch(valid, observer)?;
-            if self
-                .config
-                .early_stopping
-                .is_some_and(|patience| self.state.waited >= patience)
-            {
-                let reason = format!("no better validation accuracy for {} epochs", self.state.waited);
-                observer.observe(&Event::Stopped {
-                    step: self.state.step,
-                    reason,
-                });
-                break;
-            }
         }
         Ok(Outcome {
             last: self.model.valid().students,

@@ -1,0 +1,109 @@
+//! The table that a run ends with: teachers, the student alone, the student distilled.
+
+use std::io::Write;
+use std::path::Path;
+
+use potstill_core::data::Loader;
+use potstill_core::graph::{Graph, summarise};
+use potstill_teachers::Teacher;
+use serde::Serialize;
+
+use crate::default_run;
+use crate::error::CliError;
+use crate::prepare;
+use crate::table::{bytes, count, multiply_adds, table};
+
+/// One network of the comparison; also an element of `result.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    network: String,
+    top1: f64,
+    parameters: usize,
+    multiply_adds: u64,
+    file_bytes: Option<u64>,
+    seconds: Option<f64>,
+}
+
+impl Row {
+    /// A student; `seconds` is what its training took.
+    ///
+    /// # Errors
+    /// A network whose shapes cannot be inferred.
+    pub fn student(
+        name: &str,
+        graph: &Graph,
+        top1: f64,
+        file_bytes: usize,
+        seconds: f64,
+    ) -> Result<Self, CliError> {
+        let summary = summarise(graph).map_err(|source| CliError::Network {
+            path: name.into(),
+            source,
+        })?;
+        Ok(Self {
+            network: name.to_owned(),
+            top1,
+            parameters: summary.parameters,
+            multiply_adds: summary.multiply_adds,
+            file_bytes: Some(file_bytes as u64),
+            seconds: Some(seconds),
+        })
+    }
+
+    /// A teacher, evaluated here.
+    ///
+    /// # Errors
+    /// Pictures that cannot be read.
+    pub fn teacher(teacher: &Teacher, test: &Loader) -> Result<Self, CliError> {
+        let evaluation = prepare::evaluate_classifier(teacher, test)?;
+        let summary = summarise(teacher.network.graph()).map_err(|source| CliError::Network {
+            path: teacher.path.clone(),
+            source,
+        })?;
+        let file_bytes = if teacher.path == Path::new(default_run::TEACHER) {
+            Some(default_run::TEACHER_BYTES.len() as u64)
+        } else {
+            std::fs::metadata(&teacher.path).ok().map(|file| file.len())
+        };
+        Ok(Self {
+            network: format!("teacher {}", teacher.path.display()),
+            top1: evaluation.top1,
+            parameters: summary.parameters,
+            multiply_adds: summary.multiply_adds,
+            file_bytes,
+            seconds: None,
+        })
+    }
+}
+
+/// Prints the comparison.
+///
+/// # Errors
+/// Output that cannot be printed.
+pub fn print(out: &mut impl Write, rows: &[Row]) -> Result<(), CliError> {
+    let mut table = table(
+        [
+            "network",
+            "top-1",
+            "parameters",
+            "file",
+            "multiply-adds",
+            "training",
+        ],
+        1,
+    );
+    for row in rows {
+        table.add_row([
+            row.network.clone(),
+            format!("{:.2} %", row.top1),
+            count(row.parameters as u64),
+            row.file_bytes.map(bytes).unwrap_or_default(),
+            multiply_adds(row.multiply_adds),
+            row.seconds
+                .map(|seconds| format!("{seconds:.0} s"))
+                .unwrap_or_default(),
+        ]);
+    }
+    writeln!(out, "{table}")?;
+    Ok(())
+}

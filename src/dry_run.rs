@@ -1,0 +1,73 @@
+//! What `potstill distill --dry-run` prints: the resolved configuration, and the plan as comments, so that all of it is a configuration file.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use potstill_core::graph::{Graph, summarise};
+use potstill_core::plugin::Plan;
+use potstill_teachers::Teacher;
+
+use crate::config::RunConfig;
+use crate::error::CliError;
+use crate::table::{count, multiply_adds, table};
+
+/// Prints configuration and plan.
+///
+/// # Errors
+/// A network whose shapes cannot be inferred.
+pub fn print(
+    out: &mut impl Write,
+    config: &RunConfig,
+    plan: &Plan<'_>,
+    student: &Graph,
+    teachers: &[Teacher],
+    device: &str,
+) -> Result<(), CliError> {
+    write!(out, "{}", config.to_toml()?)?;
+    let student_taps: Vec<String> = plan.student_taps().iter().cloned().collect();
+    let teacher_taps: Vec<String> = plan.teacher_taps().iter().cloned().collect();
+    let mut networks = Vec::new();
+    for teacher in teachers {
+        networks.push((
+            teacher.path.display().to_string(),
+            "teacher",
+            teacher.network.graph(),
+            &teacher_taps[..],
+        ));
+    }
+    networks.push((config.student.clone(), "student", student, &student_taps[..]));
+    for auxiliary in plan.auxiliaries() {
+        networks.push((auxiliary.name.clone(), "auxiliary", &auxiliary.graph, &[]));
+    }
+    let mut rows = table(
+        ["network", "role", "parameters", "multiply-adds", "input", "taps"],
+        2,
+    );
+    for (name, role, graph, taps) in networks {
+        let summary = summarise(graph).map_err(|source| CliError::Network {
+            path: PathBuf::from(&name),
+            source,
+        })?;
+        rows.add_row([
+            name,
+            role.to_owned(),
+            count(summary.parameters as u64),
+            multiply_adds(summary.multiply_adds),
+            graph
+                .inputs
+                .first()
+                .map(|input| input.shape_text())
+                .unwrap_or_default(),
+            taps.join(", "),
+        ]);
+    }
+    let mut text = format!("\n{rows}\n");
+    for (name, formula) in plan.terms() {
+        text += &format!("loss term {name}: {formula}\n");
+    }
+    text += &format!("device: {device}");
+    for line in text.lines() {
+        writeln!(out, "{}", format!("# {line}").trim_end())?;
+    }
+    Ok(())
+}
