@@ -18,6 +18,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Distill(Box<crate::distill::Distill>),
+    Sweep(Box<crate::sweep::Sweep>),
+    Report(crate::report::Report),
     Eval(crate::eval::Eval),
     Export(crate::export::ExportRun),
     Inspect(crate::inspect::Inspect),
@@ -37,6 +39,8 @@ impl Cli {
         let done = |()| ExitCode::SUCCESS;
         let code = match self.command {
             Command::Distill(command) => command.run(&mut out),
+            Command::Sweep(command) => command.run(&mut out),
+            Command::Report(command) => command.run(&mut out).map(done),
             Command::Eval(command) => command.run(&mut out).map(done),
             Command::Export(command) => command.run(&mut out).map(done),
             Command::Inspect(command) => command.run(&mut out).map(done),

@@ -9,7 +9,7 @@ use burn::train::Interrupter;
 use clap::Args;
 use potstill_core::graph::Graph;
 use potstill_core::plugin::{Plan, Plugin, PluginError, PluginSpec};
-use potstill_core::train::{Evaluation, Outcome, Setup, Trainer};
+use potstill_core::train::{Evaluation, Outcome, Setup, TrainError, Trainer};
 use potstill_exporters::Export;
 use potstill_teachers::Teacher;
 
@@ -17,10 +17,11 @@ use crate::comparison::{self, Row};
 use crate::config::{DataFlags, DeviceFlags, RunConfig, TrainFlags};
 use crate::default_run;
 use crate::dry_run;
-use crate::error::{CliError, INTERRUPTED};
+use crate::error::{CliError, INTERRUPTED, with_causes};
 use crate::export::export_student;
 use crate::prepare::{self, Data};
 use crate::progress::{Both, LogFormat, Progress};
+use crate::report;
 use crate::run_folder::RunFolder;
 
 /// Distil a teacher (ONNX) into a student, and write the student as ONNX.
@@ -69,23 +70,51 @@ pub struct Distill {
 }
 
 /// TOML's integers are signed, and the run folder keeps the seed in TOML.
-const MOST_TOML_HOLDS: u64 = i64::MAX as u64;
+pub const MOST_TOML_HOLDS: u64 = i64::MAX as u64;
 
 impl Distill {
     /// Runs the whole job.
     pub fn run(self, out: &mut impl Write) -> Result<ExitCode, CliError> {
         let config = self.resolve()?;
+        let conduct = Conduct {
+            purpose: if self.dry_run { Purpose::Print } else { Purpose::Train },
+            resume: self.resume,
+            log_format: self.log_format,
+            interrupter: &interrupter,
+        };
+        let rows = match carry_out(&config, &conduct, out)? {
+            Ended::Unstarted => return Ok(ExitCode::SUCCESS),
+            Ended::Interrupted => return interrupted(&config),
+            Ended::Done(rows) => rows,
+        };
+        match self.log_format {
+            LogFormat::Json => writeln!(
+                out,
+                "{}",
+                serde_json::json!({"event": "result", "networks": rows})
+            )?,
+            LogFormat::Human => {
+                comparison::print(out, &rows)?;
+                for name in ["student.onnx", "report.html"] {
+                    writeln!(out, "{}", config.out.join(name).display())?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn work(config: &RunConfig, conduct: &Conduct<'_>, out: &mut impl Write) -> Result<Ended, CliError> {
         config.training.check()?;
         let resolved = prepare::device(&config.device, config.threads)?;
         let device_text = format!("{}, {}", resolved.name, resolved.why);
         let device = resolved.device;
         let plugins = build(&config.plugins()?)?;
         let data = Data::open(&config.data)?;
-        let train = data.train_loader(&config, &device)?;
+        let train = data.train_loader(config, &device)?;
         let test = data.test_loader(config.threads, &device)?;
         let picture = train.image_shape();
-        let teachers = self.teachers(&config, picture, data.classes(), &device)?;
-        let graph = prepare::student(&config, data.classes(), picture)?;
+        let teachers = Self::teachers(config, picture, data.classes(), &device)?;
+        let graph = prepare::student(config, data.classes(), picture)?;
         let export = Export {
             opset: config.export.opset,
             fold: config.export.fold,
@@ -100,9 +129,9 @@ impl Distill {
             data.classes(),
             config.training.epochs,
         )?;
-        if self.dry_run {
-            dry_run::print(out, &config, &plan, &graph, &teachers, &device_text)?;
-            return Ok(ExitCode::SUCCESS);
+        if conduct.purpose == Purpose::Print {
+            dry_run::print(out, config, &plan, &graph, &teachers, &device_text)?;
+            return Ok(Ended::Unstarted);
         }
         if plugins.is_empty() && !teachers.is_empty() {
             return Err(CliError::Flag {
@@ -117,16 +146,25 @@ impl Distill {
                 test: test.image_shape(),
             });
         }
-        let folder = RunFolder::open(&config, self.resume)?;
+        if conduct.purpose == Purpose::Check {
+            return Ok(Ended::Unstarted);
+        }
+        let Conduct {
+            resume,
+            log_format,
+            interrupter,
+            ..
+        } = *conduct;
+        let folder = RunFolder::open(config, resume)?;
         let interrupter = interrupter();
         let job = Job {
-            config: &config,
+            config,
             train: &train,
             test: &test,
             graph: &graph,
             device: &device,
         };
-        if self.log_format == LogFormat::Human {
+        if log_format == LogFormat::Human {
             writeln!(
                 std::io::stderr(),
                 "{} on {}: {} training and {} test pictures, {} classes; {device_text}",
@@ -140,15 +178,15 @@ impl Distill {
         let mut rows = Vec::new();
         if config.baseline && !teachers.is_empty() {
             let by_itself = config.alone();
-            let alone = RunFolder::open(&by_itself, self.resume && by_itself.out.exists())?;
+            let alone = RunFolder::open(&by_itself, resume && by_itself.out.exists())?;
             let job = Job {
                 config: &by_itself,
                 ..job
             };
-            let progress = Progress::new(self.log_format, "alone");
-            let outcome = job.train(&alone, Vec::new(), &[], self.resume, progress, &interrupter)?;
+            let progress = Progress::new(log_format, "alone");
+            let outcome = job.train(&alone, Vec::new(), &[], resume, progress, &interrupter)?;
             if outcome.interrupted {
-                return interrupted(&config);
+                return Ok(Ended::Interrupted);
             }
             rows.push(job.finish(&alone, &outcome, &data, &format!("{} alone", config.student))?);
         }
@@ -157,10 +195,10 @@ impl Distill {
         } else {
             ""
         };
-        let progress = Progress::new(self.log_format, label);
-        let outcome = job.train(&folder, plugins, &teachers, self.resume, progress, &interrupter)?;
+        let progress = Progress::new(log_format, label);
+        let outcome = job.train(&folder, plugins, &teachers, resume, progress, &interrupter)?;
         if outcome.interrupted {
-            return interrupted(&config);
+            return Ok(Ended::Interrupted);
         }
         let name = if teachers.is_empty() {
             config.student.clone()
@@ -173,18 +211,7 @@ impl Distill {
         }
         let result = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from)?;
         folder.write("result.json", &result)?;
-        match self.log_format {
-            LogFormat::Json => writeln!(
-                out,
-                "{}",
-                serde_json::json!({"event": "result", "networks": rows})
-            )?,
-            LogFormat::Human => {
-                comparison::print(out, &rows)?;
-                writeln!(out, "{}", folder.join("student.onnx").display())?;
-            }
-        }
-        Ok(ExitCode::SUCCESS)
+        Ok(Ended::Done(rows))
     }
 
     /// File, run folder or defaults; then the flags.
@@ -230,7 +257,6 @@ impl Distill {
     }
 
     fn teachers(
-        &self,
         config: &RunConfig,
         picture: [usize; 3],
         classes: usize,
@@ -247,6 +273,58 @@ impl Distill {
         };
         config.teacher.iter().map(open).collect()
     }
+}
+
+/// How a resolved run is carried out.
+pub struct Conduct<'a> {
+    /// To what end.
+    pub purpose: Purpose,
+    /// Whether the run goes on from its last checkpoint.
+    pub resume: bool,
+    /// How progress is told.
+    pub log_format: LogFormat,
+    /// Makes what stops it after a step. Asked where training begins: up to there Ctrl-C ends the program, as there is nothing to save.
+    pub interrupter: &'a dyn Fn() -> Interrupter,
+}
+
+/// What a resolved run is carried out for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To have a student.
+    Train,
+    /// To see configuration and plan; no folder is made.
+    Print,
+    /// To know that it would begin: everything is opened, built and checked, and no folder is made.
+    Check,
+}
+
+/// How a run ended that did not fail.
+pub enum Ended {
+    /// Before its first step, as nothing else was asked for.
+    Unstarted,
+    /// By the interrupter.
+    Interrupted,
+    /// With a student: the rows of the comparison.
+    Done(Vec<Row>),
+}
+
+/// Does what a configuration says, in its folder, and leaves a report there.
+///
+/// # Errors
+/// Whatever of the configuration is not there, does not fit or is refused by a method; training that fails; a disk that refuses.
+pub fn carry_out(
+    config: &RunConfig,
+    conduct: &Conduct<'_>,
+    out: &mut impl Write,
+) -> Result<Ended, CliError> {
+    let ended = Distill::work(config, conduct, out);
+    if let Ok(Ended::Interrupted | Ended::Done(_)) | Err(CliError::Train(TrainError::NotFinite { .. })) = ended
+        && let Err(error) = report::write(&config.out)
+    {
+        // The page is made from the run's files: they are still there, and `potstill report` can be tried again.
+        writeln!(std::io::stderr(), "warning: no report: {}", with_causes(&error))?;
+    }
+    ended
 }
 
 fn interrupted(config: &RunConfig) -> Result<ExitCode, CliError> {
@@ -355,8 +433,13 @@ fn free_folder(config: &RunConfig) -> PathBuf {
         name.push('-');
         name.push_str(plugin);
     }
+    free_run(&name)
+}
+
+/// `runs/<name>`, with a number where that is taken.
+pub fn free_run(name: &str) -> PathBuf {
     let numbered = |number: u32| match number {
-        1 => Path::new("runs").join(&name),
+        1 => Path::new("runs").join(name),
         number => Path::new("runs").join(format!("{name}-{number}")),
     };
     (1..)
@@ -366,7 +449,7 @@ fn free_folder(config: &RunConfig) -> PathBuf {
 }
 
 /// Stops after the step on the first Ctrl-C, at once on the second.
-fn interrupter() -> Interrupter {
+pub fn interrupter() -> Interrupter {
     let interrupter = Interrupter::new();
     let handle = interrupter.clone();
     // Without a handler, Ctrl-C ends the program as usual; checkpoints are safe either way.

@@ -46,6 +46,33 @@ pub enum CliError {
         /// Where and why, in the parser's words.
         message: String,
     },
+    /// A damaged line of a file that a run has written.
+    #[error("{path}, line {line}: {reason}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it, in the parser's words.
+        reason: String,
+    },
+    /// A plot that the drawing library refuses.
+    #[error("cannot draw the plot \"{title}\": {reason}")]
+    Drawing {
+        /// What it was to show.
+        title: String,
+        /// What the library says.
+        reason: String,
+    },
+    /// A run of a sweep that cannot be run.
+    #[error("{run}")]
+    Combination {
+        /// The values that it has of the swept keys.
+        run: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<CliError>,
+    },
     /// A flag's value that cannot be used.
     #[error("{flag}: `{got}` {reason}")]
     Flag {

@@ -17,8 +17,10 @@ mod models;
 mod plugins;
 mod prepare;
 mod progress;
+mod report;
 mod run;
 mod run_folder;
+mod sweep;
 mod table;
 
 // Without a mention, a crate of nothing but registrations may not be linked at all.

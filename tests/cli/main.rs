@@ -10,3 +10,5 @@ mod refusals;
 mod refused_data;
 mod refused_files;
 mod repetition;
+mod reporting;
+mod sweeping;

@@ -22,7 +22,7 @@ mod registry;
 mod step;
 
 pub use error::PluginError;
-pub use options::{PluginSpec, parse_options};
+pub use options::{PluginSpec, parse_options, values};
 pub use plan::{Auxiliary, Observation, Plan};
 pub use record::{CheckReport, Comparison, Recorded, Tolerance, check};
 pub use registry::{Paper, PluginEntry, PluginOption, entries, find};

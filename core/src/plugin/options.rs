@@ -71,6 +71,11 @@ fn pieces(text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Values as a flag lists them: apart by commas outside brackets, each as TOML reads it, and as a text where it does not.
+pub fn values(text: &str) -> Vec<Value> {
+    pieces(text).into_iter().map(|piece| scalar(piece.trim())).collect()
+}
+
 /// A value as TOML reads it; what TOML cannot read is a text.
 fn scalar(text: &str) -> Value {
     text.parse::<Value>()
@@ -106,6 +111,19 @@ mod tests {
             Value::String("linear(0.9, 0.5, 80)".to_owned())
         );
         assert_eq!(spec.options["teacher-errors"], Value::String("skip".to_owned()));
+    }
+
+    #[test]
+    fn a_list_of_values_keeps_brackets_whole() {
+        assert_eq!(
+            values("1, 0.5,linear(0.9,0.5,80),[1,2]"),
+            [
+                Value::Integer(1),
+                Value::Float(0.5),
+                Value::String("linear(0.9,0.5,80)".to_owned()),
+                Value::Array(vec![Value::Integer(1), Value::Integer(2)])
+            ]
+        );
     }
 
     #[test]
