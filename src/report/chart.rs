@@ -118,11 +118,13 @@ fn draw(figure: &Figure, area: &Area<'_>, tips: &mut Vec<String>) -> Drawn {
     let lines = prepared(figure);
     let (left, right) = horizontal(figure, &lines);
     let (low, high) = vertical(figure, &lines);
-    let (bottom_label, bottom_count) = match &figure.x {
+    // No more places on the axis than whole numbers: only these are labelled.
+    let (bottom_label, most) = match &figure.x {
         Axis::Epoch => ("epoch", 10),
         Axis::Step => ("step", 6),
-        Axis::Values { label, values } => (label.as_str(), values.len().max(2) * 2),
+        Axis::Values { label, values } => (label.as_str(), values.len() + 1),
     };
+    let bottom_count = most.min((right - left) as usize + 1);
     let bottom_text = |x: &f64| bottom(&figure.x, *x);
     let side_text = |y: &f64| match figure.y {
         Range::Logarithmic => number(10_f64.powf(*y)),

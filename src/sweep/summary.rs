@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::grid::{Combination, Setting, plain, short_key};
@@ -80,7 +81,7 @@ impl Spread {
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// Its values of the swept keys, without the seed where that has several.
-    pub values: Vec<(String, toml::Value)>,
+    pub values: IndexMap<String, toml::Value>,
     /// The folders of its runs.
     pub runs: Vec<String>,
     /// The best accuracy of each run.
@@ -109,7 +110,7 @@ pub struct Summary<'a> {
 impl<'a> Summary<'a> {
     /// Takes runs that differ in the seed only together, and sorts.
     pub fn new(settings: &'a [Setting], combinations: &'a [Combination], outcomes: &'a [Outcome]) -> Self {
-        let mut groups: indexmap::IndexMap<Vec<usize>, Vec<usize>> = indexmap::IndexMap::new();
+        let mut groups: IndexMap<Vec<usize>, Vec<usize>> = indexmap::IndexMap::new();
         for (index, combination) in combinations.iter().enumerate() {
             let of = rest(settings, combination, None);
             groups.entry(of).or_default().push(index);
@@ -176,7 +177,7 @@ impl<'a> Summary<'a> {
         };
         let accuracy = |spread: Option<Spread>| spread.map(Spread::text).unwrap_or_default();
         let seconds = row.seconds.map(|seconds| format!("{seconds:.0} s"));
-        let values = row.values.iter().map(|(_, value)| plain(value));
+        let values = row.values.values().map(plain);
         values
             .chain([
                 accuracy(row.best_top1),
@@ -254,7 +255,7 @@ impl<'a> Summary<'a> {
     fn figure(&self) -> Figure {
         let along = self.settings.iter().position(|setting| !is_repeated(setting)).unwrap_or(0);
         let swept = &self.settings[along];
-        let mut lines: indexmap::IndexMap<Vec<usize>, Vec<Vec<f64>>> = indexmap::IndexMap::new();
+        let mut lines: IndexMap<Vec<usize>, Vec<Vec<f64>>> = indexmap::IndexMap::new();
         let mut names = Vec::new();
         for (combination, outcome) in self.combinations.iter().zip(self.outcomes) {
             let of = rest(self.settings, combination, Some(along));
@@ -367,7 +368,8 @@ mod tests {
         let summary = Summary::new(&settings, &grid, &outcomes);
         assert_eq!(summary.rows.len(), 2);
         let best = summary.best().unwrap();
-        assert_eq!(best.values, [("kd.temperature".to_owned(), toml::Value::Integer(4))]);
+        assert_eq!(best.values["kd.temperature"], toml::Value::Integer(4));
+        assert_eq!(best.values.len(), 1);
         // statistics.mean and statistics.stdev of Python on [40, 42, 47].
         let spread = best.best_top1.unwrap();
         assert!((spread.mean - 43.0).abs() < 1e-12, "{spread:?}");

@@ -73,7 +73,7 @@ fn seeds_are_repeats() {
     let rows = result["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 2);
     for row in rows {
-        let temperature = &row["values"][0][1];
+        let temperature = &row["values"]["kd.temperature"];
         let accuracies = [0, 1, 2].map(|seed| {
             let name = format!("temperature={temperature},seed={seed}");
             accuracy(&folder.path().join("repeated").join(name))
