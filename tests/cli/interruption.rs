@@ -171,7 +171,7 @@ fn a_damaged_checkpoint_is_refused_by_its_name() {
     let folder = trained();
     let checkpoints = folder.path().join("run/checkpoints");
     let last = fs::read_to_string(checkpoints.join("last")).unwrap();
-    for name in ["module.bpk", "optimizer.bpk", "learning-rate.bpk", "state.json"] {
+    for name in ["students.bpk", "optimizer.bpk", "learning-rate.bpk", "state.json"] {
         let file = checkpoints.join(&last).join(name);
         let whole = fs::read(&file).unwrap();
         fs::write(&file, &whole[..whole.len() / 10]).unwrap();

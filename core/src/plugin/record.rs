@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use indexmap::IndexMap;
 use safetensors::{Dtype, SafeTensors};
 
 use super::error::RecordError;
@@ -36,6 +37,7 @@ impl Default for Tolerance {
 #[derive(Debug)]
 pub struct Recorded {
     values: BTreeMap<String, Value>,
+    epoch: f64,
 }
 
 impl Recorded {
@@ -85,7 +87,17 @@ impl Recorded {
                 };
             }
         }
-        Ok(Self { values })
+        let metadata = SafeTensors::read_metadata(&bytes)
+            .map_err(|error| refuse(error.into()))?
+            .1;
+        let epoch = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|pairs| pairs.get("hp.epoch")?.parse().ok());
+        Ok(Self {
+            values,
+            epoch: epoch.unwrap_or(0.0),
+        })
     }
 
     fn get(&self, name: &str) -> Result<&Value, PluginError> {
@@ -176,6 +188,29 @@ impl Recorded {
         self.values.contains_key(name)
     }
 
+    /// The epoch that the record was made at (`hp.epoch` of its metadata), 0 where it says nothing: schedules are read there.
+    pub fn epoch(&self) -> f64 {
+        self.epoch
+    }
+
+    /// Logits `[batch, classes, members]` taken apart: `[batch, classes]` each.
+    ///
+    /// # Errors
+    /// A missing tensor, one of another rank, or one without members.
+    pub fn members(&self, name: &str) -> Result<Vec<Tensor<2>>, PluginError> {
+        let logits = self.float::<3>(name)?;
+        let dims = logits.dims();
+        if dims.contains(&0) {
+            return Err(PluginError::RecordedShape {
+                tensor: name.to_owned(),
+                got: format!("{dims:?}"),
+                expected: "[batch, classes, members], none of them 0".to_owned(),
+            });
+        }
+        let member = |index| logits.clone().narrow(2, index, 1).squeeze_dim::<2>(2);
+        Ok((0..dims[2]).map(member).collect())
+    }
+
     /// The recorded names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
@@ -244,15 +279,16 @@ pub fn check(
         Some(&loss),
         tolerance.loss,
     )];
+    // Members' terms of one name are recorded as one tensor `[members]`.
+    let mut by_name: IndexMap<&str, Vec<Tensor<1>>> = IndexMap::new();
     for term in &terms {
-        let name = format!("term.{}", term.name);
+        by_name.entry(term.name).or_default().push(term.value.clone());
+    }
+    for (name, values) in by_name {
+        let name = format!("term.{name}");
         let recorded = record.values.get(&name);
-        comparisons.push(compare(
-            name,
-            &term.value.clone().into(),
-            recorded,
-            tolerance.loss,
-        ));
+        let values = Value::from(Tensor::cat(values, 0));
+        comparisons.push(compare(name, &values, recorded, tolerance.loss));
     }
     // A leaf of its own: a loss that depends on no tracked input has gradients too, all 0.
     let leaf = Tensor::<1>::zeros([1], &Device::flex().autodiff()).require_grad();
