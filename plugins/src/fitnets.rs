@@ -61,9 +61,8 @@ pub struct Config {
     pub reduction: Reduction,
     /// Length of stage 1.
     pub hint_epochs: usize,
-    /// Learning rate of stage 1 over its epochs; the run's own where not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint_learning_rate: Option<Schedule>,
+    /// Learning rate of stage 1 over its epochs. The paper's sum over a map makes large gradients: what trains well with `reduction = mean` diverges here.
+    pub hint_learning_rate: Schedule,
     /// Weight of the hint's term.
     pub hint_weight: Schedule,
     /// T, above 0.
@@ -81,7 +80,7 @@ impl Default for Config {
             stages: Stages::Two,
             reduction: Reduction::Paper,
             hint_epochs: 20,
-            hint_learning_rate: None,
+            hint_learning_rate: Schedule::Constant(1e-4),
             hint_weight: Schedule::Constant(1.0),
             temperature: 3.0,
             lambda: None,
@@ -237,10 +236,7 @@ impl FitNets {
         for (option, schedule) in [
             ("hint-weight", &config.hint_weight),
             ("lambda", config.lambda.as_ref().unwrap_or(&one)),
-            (
-                "hint-learning-rate",
-                config.hint_learning_rate.as_ref().unwrap_or(&one),
-            ),
+            ("hint-learning-rate", &config.hint_learning_rate),
         ] {
             if schedule.range().0 < 0.0 {
                 return Err(PluginError::bad_value(
@@ -339,7 +335,7 @@ impl Plugin for FitNets {
                 name: HINT_STAGE.to_owned(),
                 plugin: NAME,
                 epochs: self.config.hint_epochs,
-                learning_rate: self.config.hint_learning_rate.clone(),
+                learning_rate: Some(self.config.hint_learning_rate.clone()),
                 student_values: self.config.guided.clone(),
                 teacher_values: self.config.hint.clone(),
             });
@@ -454,7 +450,7 @@ inventory::submit! {
             PluginOption { name: "stages", doc: "two: first the hint, then the rest; joint: both at once" },
             PluginOption { name: "reduction", doc: "paper: half the sum over the map; mean: the mean, as RepDistiller computes it" },
             PluginOption { name: "hint-epochs", doc: "length of the first stage" },
-            PluginOption { name: "hint-learning-rate", doc: "learning rate of the first stage, a number or a schedule; the run's own where not given" },
+            PluginOption { name: "hint-learning-rate", doc: "learning rate of the first stage, a number or a schedule; a sum over a map needs a small one" },
             PluginOption { name: "hint-weight", doc: "weight of the hint's term, 0 or more; a number or a schedule" },
             PluginOption { name: "temperature", doc: "T, above 0" },
             PluginOption { name: "lambda", doc: "weight of the soft term; from 4 down to 1 over the main stage where not given" },

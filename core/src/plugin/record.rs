@@ -33,6 +33,10 @@ impl Default for Tolerance {
     }
 }
 
+/// A recorded gradient whose largest entry is below this share of the largest of all gradients is 0 up to rounding: that of a bias before a
+/// BatchNorm, say.
+const ROUNDING: f64 = 1e-6;
+
 /// Recorded tensors as a plugin reads them.
 #[derive(Debug)]
 pub struct Recorded {
@@ -278,7 +282,15 @@ pub fn check(
         &total.clone().into(),
         Some(&loss),
         tolerance.loss,
+        0.0,
     )];
+    let scale = record
+        .values
+        .iter()
+        .filter(|(name, _)| name.starts_with("grad."))
+        .fold(0.0_f64, |scale, (_, value)| {
+            scale.max(largest_of(&numbers_of(value)))
+        });
     // Members' terms of one name are recorded as one tensor `[members]`.
     let mut by_name: IndexMap<&str, Vec<Tensor<1>>> = IndexMap::new();
     for term in &terms {
@@ -288,7 +300,7 @@ pub fn check(
         let name = format!("term.{name}");
         let recorded = record.values.get(&name);
         let values = Value::from(Tensor::cat(values, 0));
-        comparisons.push(compare(name, &values, recorded, tolerance.loss));
+        comparisons.push(compare(name, &values, recorded, tolerance.loss, 0.0));
     }
     // A leaf of its own: a loss that depends on no tracked input has gradients too, all 0.
     let leaf = Tensor::<1>::zeros([1], &Device::flex().autodiff()).require_grad();
@@ -316,26 +328,39 @@ pub fn check(
             &computed,
             Some(recorded),
             tolerance.gradient,
+            scale,
         ));
     }
     Ok(CheckReport { comparisons })
 }
 
-fn compare(name: String, computed: &Value, recorded: Option<&Value>, tolerance: f64) -> Comparison {
-    let numbers = |value: &Value| -> Vec<f64> {
-        value
-            .to_floats()
-            .unwrap_or_default()
-            .into_iter()
-            .map(f64::from)
-            .collect()
-    };
+fn numbers_of(value: &Value) -> Vec<f64> {
+    value
+        .to_floats()
+        .unwrap_or_default()
+        .into_iter()
+        .map(f64::from)
+        .collect()
+}
+
+fn largest_of(numbers: &[f64]) -> f64 {
+    numbers.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()))
+}
+
+/// Differences are relative to the largest recorded entry; where that is nothing but rounding beside `scale`, to `scale`.
+fn compare(
+    name: String,
+    computed: &Value,
+    recorded: Option<&Value>,
+    tolerance: f64,
+    scale: f64,
+) -> Comparison {
     let norm = |numbers: &[f64]| match numbers {
         [only] => *only,
         many => many.iter().map(|x| x * x).sum::<f64>().sqrt(),
     };
-    let ours = numbers(computed);
-    let Some(theirs) = recorded.map(numbers) else {
+    let ours = numbers_of(computed);
+    let Some(theirs) = recorded.map(numbers_of) else {
         return Comparison {
             name,
             computed: norm(&ours),
@@ -344,7 +369,8 @@ fn compare(name: String, computed: &Value, recorded: Option<&Value>, tolerance: 
             agrees: true,
         };
     };
-    let largest = theirs.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+    let own = largest_of(&theirs);
+    let largest = if own < ROUNDING * scale { scale } else { own };
     let difference = ours
         .iter()
         .zip(&theirs)

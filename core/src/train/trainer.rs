@@ -467,7 +467,8 @@ impl Run {
 
     /// The gradient report, where this step is one that has it.
     fn gradient_report(&mut self, item: &TimedBatch) -> Result<Option<GradientReport>, TrainError> {
-        let due = |every: usize| self.state.step.is_multiple_of(every);
+        // A stage's first step too, so that no stage is too short for a report.
+        let due = |every: usize| self.state.step.is_multiple_of(every) || self.begins_stage();
         if !self.config.gradient_report.is_some_and(due) {
             return Ok(None);
         }
