@@ -9,8 +9,8 @@ use potstill_core::data::Batch;
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::network::Network;
 use potstill_core::plugin::{Cohort, Plan, Plugin, PluginSpec, Students, Time};
-use potstill_core::train::Frozen;
 use potstill_core::train::distillation::{Distillation, TimedBatch};
+use potstill_core::train::{Frozen, TrainConfig};
 use potstill_plugins as _;
 
 const CLASSES: usize = 4;
@@ -61,6 +61,35 @@ impl Case {
 
     /// The loss, and the gradient of each weight of each network, flattened.
     fn step(&self, students: &Students) -> (f64, Vec<Vec<f32>>) {
+        let (model, item) = self.model(students);
+        let output = model.step(item);
+        if let Some(error) = model.take_failure() {
+            panic!("{}: {error}", self.plugin);
+        }
+        let gradients = model.students.iter().flat_map(|network| {
+            let sizes = network
+                .graph()
+                .tensors
+                .values()
+                .filter(|tensor| tensor.role == Role::Weight);
+            let sizes: Vec<usize> = sizes.map(|tensor| tensor.len()).collect();
+            network
+                .gradients(&output.grads)
+                .into_iter()
+                .zip(sizes)
+                .map(|(gradient, size)| match gradient {
+                    Some(gradient) => gradient.into_data().iter().collect(),
+                    None => vec![0.0; size],
+                })
+        });
+        (
+            f64::from(output.item.loss.into_scalar::<f32>()),
+            gradients.collect(),
+        )
+    }
+
+    /// The networks on the CPU, and the batch of every step.
+    fn model(&self, students: &Students) -> (Distillation, TimedBatch) {
         let device = Device::flex();
         let teacher = Frozen {
             network: Network::new(graph(5, 9).unwrap(), &device).unwrap(),
@@ -87,30 +116,7 @@ impl Case {
             },
             stage: self.stage,
         };
-        let output = model.step(item);
-        if let Some(error) = model.take_failure() {
-            panic!("{}: {error}", self.plugin);
-        }
-        let gradients = model.students.iter().flat_map(|network| {
-            let sizes = network
-                .graph()
-                .tensors
-                .values()
-                .filter(|tensor| tensor.role == Role::Weight);
-            let sizes: Vec<usize> = sizes.map(|tensor| tensor.len()).collect();
-            network
-                .gradients(&output.grads)
-                .into_iter()
-                .zip(sizes)
-                .map(|(gradient, size)| match gradient {
-                    Some(gradient) => gradient.into_data().iter().collect(),
-                    None => vec![0.0; size],
-                })
-        });
-        (
-            f64::from(output.item.loss.into_scalar::<f32>()),
-            gradients.collect(),
-        )
+        (model, item)
     }
 
     /// The students with every weight moved along a direction.
@@ -194,4 +200,43 @@ fn every_method_has_the_gradient_of_its_loss() {
             "{spec} {stage:?}: slope {slope}, expected {expected}"
         );
     }
+}
+
+/// The first peer's update is the same in both orders; the second one's is not, as it sees what the first has become.
+#[test]
+fn a_peer_that_is_updated_later_sees_what_those_before_it_have_become() {
+    let case = Case::new("dml:peers=2", None);
+    let weights = |model: &Distillation| -> Vec<Vec<f32>> {
+        let weight = |network: &Network| network.to_graph().tensors["fc.weight"].data.iter().collect();
+        model.students.iter().map(weight).collect()
+    };
+    let config = TrainConfig::default();
+    let (model, item) = case.model(&case.students);
+    let before = weights(&model);
+    let output = model.step(item.clone());
+    let together = model
+        .update(&mut config.build_optimizer(), 0.1, output.grads, item.time)
+        .unwrap();
+    let (model, item) = case.model(&case.students);
+    let (in_turn, report) = model
+        .step_in_turn(item, &mut config.build_optimizer(), 0.1)
+        .unwrap();
+    assert_eq!(report.terms.len(), 4);
+    let (together, in_turn) = (weights(&together), weights(&in_turn));
+    let apart = |a: &[f32], b: &[f32]| {
+        a.iter()
+            .zip(b)
+            .fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()))
+    };
+    assert!(apart(&before[0], &in_turn[0]) > 1e-4 && apart(&before[1], &in_turn[1]) > 1e-4);
+    assert!(
+        apart(&together[0], &in_turn[0]) < 1e-7,
+        "{}",
+        apart(&together[0], &in_turn[0])
+    );
+    assert!(
+        apart(&together[1], &in_turn[1]) > 1e-6,
+        "{}",
+        apart(&together[1], &in_turn[1])
+    );
 }
