@@ -9,20 +9,22 @@ use burn::train::Interrupter;
 use clap::Args;
 use potstill_core::graph::Graph;
 use potstill_core::plugin::{Plan, Plugin, PluginError, PluginSpec};
-use potstill_core::train::{Evaluation, Outcome, Setup, TrainError, Trainer};
+use potstill_core::train::{GradientReport, TrainError};
 use potstill_exporters::Export;
 use potstill_teachers::Teacher;
 
+use crate::balance;
+use crate::cohort;
 use crate::comparison::{self, Row};
 use crate::config::{DataFlags, DeviceFlags, RunConfig, TrainFlags};
 use crate::default_run;
 use crate::dry_run;
 use crate::error::{CliError, INTERRUPTED, with_causes};
-use crate::export::export_student;
 use crate::prepare::{self, Data};
-use crate::progress::{Both, LogFormat, Progress};
+use crate::progress::{LogFormat, Progress};
 use crate::report;
 use crate::run_folder::RunFolder;
+use crate::training::{self, Job, Pupils};
 
 /// Distil a teacher (ONNX) into a student, and write the student as ONNX.
 ///
@@ -36,9 +38,15 @@ pub struct Distill {
     /// Teacher's ONNX file; several times for several teachers. Without one, the student trains alone.
     #[arg(long, value_name = "FILE")]
     teacher: Vec<PathBuf>,
-    /// Student's architecture, as `potstill models` lists them.
+    /// Student: an architecture, as `potstill models` lists them, or an ONNX file; several times for peers that differ.
+    #[arg(long, value_name = "NAME|FILE")]
+    student: Vec<String>,
+    /// Value after which the student parts into branches, for methods that train branches; several times for several forks.
+    #[arg(long, value_name = "VALUE")]
+    split: Vec<String>,
+    /// Which of several students is the result: one's name, best or ensemble.
     #[arg(long, value_name = "NAME")]
-    student: Option<String>,
+    member: Option<String>,
     /// Method with its options, as `kd:temperature=4,alpha=0.9`; several times for several methods.
     #[arg(long, value_name = "NAME[:OPTIONS]")]
     plugin: Vec<PluginSpec>,
@@ -55,6 +63,9 @@ pub struct Distill {
     /// Go on with the run in --out from its last checkpoint.
     #[arg(long, requires = "out", conflicts_with = "config")]
     resume: bool,
+    /// Print the weight that would make each soft term's gradient R times that of the loss on the true classes.
+    #[arg(long, value_name = "R")]
+    balance: Option<f64>,
     /// Also train the same student alone, with the same budget, and compare.
     #[arg(long)]
     baseline: bool,
@@ -69,6 +80,9 @@ pub struct Distill {
     dry_run: bool,
 }
 
+/// Steps between gradient reports where `--balance` asks for them and nothing else does.
+const BALANCE_EVERY: usize = 50;
+
 /// TOML's integers are signed, and the run folder keeps the seed in TOML.
 pub const MOST_TOML_HOLDS: u64 = i64::MAX as u64;
 
@@ -77,15 +91,19 @@ impl Distill {
     pub fn run(self, out: &mut impl Write) -> Result<ExitCode, CliError> {
         let config = self.resolve()?;
         let conduct = Conduct {
-            purpose: if self.dry_run { Purpose::Print } else { Purpose::Train },
+            purpose: if self.dry_run {
+                Purpose::Print
+            } else {
+                Purpose::Train
+            },
             resume: self.resume,
             log_format: self.log_format,
             interrupter: &interrupter,
         };
-        let rows = match carry_out(&config, &conduct, out)? {
+        let (rows, gradients) = match carry_out(&config, &conduct, out)? {
             Ended::Unstarted => return Ok(ExitCode::SUCCESS),
             Ended::Interrupted => return interrupted(&config),
-            Ended::Done(rows) => rows,
+            Ended::Done { rows, gradients } => (rows, gradients),
         };
         match self.log_format {
             LogFormat::Json => writeln!(
@@ -95,6 +113,9 @@ impl Distill {
             )?,
             LogFormat::Human => {
                 comparison::print(out, &rows)?;
+                if let Some(ratio) = self.balance {
+                    balance::print(out, &gradients, ratio)?;
+                }
                 for name in ["student.onnx", "report.html"] {
                     writeln!(out, "{}", config.out.join(name).display())?;
                 }
@@ -104,6 +125,12 @@ impl Distill {
     }
 
     fn work(config: &RunConfig, conduct: &Conduct<'_>, out: &mut impl Write) -> Result<Ended, CliError> {
+        let Conduct {
+            purpose,
+            resume,
+            log_format,
+            interrupter,
+        } = *conduct;
         config.training.check()?;
         let resolved = prepare::device(&config.device, config.threads)?;
         let device_text = format!("{}, {}", resolved.name, resolved.why);
@@ -114,23 +141,26 @@ impl Distill {
         let test = data.test_loader(config.threads, &device)?;
         let picture = train.image_shape();
         let teachers = Self::teachers(config, picture, data.classes(), &device)?;
-        let graph = prepare::student(config, data.classes(), picture)?;
+        let students = cohort::students(config, &plugins, data.classes(), picture)?;
+        let chosen = cohort::chosen(config, &students)?;
         let export = Export {
             opset: config.export.opset,
             fold: config.export.fold,
             ..Export::default()
         };
-        export.check(&graph)?;
+        for member in &students.members {
+            export.check(&member.graph)?;
+        }
         // A plugin that refuses these networks does so before a folder is made.
         let plan = Plan::prepared(
-            [&graph],
+            &students,
             networks(&teachers),
             &plugins,
             data.classes(),
             config.training.epochs,
         )?;
-        if conduct.purpose == Purpose::Print {
-            dry_run::print(out, config, &plan, &graph, &teachers, &device_text)?;
+        if purpose == Purpose::Print {
+            dry_run::print(out, config, &plan, &teachers, &device_text)?;
             return Ok(Ended::Unstarted);
         }
         if plugins.is_empty() && !teachers.is_empty() {
@@ -146,29 +176,23 @@ impl Distill {
                 test: test.image_shape(),
             });
         }
-        if conduct.purpose == Purpose::Check {
+        if purpose == Purpose::Check {
             return Ok(Ended::Unstarted);
         }
-        let Conduct {
-            resume,
-            log_format,
-            interrupter,
-            ..
-        } = *conduct;
         let folder = RunFolder::open(config, resume)?;
         let interrupter = interrupter();
         let job = Job {
             config,
             train: &train,
             test: &test,
-            graph: &graph,
+            classes: data.classes(),
             device: &device,
         };
         if log_format == LogFormat::Human {
             writeln!(
                 std::io::stderr(),
                 "{} on {}: {} training and {} test pictures, {} classes; {device_text}",
-                config.student,
+                config.student_names(),
                 config.data.name,
                 burn::data::dataloader::DataLoader::num_items(&train),
                 burn::data::dataloader::DataLoader::num_items(&test),
@@ -184,11 +208,18 @@ impl Distill {
                 ..job
             };
             let progress = Progress::new(log_format, "alone");
-            let outcome = job.train(&alone, Vec::new(), &[], resume, progress, &interrupter)?;
+            let student = cohort::students(&by_itself, &[], data.classes(), picture)?;
+            let pupils = Pupils {
+                students: &student,
+                chosen: None,
+                gate: None,
+            };
+            let outcome = job.train(&alone, &pupils, Vec::new(), &[], resume, progress, &interrupter)?;
             if outcome.interrupted {
                 return Ok(Ended::Interrupted);
             }
-            rows.push(job.finish(&alone, &outcome, &data, &format!("{} alone", config.student))?);
+            let name = format!("{} alone", by_itself.student_names());
+            rows.extend(job.finish(&alone, &pupils, &outcome, &data, &name)?);
         }
         let label = if config.baseline && !teachers.is_empty() {
             "distilled"
@@ -196,22 +227,38 @@ impl Distill {
             ""
         };
         let progress = Progress::new(log_format, label);
-        let outcome = job.train(&folder, plugins, &teachers, resume, progress, &interrupter)?;
+        let pupils = Pupils {
+            students: &students,
+            chosen,
+            gate: training::gate(&plan),
+        };
+        let outcome = job.train(
+            &folder,
+            &pupils,
+            plugins,
+            &teachers,
+            resume,
+            progress,
+            &interrupter,
+        )?;
         if outcome.interrupted {
             return Ok(Ended::Interrupted);
         }
-        let name = if teachers.is_empty() {
-            config.student.clone()
+        let name = if config.plugin.is_empty() {
+            config.student_names()
         } else {
-            format!("{} distilled", config.student)
+            format!("{} distilled", config.student_names())
         };
-        rows.push(job.finish(&folder, &outcome, &data, &name)?);
+        rows.extend(job.finish(&folder, &pupils, &outcome, &data, &name)?);
         for teacher in teachers.iter().rev() {
             rows.insert(0, Row::teacher(teacher, &test)?);
         }
         let result = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from)?;
         folder.write("result.json", &result)?;
-        Ok(Ended::Done(rows))
+        Ok(Ended::Done {
+            rows,
+            gradients: outcome.gradients,
+        })
     }
 
     /// File, run folder or defaults; then the flags.
@@ -219,7 +266,7 @@ impl Distill {
         let chosen = self.config.is_some()
             || self.data.data.is_some()
             || !self.teacher.is_empty()
-            || self.student.is_some()
+            || !self.student.is_empty()
             || !self.plugin.is_empty();
         let mut config = match (&self.config, &self.out) {
             (_, Some(folder)) if self.resume => RunFolder::existing(folder)?.1,
@@ -232,8 +279,15 @@ impl Distill {
         if !self.teacher.is_empty() {
             config.teacher.clone_from(&self.teacher);
         }
-        if let Some(student) = &self.student {
-            config.student.clone_from(student);
+        if !self.student.is_empty() {
+            config.student.clone_from(&self.student);
+        }
+        if !self.split.is_empty() {
+            config.split.clone_from(&self.split);
+        }
+        config.member = self.member.clone().or(config.member);
+        if self.balance.is_some() {
+            config.training.gradient_report.get_or_insert(BALANCE_EVERY);
         }
         if !self.plugin.is_empty() {
             config.plugin = self.plugin.iter().map(RunConfig::plugin_table).collect();
@@ -304,21 +358,23 @@ pub enum Ended {
     Unstarted,
     /// By the interrupter.
     Interrupted,
-    /// With a student: the rows of the comparison.
-    Done(Vec<Row>),
+    /// With a student.
+    Done {
+        /// The comparison.
+        rows: Vec<Row>,
+        /// The mean of the gradient reports.
+        gradients: GradientReport,
+    },
 }
 
 /// Does what a configuration says, in its folder, and leaves a report there.
 ///
 /// # Errors
 /// Whatever of the configuration is not there, does not fit or is refused by a method; training that fails; a disk that refuses.
-pub fn carry_out(
-    config: &RunConfig,
-    conduct: &Conduct<'_>,
-    out: &mut impl Write,
-) -> Result<Ended, CliError> {
+pub fn carry_out(config: &RunConfig, conduct: &Conduct<'_>, out: &mut impl Write) -> Result<Ended, CliError> {
     let ended = Distill::work(config, conduct, out);
-    if let Ok(Ended::Interrupted | Ended::Done(_)) | Err(CliError::Train(TrainError::NotFinite { .. })) = ended
+    if let Ok(Ended::Interrupted | Ended::Done { .. }) | Err(CliError::Train(TrainError::NotFinite { .. })) =
+        ended
         && let Err(error) = report::write(&config.out)
     {
         // The page is made from the run's files: they are still there, and `potstill report` can be tried again.
@@ -340,76 +396,6 @@ fn networks(teachers: &[Teacher]) -> impl Iterator<Item = &Graph> {
     teachers.iter().map(|teacher| teacher.network.graph())
 }
 
-/// What all trainings of one command share.
-#[derive(Clone, Copy)]
-struct Job<'a> {
-    config: &'a RunConfig,
-    train: &'a potstill_core::data::Loader,
-    test: &'a potstill_core::data::Loader,
-    graph: &'a Graph,
-    device: &'a Device,
-}
-
-impl Job<'_> {
-    fn train(
-        &self,
-        folder: &RunFolder,
-        plugins: Vec<Box<dyn Plugin>>,
-        teachers: &[Teacher],
-        resume: bool,
-        mut progress: Progress,
-        interrupter: &Interrupter,
-    ) -> Result<Outcome, CliError> {
-        let checkpoint = folder.checkpoint_step()?;
-        let setup = Setup {
-            students: vec![(self.config.student.clone(), self.graph.clone())],
-            teachers: teachers.iter().map(prepare::frozen).collect(),
-            plugins,
-            config: self.config.training.clone(),
-            seed: self.config.seed,
-            device: self.device.clone(),
-            folder: Some(folder.path().to_owned()),
-            resume: resume && checkpoint.is_some(),
-        };
-        let classes = self.graph_classes();
-        let trainer = Trainer::new(setup, classes)?;
-        let mut metrics = folder.metrics(if resume { checkpoint.unwrap_or(0) } else { 0 })?;
-        let mut both = Both(&mut progress, &mut metrics);
-        let outcome = trainer.run(self.train, self.test, interrupter, &mut both)?;
-        metrics.finish()?;
-        Ok(outcome)
-    }
-
-    fn graph_classes(&self) -> usize {
-        let last = self.graph.outputs.first().and_then(|output| output.dims_at(1));
-        last.and_then(|dims| dims.last().copied()).unwrap_or(0)
-    }
-
-    /// Exports the best and the last student of a run.
-    fn finish(
-        &self,
-        folder: &RunFolder,
-        outcome: &Outcome,
-        data: &Data,
-        name: &str,
-    ) -> Result<Row, CliError> {
-        let graph = outcome.best[0].to_graph();
-        let top1 = outcome.best_evaluation.unwrap_or(0.0);
-        let file = folder.join("student.onnx");
-        let written = export_student(self.config, &graph, data, Some(top1), &file)?;
-        let last = outcome.last[0].to_graph();
-        let evaluation = outcome.evaluation.map(|evaluation: Evaluation| evaluation.top1);
-        export_student(
-            self.config,
-            &last,
-            data,
-            evaluation,
-            &folder.join("student-last.onnx"),
-        )?;
-        Row::student(name, self.graph, top1, written.bytes, outcome.seconds)
-    }
-}
-
 fn build(specs: &[PluginSpec]) -> Result<Vec<Box<dyn Plugin>>, CliError> {
     for (index, spec) in specs.iter().enumerate() {
         if specs[..index].iter().any(|earlier| earlier.name == spec.name) {
@@ -424,7 +410,7 @@ fn build(specs: &[PluginSpec]) -> Result<Vec<Box<dyn Plugin>>, CliError> {
 
 /// `runs/<data>-<student>-<methods>`, with a number where that is taken.
 fn free_folder(config: &RunConfig) -> PathBuf {
-    let mut name = format!("{}-{}", config.data.name, config.student);
+    let mut name = format!("{}-{}", config.data.name, config.student_names());
     for plugin in config
         .plugin
         .iter()
@@ -436,7 +422,7 @@ fn free_folder(config: &RunConfig) -> PathBuf {
     free_run(&name)
 }
 
-/// `runs/<name>`, with a number where that is taken.
+/// `runs/NAME`, with a number where that is taken.
 pub fn free_run(name: &str) -> PathBuf {
     let numbered = |number: u32| match number {
         1 => Path::new("runs").join(name),

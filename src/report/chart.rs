@@ -111,10 +111,8 @@ pub fn legend(line: &Line) -> String {
 
 fn draw(figure: &Figure, area: &Area<'_>, tips: &mut Vec<String>) -> Drawn {
     let px = |pixels: u32| pixels * SCALE;
-    let letters = |size: u32| {
-        let font = ("sans-serif", f64::from(px(size)) * 1.24).into_font();
-        TextStyle::from(font).color(&Ink::Text.colour())
-    };
+    let ink = Ink::Text.colour();
+    let letters = |size: u32| TextStyle::from(("sans-serif", f64::from(px(size)) * 1.24)).color(&ink);
     let lines = prepared(figure);
     let (left, right) = horizontal(figure, &lines);
     let (low, high) = vertical(figure, &lines);
@@ -311,10 +309,7 @@ mod tests {
     #[test]
     fn a_point_is_told_with_its_name_and_numbers() {
         let text = svg(&figure(vec![(1.0, 0.25), (2.0, 0.5)], Range::Fitted)).unwrap();
-        assert!(
-            text.contains("<title>x &amp; y, epoch 2: 0.5</title>"),
-            "{text}"
-        );
+        assert!(text.contains("<title>x &amp; y, epoch 2: 0.5</title>"), "{text}");
         assert!(text.contains("aria-label=\"a &lt; b\""), "{text}");
         assert!(text.contains("hint"), "{text}");
         assert!(text.trim_end().ends_with("</svg>"), "{text}");

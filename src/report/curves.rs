@@ -100,11 +100,7 @@ fn titled(quantity: &str) -> Figure {
         "loss" => ("Loss", "", Range::Fitted),
         "top1" => ("Accuracy", "top-1, percent", Range::Percent),
         "top5" => ("Top-5 accuracy", "percent", Range::Percent),
-        "terms" => (
-            "Loss terms",
-            "before weighting, mean of the epoch",
-            Range::Fitted,
-        ),
+        "terms" => ("Loss terms", "before weighting, mean of the epoch", Range::Fitted),
         "entropy" => ("Entropy of the members", "", Range::Fitted),
         "diversity" => ("Diversity of the cohort", "", Range::Fitted),
         other => (other, "", Range::Fitted),
@@ -170,10 +166,7 @@ where
 
 fn single(metrics: &Metrics, name: &str, value: impl Fn(&StepLine) -> Option<f64>) -> Curves {
     let point = |step: &StepLine| Some((step.step as f64, value(step)?));
-    Curves::from([(
-        name.to_owned(),
-        metrics.steps.iter().filter_map(point).collect(),
-    )])
+    Curves::from([(name.to_owned(), metrics.steps.iter().filter_map(point).collect())])
 }
 
 fn step_figure(
@@ -220,11 +213,7 @@ fn gradients(metrics: &Metrics) -> Vec<Figure> {
     });
     let draw = |((kind, of), curves): ((String, String), Curves)| {
         let (title, about, y) = match kind.as_str() {
-            "norm" => (
-                "Gradient norms",
-                "logarithmic, moving mean",
-                Range::Logarithmic,
-            ),
+            "norm" => ("Gradient norms", "logarithmic, moving mean", Range::Logarithmic),
             "cosine" => (
                 "Cosines between gradients",
                 "moving mean",
@@ -251,10 +240,7 @@ fn stages(metrics: &Metrics) -> (Rules, Rules) {
         {
             let before = index.checked_sub(1).and_then(|index| metrics.epochs.get(index));
             let first_step = metrics.steps.first().map_or(0, |step| step.step);
-            by_epoch.push((
-                before.unwrap_or(epoch).epoch as f64,
-                name.to_owned(),
-            ));
+            by_epoch.push((before.unwrap_or(epoch).epoch as f64, name.to_owned()));
             by_step.push((
                 before.map_or(first_step, |before| before.step) as f64,
                 name.to_owned(),

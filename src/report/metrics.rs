@@ -160,7 +160,8 @@ mod tests {
     }
 
     const START: &str = r#"{"event":"start","epochs":2,"steps_per_epoch":1,"step":0}"#;
-    const STEP: &str = r#"{"event":"step","step":1,"epoch":1,"loss":2.5,"terms":{"ce":2.5},"learning_rate":0.1}"#;
+    const STEP: &str =
+        r#"{"event":"step","step":1,"epoch":1,"loss":2.5,"terms":{"ce":2.5},"learning_rate":0.1}"#;
     const EPOCH: &str =
         r#"{"event":"epoch","epoch":1,"step":1,"metrics":{"valid.top1":12.5,"valid.x":null},"best":true}"#;
 

@@ -97,7 +97,7 @@ fn page(record: &Record) -> Result<Page, CliError> {
         .map(|metrics| curves::figures(metrics, &compared))
         .unwrap_or_default();
     Ok(Page {
-        title: format!("{} on {}: {methods}", config.student, config.data.name),
+        title: format!("{} on {}: {methods}", config.student_names(), config.data.name),
         introduction,
         warnings: warnings(record),
         table: table(&record.networks),
@@ -111,14 +111,19 @@ fn warnings(record: &Record) -> Vec<String> {
     let mut warnings = match record.ending() {
         Ending::Finished => return Vec::new(),
         Ending::StoppedEarly { step, reason } => {
-            return vec![format!("Stopped early, after step {}: {reason}.", count(step as u64))];
+            return vec![format!(
+                "Stopped early, after step {}: {reason}.",
+                count(step as u64)
+            )];
         }
         Ending::Interrupted { step, reason } => vec![format!(
             "Interrupted after step {} ({reason}): not finished. To go on: {go_on}",
             count(step as u64)
         )],
         Ending::Unfinished { planned: 0, .. } => {
-            vec![format!("Not finished: no step is on record yet. To go on: {go_on}")]
+            vec![format!(
+                "Not finished: no step is on record yet. To go on: {go_on}"
+            )]
         }
         Ending::Unfinished { step, planned } => vec![format!(
             "Not finished: step {} of {} is the last on record. If it is no longer running, to go on: {go_on}",

@@ -114,13 +114,9 @@ impl Record {
         }
     }
 
-    /// Seconds that the student's training took: of the run's own student, which the table has last.
+    /// Seconds that the training took; that of the student alone comes before it in the table.
     pub fn seconds(&self) -> Option<f64> {
-        let own = |row: &&Network| {
-            row.network == self.config.student || row.network == format!("{} distilled", self.config.student)
-        };
-        let row = self.networks.iter().find(own);
-        row.or(self.networks.last())?.seconds
+        self.networks.iter().rev().find_map(|row| row.seconds)
     }
 }
 

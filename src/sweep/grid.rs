@@ -37,7 +37,10 @@ impl FromStr for Setting {
             values: values(list),
         };
         if setting.values.is_empty() {
-            return Err(format!("`{}` has no value; expected KEY=VALUE,VALUE", setting.key));
+            return Err(format!(
+                "`{}` has no value; expected KEY=VALUE,VALUE",
+                setting.key
+            ));
         }
         Ok(setting)
     }
@@ -58,7 +61,11 @@ pub struct Combination {
 ///
 /// # Errors
 /// A key that the run does not have, a value that it cannot take, a key or a value that is given twice.
-pub fn combinations(base: &RunConfig, settings: &[Setting], out: &Path) -> Result<Vec<Combination>, CliError> {
+pub fn combinations(
+    base: &RunConfig,
+    settings: &[Setting],
+    out: &Path,
+) -> Result<Vec<Combination>, CliError> {
     let mut keys = Vec::new();
     for (index, setting) in settings.iter().enumerate() {
         let refuse = |got: &str, reason: &str| {
@@ -89,11 +96,7 @@ pub fn combinations(base: &RunConfig, settings: &[Setting], out: &Path) -> Resul
             }
             let name = free(folder_name(settings, &places), &mut names);
             config.out = out.join(&name);
-            Ok(Combination {
-                name,
-                places,
-                config,
-            })
+            Ok(Combination { name, places, config })
         })
         .collect()
 }
@@ -133,9 +136,18 @@ pub fn plain(value: &Value) -> String {
 /// `key=value,key=value`, with nothing in it that a file system minds.
 fn folder_name(settings: &[Setting], places: &[usize]) -> String {
     let piece = |(setting, place): (&Setting, &usize)| {
-        format!("{}={}", short_key(&setting.key, settings), plain(&setting.values[*place]))
+        format!(
+            "{}={}",
+            short_key(&setting.key, settings),
+            plain(&setting.values[*place])
+        )
     };
-    let name = settings.iter().zip(places).map(piece).collect::<Vec<_>>().join(",");
+    let name = settings
+        .iter()
+        .zip(places)
+        .map(piece)
+        .collect::<Vec<_>>()
+        .join(",");
     let tame = |character: char| match character {
         letter if letter.is_alphanumeric() => letter,
         kept @ ('.' | ',' | '=' | '-' | '+' | '_') => kept,

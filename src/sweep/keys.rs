@@ -71,7 +71,12 @@ impl Key {
         let mut keys = all_keys(run)?;
         for spec in &plugins {
             let entry = find(&spec.name)?;
-            keys.extend(entry.options.iter().map(|option| format!("{}.{}", spec.name, option.name)));
+            keys.extend(
+                entry
+                    .options
+                    .iter()
+                    .map(|option| format!("{}.{}", spec.name, option.name)),
+            );
         }
         let near = nearest(text, keys.iter().map(String::as_str), 3);
         Err(refuse(format!(
@@ -146,7 +151,10 @@ fn set(table: &mut Table, path: &[String], value: Value) -> bool {
 }
 
 fn run_keys() -> Result<Vec<String>, CliError> {
-    Ok(fields::<RunConfig>("").into_iter().filter(|key| key != "plugin").collect())
+    Ok(fields::<RunConfig>("")
+        .into_iter()
+        .filter(|key| key != "plugin")
+        .collect())
 }
 
 /// Every path that a run's TOML may have: the fields of the types, set or not, and what tagged choices have at present.
@@ -158,7 +166,9 @@ fn all_keys(run: &RunConfig) -> Result<Vec<String>, CliError> {
     keys.extend(fields::<ExportConfig>("export."));
     let table = Table::try_from(run)?;
     for choice in ["optimizer", "schedule"] {
-        let chosen = table.get("training").and_then(|training| training.get(choice)?.as_table());
+        let chosen = table
+            .get("training")
+            .and_then(|training| training.get(choice)?.as_table());
         let names = chosen.into_iter().flat_map(Table::keys);
         keys.extend(names.map(|name| format!("training.{choice}.{name}")));
     }
@@ -258,11 +268,11 @@ mod tests {
     fn values_arrive_and_wrong_ones_are_refused() {
         let set = |key: &str, value: Value| Key::find(key, &run()).unwrap().apply(&run(), key, &value);
         assert_eq!(set("seed", Value::Integer(7)).unwrap().seed, 7);
-        assert_eq!(
-            set("data.limit", Value::Integer(7)).unwrap().data.limit,
-            Some(7)
-        );
-        let plugins = set("kd.temperature", Value::Integer(7)).unwrap().plugins().unwrap();
+        assert_eq!(set("data.limit", Value::Integer(7)).unwrap().data.limit, Some(7));
+        let plugins = set("kd.temperature", Value::Integer(7))
+            .unwrap()
+            .plugins()
+            .unwrap();
         assert_eq!(plugins[0].to_string(), "kd:temperature=7");
         let error = set("training.epochs", Value::String("two".to_owned())).unwrap_err();
         let message = error.to_string();

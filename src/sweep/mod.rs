@@ -126,7 +126,11 @@ impl Sweep {
 
     /// File, sweep's folder or default; then the flags.
     fn plan(&self, folder: &Path) -> Result<Plan, CliError> {
-        let kept = if self.resume { Some(Plan::read(folder)?) } else { None };
+        let kept = if self.resume {
+            Some(Plan::read(folder)?)
+        } else {
+            None
+        };
         let (kept_set, kept_run) = kept.map(|plan| (plan.set, plan.run)).unzip();
         let mut run = match (&self.config, kept_run) {
             (Some(path), _) => RunConfig::read(path)?,
@@ -167,7 +171,8 @@ impl Sweep {
                     return Err(CliError::Flag {
                         flag: "--resume",
                         got: path.display().to_string(),
-                        reason: "holds a run with other settings; start another sweep in another --out".to_owned(),
+                        reason: "holds a run with other settings; start another sweep in another --out"
+                            .to_owned(),
                     });
                 }
             }
@@ -207,7 +212,7 @@ impl Sweep {
         let begun = config.out.join("run.toml").exists();
         let conduct = self.conduct(Purpose::Train, begun, stop);
         let failure = match carry_out(config, &conduct, out) {
-            Ok(Ended::Done(_) | Ended::Unstarted) => None,
+            Ok(Ended::Done { .. } | Ended::Unstarted) => None,
             Ok(Ended::Interrupted) => return Ok(None),
             Err(CliError::Train(error @ TrainError::NotFinite { .. })) => Some(error.to_string()),
             Err(source) => {
@@ -313,6 +318,8 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
 }
 
 fn keys_in_a_name(settings: &[Setting]) -> String {
-    let keys = settings.iter().map(|setting| grid::short_key(&setting.key, settings));
+    let keys = settings
+        .iter()
+        .map(|setting| grid::short_key(&setting.key, settings));
     keys.collect::<Vec<_>>().join("-")
 }

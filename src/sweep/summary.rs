@@ -118,7 +118,10 @@ impl<'a> Summary<'a> {
         let row = |members: &Vec<usize>| {
             let first = &combinations[members[0]];
             let gather = |number: fn(&Outcome) -> Option<f64>| -> Vec<f64> {
-                members.iter().filter_map(|index| number(&outcomes[*index])).collect()
+                members
+                    .iter()
+                    .filter_map(|index| number(&outcomes[*index]))
+                    .collect()
             };
             let values = settings.iter().zip(&first.places);
             Row {
@@ -126,7 +129,10 @@ impl<'a> Summary<'a> {
                     .filter(|(setting, _)| !is_repeated(setting))
                     .map(|(setting, place)| (setting.key.clone(), setting.values[*place].clone()))
                     .collect(),
-                runs: members.iter().map(|index| combinations[*index].name.clone()).collect(),
+                runs: members
+                    .iter()
+                    .map(|index| combinations[*index].name.clone())
+                    .collect(),
                 best_top1: Spread::of(&gather(|outcome| outcome.best)),
                 last_top1: Spread::of(&gather(|outcome| outcome.last)),
                 seconds: Spread::of(&gather(|outcome| outcome.seconds)).map(|spread| spread.mean),
@@ -229,7 +235,7 @@ impl<'a> Summary<'a> {
         Ok(Page {
             title: format!(
                 "{} on {}: {} swept",
-                base.student,
+                base.student_names(),
                 base.data.name,
                 keys.join(", ")
             ),
@@ -253,7 +259,11 @@ impl<'a> Summary<'a> {
 
     /// Accuracy against the first key, a line per combination of the others.
     fn figure(&self) -> Figure {
-        let along = self.settings.iter().position(|setting| !is_repeated(setting)).unwrap_or(0);
+        let along = self
+            .settings
+            .iter()
+            .position(|setting| !is_repeated(setting))
+            .unwrap_or(0);
         let swept = &self.settings[along];
         let mut lines: IndexMap<Vec<usize>, Vec<Vec<f64>>> = indexmap::IndexMap::new();
         let mut names = Vec::new();

@@ -10,7 +10,9 @@ pub fn drawings(html: &str) -> usize {
     let mut open: Vec<&str> = Vec::new();
     let mut drawings = 0;
     for piece in html.split('<').skip(1) {
-        let (tag, _) = piece.split_once('>').unwrap_or_else(|| panic!("no end: <{piece}"));
+        let (tag, _) = piece
+            .split_once('>')
+            .unwrap_or_else(|| panic!("no end: <{piece}"));
         assert_eq!(tag.matches('"').count() % 2, 0, "<{tag}>");
         let name = tag.trim_start_matches('/').split_whitespace().next().unwrap();
         if tag.starts_with('/') {
@@ -38,10 +40,16 @@ fn a_run_ends_with_a_page_of_its_numbers_and_curves() {
     let result: serde_json::Value =
         serde_json::from_slice(&fs::read(run.join("result.json")).unwrap()).unwrap();
     let accuracy = format!("{:.2} %", result[0]["top1"].as_f64().unwrap());
-    assert!(html.contains(&format!("<td class=\"number\">{accuracy}</td>")), "{accuracy}\n{html}");
+    assert!(
+        html.contains(&format!("<td class=\"number\">{accuracy}</td>")),
+        "{accuracy}\n{html}"
+    );
     // Loss, accuracy, top-5, terms by epoch and by step, learning rate, rate.
     assert_eq!(drawings(&html), 7, "{html}");
-    assert!(html.contains("valid.top1") && html.contains("epochs = 1"), "{html}");
+    assert!(
+        html.contains("valid.top1") && html.contains("epochs = 1"),
+        "{html}"
+    );
     assert!(!html.contains("class=\"warning\""), "{html}");
     // Nothing is fetched from anywhere.
     assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("href="));
@@ -119,7 +127,11 @@ fn members_gradients_and_stages_appear_by_their_names() {
 #[test]
 fn a_folder_without_a_run_and_a_damaged_line_are_refused() {
     let folder = trained();
-    refused(folder.path(), "report nowhere", &["nowhere holds no run", "run.toml"]);
+    refused(
+        folder.path(),
+        "report nowhere",
+        &["nowhere holds no run", "run.toml"],
+    );
     let path = folder.path().join("run/metrics.jsonl");
     let metrics = fs::read_to_string(&path).unwrap();
     fs::write(&path, metrics.replacen("\"event\"", "\"ev", 1)).unwrap();

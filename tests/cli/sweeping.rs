@@ -79,7 +79,10 @@ fn seeds_are_repeats() {
             accuracy(&folder.path().join("repeated").join(name))
         });
         let mean = accuracies.iter().sum::<f64>() / 3.0;
-        assert!((row["best_top1"]["mean"].as_f64().unwrap() - mean).abs() < 1e-9, "{row}");
+        assert!(
+            (row["best_top1"]["mean"].as_f64().unwrap() - mean).abs() < 1e-9,
+            "{row}"
+        );
         assert!(row["best_top1"]["deviation"].is_f64(), "{row}");
     }
     assert!(rows[0]["best_top1"]["mean"].as_f64() >= rows[1]["best_top1"]["mean"].as_f64());
@@ -98,8 +101,14 @@ fn nothing_runs_where_a_key_or_a_value_is_wrong() {
         );
         assert!(!folder.path().join("grid").exists(), "{arguments}");
     };
-    nothing("--set kd.temprature=1,2", &["`temprature`", "did you mean `temperature`"]);
-    nothing("--set training.epoch=1", &["`training.epoch`", "`training.epochs`"]);
+    nothing(
+        "--set kd.temprature=1,2",
+        &["`temprature`", "did you mean `temperature`"],
+    );
+    nothing(
+        "--set training.epoch=1",
+        &["`training.epoch`", "`training.epochs`"],
+    );
     nothing("--set out=a,b", &["`out`", "--out"]);
     nothing("--set kd.temperature=1,0", &["temperature=0", "above 0"]);
     nothing(
@@ -135,10 +144,7 @@ fn a_sweep_that_is_interrupted_goes_on() {
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{stderr}");
-    assert!(
-        stderr.contains("potstill sweep --resume --out parts"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("potstill sweep --resume --out parts"), "{stderr}");
     let parts = folder.join("parts");
     let finished = fs::metadata(parts.join("temperature=1/student.onnx"))
         .unwrap()
@@ -176,7 +182,10 @@ fn a_run_whose_loss_is_no_number_does_not_end_the_sweep() {
         folder.path(),
         "sweep tiny.toml --set training.learning-rate=1e30,0.01 --epochs 10 --out rates",
     );
-    assert!(answer.stdout.contains("learning rate or gradient clipping"), "{answer:?}");
+    assert!(
+        answer.stdout.contains("learning rate or gradient clipping"),
+        "{answer:?}"
+    );
     let best = fs::read_to_string(folder.path().join("rates/best.toml")).unwrap();
     assert!(best.contains("learning-rate = 0.01"), "{best}");
 }

@@ -73,7 +73,10 @@ fn pieces(text: &str) -> Vec<&str> {
 
 /// Values as a flag lists them: apart by commas outside brackets, each as TOML reads it, and as a text where it does not.
 pub fn values(text: &str) -> Vec<Value> {
-    pieces(text).into_iter().map(|piece| scalar(piece.trim())).collect()
+    pieces(text)
+        .into_iter()
+        .map(|piece| scalar(piece.trim()))
+        .collect()
 }
 
 /// A value as TOML reads it; what TOML cannot read is a text.
