@@ -159,6 +159,9 @@ impl Distill {
             data.classes(),
             config.training.epochs,
         )?;
+        if let Some(plugin) = plan.keeper_of_momentum() {
+            config.training.check_plain_sgd(plugin)?;
+        }
         if purpose == Purpose::Print {
             dry_run::print(out, config, &plan, &teachers, &device_text)?;
             return Ok(Ended::Unstarted);

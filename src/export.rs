@@ -57,7 +57,7 @@ impl ExportRun {
         config.export.fold &= !self.no_fold;
         let data = Data::open(&config.data)?;
         let picture = data.train_loader(&config, &Device::flex())?.image_shape();
-        let plugins = config
+        let mut plugins = config
             .plugins()?
             .iter()
             .map(PluginSpec::build)
@@ -92,6 +92,8 @@ impl ExportRun {
         let chosen = evaluation.as_ref().map(|evaluation| evaluation.chosen);
         let (mut auxiliaries, mut gate) = (Vec::new(), None);
         if chosen == Some(Chosen::Ensemble) {
+            // Methods that make no cohort may need teachers, which are not opened here.
+            plugins.retain(|plugin| plugin.cohort().is_some());
             let plan = Plan::prepared(&students, [], &plugins, data.classes(), config.training.epochs)?;
             let graphs: Vec<Graph> = plan
                 .auxiliaries()

@@ -68,6 +68,7 @@ impl Pupils<'_> {
         }
         let member = match chosen {
             Some(Chosen::Member(member)) => member,
+            _ if self.students.leader => self.students.members.len() - 1,
             _ => 0,
         };
         Ok(self.students.cut(&networks, member)?)

@@ -10,7 +10,7 @@ use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::network::Network;
 use potstill_core::plugin::{Cohort, Plan, Plugin, PluginSpec, Students, Time};
 use potstill_core::train::distillation::{Distillation, TimedBatch};
-use potstill_core::train::{Frozen, TrainConfig};
+use potstill_core::train::{Frozen, OptimizerConfig, TrainConfig};
 use potstill_plugins as _;
 
 const CLASSES: usize = 4;
@@ -31,6 +31,27 @@ fn graph(width: usize, seed: u64) -> Result<Graph, GraphError> {
     x = b.linear("fc", &x, CLASSES)?;
     b.output("logits", &x)?;
     b.finish()
+}
+
+/// One batch of pictures and labels, halfway through ten epochs.
+fn item(stage: Option<usize>) -> TimedBatch {
+    let pictures: TensorData = Init::Normal(1.0).draw("pictures", &PICTURES, 0);
+    let labels: Vec<i64> = (0..PICTURES[0]).map(|index| (index % CLASSES) as i64).collect();
+    TimedBatch {
+        batch: Batch {
+            images: Tensor::from_data(pictures, &Device::flex()),
+            labels: Tensor::<1, Int>::from_data(TensorData::new(labels, [PICTURES[0]]), &Device::flex()),
+            indices: (0..PICTURES[0]).collect(),
+            epoch: 0,
+            number: 0,
+        },
+        time: Time {
+            step: 0,
+            epoch: 5.0,
+            epochs: 10,
+        },
+        stage,
+    }
 }
 
 struct Case {
@@ -99,24 +120,7 @@ impl Case {
         let plugins: Vec<Box<dyn Plugin>> = vec![self.plugin.build().unwrap()];
         let plan = Plan::prepared(students, [&taught], &plugins, CLASSES, 10).unwrap();
         let model = Distillation::new(students, &plan, vec![teacher], plugins, &device).unwrap();
-        let pictures: TensorData = Init::Normal(1.0).draw("pictures", &PICTURES, 0);
-        let labels: Vec<i64> = (0..PICTURES[0]).map(|index| (index % CLASSES) as i64).collect();
-        let item = TimedBatch {
-            batch: Batch {
-                images: Tensor::from_data(pictures, &device),
-                labels: Tensor::<1, Int>::from_data(TensorData::new(labels, [PICTURES[0]]), &device),
-                indices: (0..PICTURES[0]).collect(),
-                epoch: 0,
-                number: 0,
-            },
-            time: Time {
-                step: 0,
-                epoch: 5.0,
-                epochs: 10,
-            },
-            stage: self.stage,
-        };
-        (model, item)
+        (model, item(self.stage))
     }
 
     /// The students with every weight moved along a direction.
@@ -239,4 +243,55 @@ fn a_peer_that_is_updated_later_sees_what_those_before_it_have_become() {
         "{}",
         apart(&together[1], &in_turn[1])
     );
+}
+
+/// With Δ = 0 both momenta are SGD's, so that two steps are those of SGD with momentum and decay; with another Δ they are not.
+#[test]
+fn dot_without_a_difference_is_sgd_with_momentum() {
+    let sgd = |momentum: f64, weight_decay: f32| TrainConfig {
+        optimizer: OptimizerConfig::Sgd {
+            momentum,
+            nesterov: false,
+            weight_decay,
+        },
+        ..TrainConfig::default()
+    };
+    let train = |methods: &[&str], config: &TrainConfig| -> Vec<f32> {
+        let students = Students::single(graph(3, 1).unwrap());
+        let teacher = Frozen {
+            network: Network::new(graph(5, 9).unwrap(), &Device::flex()).unwrap(),
+            logits: "logits".to_owned(),
+        };
+        let taught = teacher.network.graph().clone();
+        let plugins: Vec<Box<dyn Plugin>> = methods
+            .iter()
+            .map(|method| method.parse::<PluginSpec>().unwrap().build().unwrap())
+            .collect();
+        let plan = Plan::prepared(&students, [&taught], &plugins, CLASSES, 10).unwrap();
+        let mut model = Distillation::new(&students, &plan, vec![teacher], plugins, &Device::flex()).unwrap();
+        let mut optimizer = config.build_optimizer();
+        for _ in 0..3 {
+            let item = item(None);
+            let output = model.step(item.clone());
+            assert!(model.take_failure().is_none());
+            model = model
+                .update(&mut optimizer, 0.1, output.grads, item.time)
+                .unwrap();
+        }
+        let graph = model.students[0].to_graph();
+        ["low.conv.weight", "fc.weight"]
+            .iter()
+            .flat_map(|name| graph.tensors[*name].data.iter::<f32>().collect::<Vec<_>>())
+            .collect()
+    };
+    let expected = train(&["kd"], &sgd(0.9, 5e-4));
+    let apart = |ours: &[f32]| {
+        ours.iter()
+            .zip(&expected)
+            .fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()))
+    };
+    let same = train(&["kd", "dot:delta=0"], &sgd(0.0, 0.0));
+    assert!(apart(&same) < 1e-6, "{}", apart(&same));
+    let other = train(&["kd", "dot"], &sgd(0.0, 0.0));
+    assert!(apart(&other) > 1e-5, "{}", apart(&other));
 }

@@ -5,6 +5,8 @@
 pub mod cl_ilr;
 #[cfg(feature = "dml")]
 pub mod dml;
+#[cfg(feature = "dot")]
+pub mod dot;
 #[cfg(feature = "fitnets")]
 pub mod fitnets;
 #[cfg(feature = "kd")]

@@ -11,11 +11,13 @@ use crate::error::CliError;
 use crate::table::count;
 
 /// Pixels of the drawing.
-const SIZE: (u32, u32) = (520, 290);
+const SIZE: (u32, u32) = (440, 260);
 /// The library rounds to whole pixels, so the drawing is made larger and shown smaller.
 const SCALE: u32 = 4;
 /// Curves of at most so many points show them.
 const MARKED: usize = 40;
+/// Between curves that share their places and have bars, in places.
+const APART: f64 = 0.06;
 /// Curves of at most so many points tell a point's numbers to the mouse.
 const TOLD: usize = 260;
 
@@ -125,14 +127,21 @@ fn draw(figure: &Figure, area: &Area<'_>, tips: &mut Vec<String>) -> Drawn {
     let bottom_count = most.min((right - left) as usize + 1);
     let bottom_text = |x: &f64| bottom(&figure.x, *x);
     let side_text = |y: &f64| match figure.y {
-        Range::Logarithmic => number(10_f64.powf(*y)),
+        // The axis divides the exponents evenly, so that its numbers are seldom short.
+        Range::Logarithmic => format!("{:.1e}", 10_f64.powf(*y))
+            .parse()
+            .map_or_else(|_| String::new(), number),
         _ => number(*y),
+    };
+    let told = |y: f64| match figure.y {
+        Range::Logarithmic => number(10_f64.powf(y)),
+        _ => number(y),
     };
     let mut chart = ChartBuilder::on(area)
         .margin_top(px(if figure.rules.is_empty() { 8 } else { 22 }))
         .margin_right(px(14))
-        .x_label_area_size(px(38))
-        .y_label_area_size(px(50))
+        .x_label_area_size(px(36))
+        .y_label_area_size(px(46))
         .build_cartesian_2d(left..right, low..high)?;
     chart
         .configure_mesh()
@@ -141,15 +150,15 @@ fn draw(figure: &Figure, area: &Area<'_>, tips: &mut Vec<String>) -> Drawn {
         .bold_line_style(Ink::Grid.colour().stroke_width(px(1)))
         .axis_style(Ink::Frame.colour().stroke_width(px(1)))
         .set_all_tick_mark_size(px(4))
-        .label_style(letters(12))
-        .axis_desc_style(letters(12))
+        .label_style(letters(11))
+        .axis_desc_style(letters(11))
         .x_labels(bottom_count)
         .y_labels(6)
         .x_desc(bottom_label)
         .x_label_formatter(&bottom_text)
         .y_label_formatter(&side_text)
         .draw()?;
-    for (x, name) in &figure.rules {
+    for (x, name) in figure.rules.iter().filter(|(x, _)| (left..=right).contains(x)) {
         let style = Ink::Frame.colour().stroke_width(px(1));
         chart.draw_series([PathElement::new(vec![(*x, low), (*x, high)], style)])?;
         let (at, _) = chart.backend_coord(&(*x, high));
@@ -159,7 +168,7 @@ fn draw(figure: &Figure, area: &Area<'_>, tips: &mut Vec<String>) -> Drawn {
         } else {
             (HPos::Left, px(3) as i32)
         };
-        let style = letters(12).pos(Pos::new(side, VPos::Top));
+        let style = letters(11).pos(Pos::new(side, VPos::Top));
         area.draw(&Text::new(name.clone(), (at + gap, px(5) as i32), style))?;
     }
     for line in &lines {
@@ -172,7 +181,7 @@ fn draw(figure: &Figure, area: &Area<'_>, tips: &mut Vec<String>) -> Drawn {
         }
         let bar = |(x, from, to): &(f64, f64, f64)| PathElement::new(vec![(*x, *from), (*x, *to)], style);
         chart.draw_series(line.bars.iter().map(bar))?;
-        if line.points.len() <= MARKED && line.ink != Ink::Frame {
+        if figure.x != Axis::Step && line.points.len() <= MARKED && line.ink != Ink::Frame {
             let mark = |point: &(f64, f64)| Circle::new(*point, px(3), line.ink.colour().filled());
             chart.draw_series(line.points.iter().map(mark))?;
         }
@@ -183,8 +192,8 @@ fn draw(figure: &Figure, area: &Area<'_>, tips: &mut Vec<String>) -> Drawn {
                     "<circle cx=\"{x}\" cy=\"{y}\" r=\"{}\" fill=\"transparent\"><title>{}, {bottom_label} {}: {}</title></circle>\n",
                     px(7),
                     escape(&line.name),
-                    escape(&bottom(&figure.x, point.0)),
-                    side_text(&point.1),
+                    escape(&bottom(&figure.x, point.0.round())),
+                    told(point.1),
                 ));
             }
         }
@@ -192,20 +201,34 @@ fn draw(figure: &Figure, area: &Area<'_>, tips: &mut Vec<String>) -> Drawn {
     Ok(())
 }
 
-/// The lines as they are drawn: without what is no number, in powers of ten where the axis is logarithmic.
+/// The lines as they are drawn: without what is no number, in powers of ten where the axis is logarithmic, side by side where they have bars.
 fn prepared(figure: &Figure) -> Vec<Line> {
     let logarithmic = figure.y == Range::Logarithmic;
     let height = |y: f64| if logarithmic { y.log10() } else { y };
-    let drawn = |line: &Line| Line {
-        points: line
-            .points
-            .iter()
-            .map(|(x, y)| (*x, height(*y)))
-            .filter(|(x, y)| x.is_finite() && y.is_finite())
-            .collect(),
-        ..line.clone()
+    let middle = (figure.lines.len() as f64 - 1.0) / 2.0;
+    let barred = figure.lines.iter().any(|line| !line.bars.is_empty());
+    let drawn = |(index, line): (usize, &Line)| {
+        let aside = if barred {
+            (index as f64 - middle) * APART
+        } else {
+            0.0
+        };
+        Line {
+            points: line
+                .points
+                .iter()
+                .map(|(x, y)| (x + aside, height(*y)))
+                .filter(|(x, y)| x.is_finite() && y.is_finite())
+                .collect(),
+            bars: line
+                .bars
+                .iter()
+                .map(|(x, low, high)| (x + aside, *low, *high))
+                .collect(),
+            ..line.clone()
+        }
     };
-    figure.lines.iter().map(drawn).collect()
+    figure.lines.iter().enumerate().map(drawn).collect()
 }
 
 fn horizontal(figure: &Figure, lines: &[Line]) -> (f64, f64) {
@@ -352,6 +375,22 @@ mod tests {
         };
         let text = svg(&figure).unwrap();
         assert!(text.contains("kd.temperature 10: 42<"), "{text}");
+    }
+
+    #[test]
+    fn bars_of_different_curves_stand_side_by_side() {
+        let mut figure = figure(vec![(0.0, 40.0)], Range::Percent);
+        figure.lines[0].bars = vec![(0.0, 39.0, 41.0)];
+        figure.lines.push(figure.lines[0].clone());
+        let lines = prepared(&figure);
+        assert_eq!(lines[0].points, [(-APART / 2.0, 40.0)]);
+        assert_eq!(lines[1].bars, [(APART / 2.0, 39.0, 41.0)]);
+    }
+
+    #[test]
+    fn a_rule_beyond_the_axis_is_left_out() {
+        let text = svg(&figure(vec![(3.0, 0.25), (4.0, 0.5)], Range::Fitted)).unwrap();
+        assert!(!text.contains("hint"), "{text}");
     }
 
     #[test]

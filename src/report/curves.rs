@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 
 use super::figure::{Axis, Figure, Ink, Line, Range, smoothed, thinned};
 use super::metrics::{Metrics, StepLine};
+use super::stages::stages;
 
 /// What the curves of a run are compared with.
 #[derive(Clone, Debug, Default)]
@@ -18,13 +19,16 @@ pub struct Compared<'a> {
 pub fn figures(metrics: &Metrics, compared: &Compared<'_>) -> Vec<Figure> {
     let mut figures = over_epochs(metrics, compared);
     let terms = over_steps(metrics, |step| step.terms.iter());
-    figures.extend(step_figure(
-        "Loss terms, step by step",
-        "before weighting, moving mean",
-        Range::Fitted,
-        terms,
-        smoothed,
-    ));
+    figures.extend(
+        step_figure(
+            "Loss terms, step by step",
+            "before weighting, moving mean",
+            Range::Fitted,
+            terms,
+            smoothed,
+        )
+        .map(Figure::widened),
+    );
     figures.extend(gradients(metrics));
     figures.extend(step_figure(
         "Learning rate",
@@ -79,8 +83,12 @@ fn over_epochs(metrics: &Metrics, compared: &Compared<'_>) -> Vec<Figure> {
         across(&mut quantities["top1"], name, *top1);
     }
     quantities
-        .into_values()
-        .filter(|figure| figure.lines.iter().any(|line| !line.points.is_empty()))
+        .into_iter()
+        .filter(|(_, figure)| figure.lines.iter().any(|line| !line.points.is_empty()))
+        .map(|(quantity, figure)| match quantity {
+            "loss" | "terms" => figure.widened(),
+            _ => figure,
+        })
         .collect()
 }
 
@@ -207,7 +215,7 @@ fn gradients(metrics: &Metrics) -> Vec<Figure> {
         let group = groups.entry((kind.to_owned(), of.to_owned())).or_default();
         group.insert(terms.to_owned(), points);
     }
-    // Norms before cosines, logits before parameters, as the names happen to fall the other way round in the first place.
+    // Weights, norms, cosines: the alphabet backwards. Of logits before parameters: the alphabet.
     groups.sort_by(|(kind, of), _, (other_kind, other_of), _| {
         other_kind.cmp(kind).then_with(|| of.cmp(other_of))
     });
@@ -219,36 +227,16 @@ fn gradients(metrics: &Metrics) -> Vec<Figure> {
                 "moving mean",
                 Range::Fixed(-1.0, 1.0),
             ),
+            "weight" => ("Weights of the terms", "", Range::Fitted),
             other => (other, "moving mean", Range::Fitted),
         };
-        step_figure(&format!("{title}: {of}"), about, y, curves, smoothed)
+        let title = match of.as_str() {
+            "" => title.to_owned(),
+            of => format!("{title}: {of}"),
+        };
+        step_figure(&title, about, y, curves, smoothed)
     };
     groups.into_iter().filter_map(draw).collect()
-}
-
-/// A place on an axis and the name of what begins there.
-type Rules = Vec<(f64, String)>;
-
-/// Where a stage begins, on the axis of epochs and on that of steps. A point stands for the epoch that ends there, so that the next stage
-/// begins at it.
-fn stages(metrics: &Metrics) -> (Rules, Rules) {
-    let (mut by_epoch, mut by_step) = (Vec::new(), Vec::new());
-    let mut stage: Option<&str> = None;
-    for (index, epoch) in metrics.epochs.iter().enumerate() {
-        if let Some(name) = epoch.stage.as_deref()
-            && stage != Some(name)
-        {
-            let before = index.checked_sub(1).and_then(|index| metrics.epochs.get(index));
-            let first_step = metrics.steps.first().map_or(0, |step| step.step);
-            by_epoch.push((before.unwrap_or(epoch).epoch as f64, name.to_owned()));
-            by_step.push((
-                before.map_or(first_step, |before| before.step) as f64,
-                name.to_owned(),
-            ));
-        }
-        stage = epoch.stage.as_deref();
-    }
-    (by_epoch, by_step)
 }
 
 #[cfg(test)]
@@ -256,7 +244,7 @@ mod tests {
     use super::*;
     use crate::report::metrics::{EpochLine, Numbers};
 
-    fn epoch(number: usize, stage: Option<&str>, metrics: &[(&str, f64)]) -> EpochLine {
+    fn epoch(number: usize, metrics: &[(&str, f64)]) -> EpochLine {
         EpochLine {
             epoch: number,
             step: number * 10,
@@ -264,7 +252,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), Some(*value)))
                 .collect(),
-            stage: stage.map(str::to_owned),
+            stage: None,
         }
     }
 
@@ -288,11 +276,11 @@ mod tests {
             ("valid.calibration", 0.2),
         ];
         let metrics = Metrics {
-            epochs: vec![epoch(1, None, &numbers), epoch(2, None, &numbers)],
+            epochs: vec![epoch(1, &numbers), epoch(2, &numbers)],
             ..Metrics::default()
         };
         let alone = Metrics {
-            epochs: vec![epoch(1, None, &[("valid.top1", 4.0), ("valid.loss", 2.0)])],
+            epochs: vec![epoch(1, &[("valid.top1", 4.0), ("valid.loss", 2.0)])],
             ..Metrics::default()
         };
         let compared = Compared {
@@ -334,6 +322,7 @@ mod tests {
     #[test]
     fn gradients_are_plotted_by_kind_and_by_what_they_are_of() {
         let numbers: Numbers = [
+            ("kd.weight", 2.0),
             ("kd.logits.norm", 0.1),
             ("kd.parameters.norm", 2.0),
             ("ce~kd.logits.cosine", 0.5),
@@ -361,6 +350,7 @@ mod tests {
         assert_eq!(
             said,
             [
+                ("Weights of the terms".to_owned(), Range::Fitted, "kd".to_owned()),
                 (
                     "Gradient norms: logits".to_owned(),
                     Range::Logarithmic,
@@ -383,21 +373,6 @@ mod tests {
                 ),
             ]
         );
-    }
-
-    #[test]
-    fn a_rule_stands_where_a_stage_begins() {
-        let metrics = Metrics {
-            epochs: vec![
-                epoch(1, Some("hint"), &[("train.loss", 1.0)]),
-                epoch(2, Some("hint"), &[("train.loss", 1.0)]),
-                epoch(3, Some("distil"), &[("train.loss", 1.0)]),
-            ],
-            ..Metrics::default()
-        };
-        let (by_epoch, by_step) = stages(&metrics);
-        assert_eq!(by_epoch, [(1.0, "hint".to_owned()), (2.0, "distil".to_owned())]);
-        assert_eq!(by_step, [(0.0, "hint".to_owned()), (20.0, "distil".to_owned())]);
     }
 
     #[test]

@@ -79,6 +79,23 @@ pub enum Ink {
     Series(usize),
 }
 
+/// Positive curves that are further apart than this are seen on a logarithmic axis only.
+const FAR: f64 = 100.0;
+
+impl Figure {
+    /// Makes the side axis logarithmic where the smaller numbers would otherwise lie flat on the bottom.
+    pub fn widened(mut self) -> Self {
+        let values = || self.lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y);
+        let least = values().fold(f64::INFINITY, f64::min);
+        if least > 0.0 && values().fold(0.0, f64::max) > FAR * least {
+            self.y = Range::Logarithmic;
+            let lead = if self.about.is_empty() { "" } else { ", " };
+            self.about = format!("{}{lead}logarithmic", self.about);
+        }
+        self
+    }
+}
+
 /// At most so many points of a curve are drawn.
 pub const MOST_POINTS: usize = 600;
 
@@ -116,6 +133,26 @@ mod tests {
             assert_eq!(kept.first(), points.first());
             assert_eq!(kept.last(), points.last());
         }
+    }
+
+    #[test]
+    fn numbers_far_apart_get_a_logarithmic_axis_unless_one_has_no_logarithm() {
+        let axis = |values: &[f64]| {
+            let points = values.iter().map(|value| (0.0, *value)).collect();
+            let lines = vec![Line {
+                points,
+                ..Line::default()
+            }];
+            let figure = Figure {
+                lines,
+                ..Figure::default()
+            };
+            figure.widened().y
+        };
+        assert_eq!(axis(&[4000.0, 2.0]), Range::Logarithmic);
+        assert_eq!(axis(&[4.0, 2.0]), Range::Fitted);
+        assert_eq!(axis(&[4000.0, 0.0]), Range::Fitted);
+        assert_eq!(axis(&[]), Range::Fitted);
     }
 
     #[test]

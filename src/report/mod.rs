@@ -9,6 +9,7 @@ pub mod figure;
 pub mod metrics;
 pub mod page;
 pub mod record;
+mod stages;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

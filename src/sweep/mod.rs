@@ -5,6 +5,7 @@
 
 mod grid;
 mod keys;
+mod outcome;
 mod summary;
 
 use std::cell::OnceCell;
@@ -20,7 +21,8 @@ use potstill_core::train::TrainError;
 use serde::{Deserialize, Serialize};
 
 use self::grid::{Combination, Setting, combinations};
-use self::summary::{Outcome, Summary, best_configuration};
+use self::outcome::Outcome;
+use self::summary::{Summary, best_configuration};
 use crate::config::{DataFlags, DeviceFlags, RunConfig, TrainFlags};
 use crate::default_run;
 use crate::distill::{Conduct, Ended, MOST_TOML_HOLDS, Purpose, carry_out, free_run, interrupter};

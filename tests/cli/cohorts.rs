@@ -204,6 +204,11 @@ fn what_makes_no_cohort_is_refused() {
         ("--plugin cl-ilr:forks=[1]", &["option `forks`"]),
         ("--plugin cl-ilr:beta=2", &["option `beta`"]),
         (
+            "--teacher embedded:glyphs-resnet20 --plugin kd --plugin dot",
+            &["`optimizer` is", "plugin `dot`"],
+        ),
+        ("--plugin dot:delta=0.2", &["option `delta`"]),
+        (
             "--teacher embedded:glyphs-resnet20 --plugin fitnets",
             &["option `hint`"],
         ),

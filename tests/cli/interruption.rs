@@ -104,10 +104,13 @@ fn a_run_that_is_interrupted_and_resumed_equals_one_that_is_not() {
 fn stages_and_cohorts_go_on_where_they_were_stopped() {
     let hints = "--teacher embedded:glyphs-resnet20 --epochs 2 --learning-rate 0.01 \
          --plugin fitnets:hint=layer2.2.relu2,guided=layer2.0.relu2,hint-epochs=1";
+    let dot = "--epochs 3 --teacher embedded:glyphs-resnet20 --plugin kd --plugin dot \
+         --optimizer sgd:momentum=0,nesterov=false,weight-decay=0";
     for (name, method, cue) in [
         ("hint", hints, r#""step":2,"#),
         ("boundary", hints, r#""event":"epoch""#),
         ("main", hints, r#""step":6,"#),
+        ("velocities", dot, r#""step":6,"#),
         ("gate", "--epochs 3 --plugin one", r#""step":5,"#),
         (
             "turns",

@@ -7,6 +7,7 @@ mod exporting;
 mod interruption;
 mod listings;
 mod potstill;
+mod recipes;
 mod refusals;
 mod refused_data;
 mod refused_files;

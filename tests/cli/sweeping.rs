@@ -50,7 +50,11 @@ fn every_combination_is_a_run_and_the_best_can_be_run_again() {
         accuracy(&grid.join(name))
     });
     let best = accuracies.into_iter().reduce(f64::max).unwrap();
-    let row = answer.stdout.lines().find(|line| line.trim_end().ends_with("best")).unwrap();
+    let row = answer
+        .stdout
+        .lines()
+        .find(|line| line.trim_end().ends_with("best"))
+        .unwrap();
     assert!(row.contains(&format!("{best:.2} %")), "{answer:?}");
     let html = fs::read_to_string(grid.join("sweep.html")).unwrap();
     assert_eq!(drawings(&html), 1, "{html}");

@@ -161,6 +161,17 @@ impl Network {
             .collect()
     }
 
+    /// Replaces the gradient of each weight that has one by what `change` makes of it: the weight's number, its gradient and its value, flattened.
+    pub fn change_gradients(
+        &self,
+        gradients: &mut GradientsParams,
+        mut change: impl FnMut(usize, Tensor<1>, Tensor<1>) -> Tensor<1>,
+    ) {
+        for (index, weight) in self.weights.iter().enumerate() {
+            weight.change_gradient(gradients, |gradient, value| change(index, gradient, value));
+        }
+    }
+
     /// The device of the network's floats.
     pub fn device(&self) -> Device {
         self.devices().into_iter().next().unwrap_or_else(Device::flex)

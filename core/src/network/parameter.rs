@@ -83,6 +83,27 @@ impl Parameter {
         each_rank!(self, |param| flat(param, gradients))
     }
 
+    /// Replaces its gradient by what `change` makes of gradient and value, both flattened.
+    pub fn change_gradient(
+        &self,
+        gradients: &mut GradientsParams,
+        change: impl FnOnce(Tensor<1>, Tensor<1>) -> Tensor<1>,
+    ) {
+        fn changed<const D: usize>(
+            param: &Param<Tensor<D>>,
+            gradients: &mut GradientsParams,
+            change: impl FnOnce(Tensor<1>, Tensor<1>) -> Tensor<1>,
+        ) {
+            let Some(gradient) = gradients.remove::<D>(param.id) else {
+                return;
+            };
+            let (dims, value) = (gradient.dims(), param.val().inner().flatten(0, D - 1));
+            let new = change(gradient.flatten(0, D - 1), value).reshape(dims);
+            gradients.register(param.id, new);
+        }
+        each_rank!(self, |param| changed(param, gradients, change))
+    }
+
     /// Burn's identifier, under which gradients and optimizer state are kept.
     pub fn id(&self) -> ParamId {
         each_rank!(self, |param| param.id)

@@ -150,6 +150,15 @@ pub enum PluginError {
         #[source]
         source: RecordError,
     },
+    /// A value that a network does not have.
+    #[error("in `{network}`")]
+    Value {
+        /// The student or teacher.
+        network: String,
+        /// What was asked for and what is near it.
+        #[source]
+        source: GraphError,
+    },
     /// A value that a graph does not have, or that does not fit.
     #[error(transparent)]
     Graph(#[from] GraphError),

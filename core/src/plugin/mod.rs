@@ -33,6 +33,8 @@ pub use record::{CheckReport, Comparison, Recorded, Tolerance, check};
 pub use registry::{Paper, PluginEntry, PluginOption, entries, find};
 pub use step::{Member, Step, Term, Time, Update};
 
+use burn::tensor::Tensor;
+
 /// Metrics of one finished epoch, by name (`valid.top1`, `train.loss`, …).
 pub type EpochMetrics = indexmap::IndexMap<String, f64>;
 
@@ -73,6 +75,14 @@ pub trait Plugin: std::fmt::Debug + Send + Sync {
     fn optimizer_step(&self, _update: &mut Update<'_>) -> Result<(), PluginError> {
         Ok(())
     }
+
+    /// What the method must remember from step to step to go on exactly: tensors by name. They are kept in every checkpoint.
+    fn state(&self) -> Vec<(String, Tensor<1>)> {
+        Vec::new()
+    }
+
+    /// Takes back what [`state`](Self::state) gave when the checkpoint was written.
+    fn restore(&self, _state: Vec<(String, Tensor<1>)>) {}
 
     /// Sees the epoch's metrics.
     ///

@@ -88,12 +88,25 @@ impl<'a> Observation<'a> {
         })
     }
 
+    /// Refuses a name that is no value of the network.
+    ///
+    /// # Errors
+    /// [`PluginError::Value`] with the network and the nearest names.
+    pub fn check_value(&self, value: &str) -> Result<(), PluginError> {
+        self.graph
+            .check_value(value)
+            .map_err(|source| PluginError::Value {
+                network: self.name.clone(),
+                source,
+            })
+    }
+
     /// The extents of a value at batch 1.
     ///
     /// # Errors
     /// A value that the network does not have, with the nearest names.
     pub fn dims(&self, value: &str) -> Result<Vec<usize>, PluginError> {
-        self.graph.check_value(value)?;
+        self.check_value(value)?;
         Ok(self
             .facts
             .get(value)
@@ -146,6 +159,8 @@ pub struct Plan<'a> {
     turns: Turns,
     chosen: Chosen,
     task_term: bool,
+    separate_task: bool,
+    own_momentum: Option<&'static str>,
 }
 
 impl<'a> Plan<'a> {
@@ -184,6 +199,8 @@ impl<'a> Plan<'a> {
             turns: Turns::default(),
             chosen: Chosen::Member(leads.unwrap_or(0)),
             task_term: false,
+            separate_task: false,
+            own_momentum: None,
         })
     }
 
@@ -237,7 +254,7 @@ impl<'a> Plan<'a> {
     /// A teacher without that value, with the nearest names.
     pub fn tap_teachers(&mut self, value: &str) -> Result<(), PluginError> {
         for teacher in &self.teachers {
-            teacher.graph.check_value(value)?;
+            teacher.check_value(value)?;
         }
         self.teacher_taps.insert(value.to_owned());
         Ok(())
@@ -256,7 +273,7 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// A student without that value, with the nearest names.
     pub fn tap_student(&mut self, student: usize, value: &str) -> Result<(), PluginError> {
-        self.students[student].graph.check_value(value)?;
+        self.students[student].check_value(value)?;
         self.student_taps[student].insert(value.to_owned());
         Ok(())
     }
@@ -295,6 +312,16 @@ impl<'a> Plan<'a> {
     /// Has the members updated in this order.
     pub fn update_in(&mut self, turns: Turns) {
         self.turns = turns;
+    }
+
+    /// Asks for the gradient of the loss on the true classes by itself, beside that of the whole loss; costs a second pass through the students.
+    pub fn separate_task_gradient(&mut self) {
+        self.separate_task = true;
+    }
+
+    /// Says that the method keeps momentum and weight decay itself, so that the optimizer must have neither.
+    pub fn keeps_momentum(&mut self, plugin: &'static str) {
+        self.own_momentum = Some(plugin);
     }
 
     /// Makes this the run's result, unless the user asks for another.
@@ -340,6 +367,16 @@ impl<'a> Plan<'a> {
     /// The run's result.
     pub fn chosen(&self) -> Chosen {
         self.chosen
+    }
+
+    /// The plugin that keeps momentum and weight decay itself.
+    pub fn keeper_of_momentum(&self) -> Option<&'static str> {
+        self.own_momentum
+    }
+
+    /// Whether a plugin asked for the gradient of the loss on the true classes by itself.
+    pub fn separates_task_gradient(&self) -> bool {
+        self.separate_task
     }
 
     /// Whether a plugin brings the loss on the true classes.

@@ -203,6 +203,11 @@ pub struct Term {
 }
 
 impl Term {
+    /// Whether it is a loss on the true classes: these are named `ce`, or `ce-…` where a method has several.
+    pub fn is_task(&self) -> bool {
+        self.name == "ce" || self.name.starts_with("ce-")
+    }
+
     /// The weighted sum of all terms, `[1]`; `None` without terms.
     pub fn total(terms: &[Term]) -> Option<Tensor<1>> {
         terms
@@ -217,8 +222,10 @@ impl Term {
 pub struct Update<'a> {
     /// The networks that hold the students; [`Network::weight`] gives the key under which a weight's gradient is found.
     pub students: &'a [Network],
-    /// The gradients.
+    /// The gradients of the whole loss.
     pub gradients: &'a mut GradientsParams,
+    /// Those of the loss on the true classes alone, for a method that asked for them ([`Plan::separate_task_gradient`](super::Plan::separate_task_gradient)).
+    pub task_gradients: Option<&'a GradientsParams>,
     /// The learning rate.
     pub learning_rate: &'a mut f64,
     /// When this is.

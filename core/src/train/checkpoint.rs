@@ -4,6 +4,7 @@
 //! under a temporary name and renamed; the files `last` and `best` then name the folders they mean, and are replaced in the same way. A
 //! run that dies while it writes leaves the previous checkpoint.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use burn::lr_scheduler::LrSchedulerRecord;
 use burn::module::Module;
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
@@ -19,6 +22,7 @@ use super::distillation::Distillation;
 use super::evaluation::{CohortEvaluation, Tally};
 use crate::files::write_whole;
 use crate::network::Network;
+use crate::plugin::Plugin;
 
 /// Which checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +91,54 @@ pub struct Loaded {
     pub optimizer: OptimizerRecord,
     /// The schedule's state.
     pub learning_rate: LrSchedulerRecord,
+    /// What each method remembers, by its name.
+    pub methods: MethodState,
     /// Where the run stood.
     pub state: State,
+}
+
+/// Tensors that methods remember, by the method's name.
+pub type MethodState = HashMap<String, Vec<(String, Tensor<1>)>>;
+
+fn method_state(methods: &[Box<dyn Plugin>]) -> io::Result<Vec<u8>> {
+    let tensors: Vec<(String, usize, Vec<u8>)> = methods
+        .iter()
+        .flat_map(|method| {
+            method.state().into_iter().map(|(name, tensor)| {
+                let values: Vec<f32> = tensor.into_data().iter().collect();
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                (format!("{}/{name}", method.name()), values.len(), bytes)
+            })
+        })
+        .collect();
+    let views = tensors
+        .iter()
+        .map(|(name, count, bytes)| Ok((name, TensorView::new(Dtype::F32, vec![*count], bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
+    views
+        .and_then(|views| safetensors::serialize(views, None))
+        .map_err(io::Error::other)
+}
+
+fn read_method_state(bytes: &[u8]) -> Result<MethodState, safetensors::SafeTensorError> {
+    let mut methods = MethodState::new();
+    for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
+        let (method, name) = name.split_once('/').unwrap_or((name, ""));
+        let values: Vec<f32> = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect();
+        let data = TensorData::new(values, view.shape().to_vec());
+        let tensor = Tensor::from_data(data, &Device::flex());
+        methods
+            .entry(method.to_owned())
+            .or_default()
+            .push((name.to_owned(), tensor));
+    }
+    Ok(methods)
 }
 
 impl Checkpoints {
@@ -140,6 +190,7 @@ impl Checkpoints {
                 "learning-rate.bpk",
                 &learning_rate.clone().into_bytes().map_err(record)?,
             )?;
+            put("methods.safetensors", &method_state(module.plugins())?)?;
             put("state.json", serde_json::to_string_pretty(state)?.as_bytes())?;
             if keep {
                 put("keep", b"")?;
@@ -241,6 +292,10 @@ impl Checkpoints {
             .map_err(|error| refuse(file("optimizer.bpk"))(error.to_string()))?;
         let learning_rate = LrSchedulerRecord::load(file("learning-rate.bpk"))
             .map_err(|error| refuse(file("learning-rate.bpk"))(error.to_string()))?;
+        let methods = fs::read(file("methods.safetensors"))
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| read_method_state(&bytes).map_err(|error| error.to_string()))
+            .map_err(refuse(file("methods.safetensors")))?;
         let state = fs::read_to_string(file("state.json"))
             .map_err(|error| error.to_string())
             .and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))
@@ -250,6 +305,7 @@ impl Checkpoints {
             auxiliaries,
             optimizer,
             learning_rate,
+            methods,
             state,
         })
     }

@@ -317,6 +317,27 @@ impl TrainConfig {
         Ok(())
     }
 
+    /// Refuses an optimizer with momentum or decay of its own beside a plugin that keeps both.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`].
+    pub fn check_plain_sgd(&self, plugin: &str) -> Result<(), TrainError> {
+        match &self.optimizer {
+            OptimizerConfig::Sgd {
+                momentum,
+                weight_decay,
+                ..
+            } if *momentum == 0.0 && *weight_decay == 0.0 => Ok(()),
+            other => Err(TrainError::Setting {
+                key: "optimizer",
+                got: format!("{other:?}"),
+                expected: format!(
+                    "sgd:momentum=0,nesterov=false,weight-decay=0 beside plugin `{plugin}`, which keeps both itself"
+                ),
+            }),
+        }
+    }
+
     /// Burn's optimizer.
     pub fn build_optimizer(&self) -> ModuleOptimizer {
         let decay = |weight_decay: f32| (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay));

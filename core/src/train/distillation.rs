@@ -47,6 +47,9 @@ struct Lesson {
     gate: Option<(String, String)>,
     /// Whether the loss on the true classes is added here because no plugin brings it.
     task_term: bool,
+    /// Whether a plugin asked for the gradient of the loss on the true classes by itself, and that of the last step.
+    separate_task: bool,
+    task_gradients: Mutex<Option<GradientsParams>>,
     /// An error inside burn-train's steps, which cannot return one.
     failure: Mutex<Option<TrainError>>,
 }
@@ -147,6 +150,8 @@ impl Distillation {
             task_term: !plan.has_task_term(),
             teachers,
             plugins,
+            separate_task: plan.separates_task_gradient(),
+            task_gradients: Mutex::new(None),
             failure: Mutex::new(None),
         };
         Ok(Self {
@@ -275,6 +280,9 @@ impl Distillation {
 
     fn try_step(&self, item: TimedBatch) -> Result<TrainOutput<StepReport>, TrainError> {
         let teachers = self.teachers(&item.batch, item.stage)?;
+        if self.lesson.separate_task && item.stage.is_none() {
+            self.separate_task_gradient(&item, &teachers)?;
+        }
         let students =
             self.view(item.stage)
                 .run(&self.students, item.batch.images.clone(), Mode::Training)?;
@@ -288,6 +296,24 @@ impl Distillation {
             labels: item.batch.labels,
         };
         Ok(TrainOutput::new(self, gradients, report))
+    }
+
+    /// Keeps the gradient of the terms on the true classes for the optimizer hooks. Burn's backward pass uses a graph up, so this is a pass of its own.
+    fn separate_task_gradient(&self, item: &TimedBatch, teachers: &[Member]) -> Result<(), TrainError> {
+        let pictures = item.batch.images.clone();
+        let students = self.lesson.main.run(&self.students, pictures, Mode::Rehearsal)?;
+        let mut terms = self.terms(item, teachers, &students, None, Mode::Rehearsal)?;
+        terms.retain(Term::is_task);
+        let gradients = match Term::total(&terms) {
+            Some(total) => GradientsParams::from_grads(total.backward(), self),
+            None => GradientsParams::new(),
+        };
+        *self
+            .lesson
+            .task_gradients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(gradients);
+        Ok(())
     }
 
     /// One step in which the members are updated one after the other, each on what those before it have become: Zhang et al. 2018, algorithm 1.
@@ -347,10 +373,17 @@ impl Distillation {
         mut gradients: GradientsParams,
         time: Time,
     ) -> Result<Self, TrainError> {
+        let task = self
+            .lesson
+            .task_gradients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         for plugin in &self.lesson.plugins {
             let mut update = Update {
                 students: &self.students,
                 gradients: &mut gradients,
+                task_gradients: task.as_ref(),
                 learning_rate: &mut learning_rate,
                 time,
             };

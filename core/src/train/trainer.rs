@@ -118,6 +118,9 @@ impl Trainer {
             .map(|teacher| teacher.network.graph().clone())
             .collect();
         let plan = Plan::prepared(&students, &taught, &plugins, classes, config.epochs)?;
+        if let Some(plugin) = plan.keeper_of_momentum() {
+            config.check_plain_sgd(plugin)?;
+        }
         for observation in &plan.students {
             let dims = observation.dims(&observation.logits)?;
             let got = dims.last().copied().unwrap_or(0);
@@ -316,6 +319,10 @@ impl Run {
         let last = checkpoints.load(Which::Last)?;
         put(Which::Last, (last.students, last.auxiliaries), &mut self.model)?;
         self.state = last.state;
+        let mut methods = last.methods;
+        for plugin in self.model.plugins() {
+            plugin.restore(methods.remove(plugin.name()).unwrap_or_default());
+        }
         self.enter_stage();
         if !self.begins_stage() {
             self.optimizer = self.optimizer.clone().load_record(last.optimizer);

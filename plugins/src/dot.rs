@@ -1,0 +1,203 @@
+//! Distillation-oriented training. B. Zhao, Q. Cui, R. Song, J. Liang: "DOT: A Distillation-Oriented Trainer", 2023 (arXiv 2307.08436),
+//! equations 5 to 7.
+//!
+//! Task and distillation gradient have a momentum of their own, so that the task's does not drown the other:
+//! v_task ← g_task + (μ − Δ) v_task, v_soft ← g_soft + (μ + Δ) v_soft, θ ← θ − lr · (v_task + v_soft). Brings no loss: it goes with a method that has
+//! one (`--plugin kd --plugin dot`), and with an optimizer without momentum and decay, as both are here (`--optimizer sgd:momentum=0,nesterov=false,weight-decay=0`).
+//!
+//! The task's gradient is that of the terms named `ce`; everything else is the distillation's. Weight decay is added to the task's gradient.
+//! A network with Dropout draws its masks anew for the second gradient.
+
+use std::sync::{Mutex, PoisonError};
+
+use burn::tensor::Tensor;
+use potstill_core::plugin::{
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, Update, parse_options,
+};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+const NAME: &str = "dot";
+
+/// The method's options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// μ, 0 to 1.
+    pub momentum: f64,
+    /// Δ; μ − Δ and μ + Δ are from 0 to below 1.
+    pub delta: f64,
+    /// Share of the weights that is added to the task's gradient.
+    pub weight_decay: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            momentum: 0.9,
+            delta: 0.075,
+            weight_decay: 5e-4,
+        }
+    }
+}
+
+/// One weight's two velocities.
+#[derive(Clone, Debug)]
+struct Velocity {
+    task: Tensor<1>,
+    soft: Tensor<1>,
+}
+
+/// DOT with a checked configuration.
+#[derive(Debug)]
+pub struct Dot {
+    config: Config,
+    /// By network and weight.
+    velocities: Mutex<std::collections::BTreeMap<(usize, usize), Velocity>>,
+}
+
+impl Dot {
+    /// Checks the ranges of a configuration.
+    ///
+    /// # Errors
+    /// Momenta outside 0 to below 1, a negative decay.
+    pub fn new(config: Config) -> Result<Self, PluginError> {
+        let range = 0.0..1.0;
+        if !range.contains(&(config.momentum - config.delta))
+            || !range.contains(&(config.momentum + config.delta))
+        {
+            let got = format!("{} beside a momentum of {}", config.delta, config.momentum);
+            return Err(PluginError::bad_value(
+                NAME,
+                "delta",
+                got,
+                "both μ − Δ and μ + Δ from 0 to below 1",
+            ));
+        }
+        if !(config.weight_decay.is_finite() && config.weight_decay >= 0.0) {
+            return Err(PluginError::bad_value(
+                NAME,
+                "weight-decay",
+                config.weight_decay,
+                "0 or more",
+            ));
+        }
+        Ok(Self {
+            config,
+            velocities: Mutex::default(),
+        })
+    }
+}
+
+impl Plugin for Dot {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+        plan.separate_task_gradient();
+        plan.keeps_momentum(NAME);
+        Ok(())
+    }
+
+    fn loss(&self, _step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        Ok(Vec::new())
+    }
+
+    fn optimizer_step(&self, update: &mut Update<'_>) -> Result<(), PluginError> {
+        // A stage before the main one has one gradient alone.
+        let Some(task) = update.task_gradients else {
+            return Ok(());
+        };
+        let Config {
+            momentum,
+            delta,
+            weight_decay,
+        } = self.config;
+        let mut velocities = self.velocities.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, network) in update.students.iter().enumerate() {
+            let task = network.gradients(task);
+            network.change_gradients(update.gradients, |weight, all, value| {
+                let task = match &task[weight] {
+                    Some(task) => task.clone(),
+                    None => all.zeros_like(),
+                };
+                let soft = all - task.clone();
+                let task = task + value * weight_decay;
+                let velocity = match velocities.remove(&(index, weight)) {
+                    None => Velocity { task, soft },
+                    Some(old) => {
+                        let device = task.device();
+                        Velocity {
+                            task: task + old.task.to_device(&device) * (momentum - delta),
+                            soft: soft + old.soft.to_device(&device) * (momentum + delta),
+                        }
+                    }
+                };
+                let sum = velocity.task.clone() + velocity.soft.clone();
+                velocities.insert((index, weight), velocity);
+                sum
+            });
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Vec<(String, Tensor<1>)> {
+        let velocities = self.velocities.lock().unwrap_or_else(PoisonError::into_inner);
+        velocities
+            .iter()
+            .flat_map(|((network, weight), velocity)| {
+                [
+                    (format!("{network}.{weight}.task"), velocity.task.clone()),
+                    (format!("{network}.{weight}.soft"), velocity.soft.clone()),
+                ]
+            })
+            .collect()
+    }
+
+    fn restore(&self, state: Vec<(String, Tensor<1>)>) {
+        let mut velocities = self.velocities.lock().unwrap_or_else(PoisonError::into_inner);
+        velocities.clear();
+        for (name, tensor) in state {
+            let mut parts = name.split('.');
+            let mut number = || parts.next()?.parse().ok();
+            let (Some(network), Some(weight)) = (number(), number()) else {
+                continue;
+            };
+            let zeros = tensor.zeros_like();
+            let velocity = velocities.entry((network, weight)).or_insert_with(|| Velocity {
+                task: zeros.clone(),
+                soft: zeros,
+            });
+            if name.ends_with(".task") {
+                velocity.task = tensor;
+            } else {
+                velocity.soft = tensor;
+            }
+        }
+    }
+
+    fn recorded(&self, _record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        Ok(Vec::new())
+    }
+}
+
+inventory::submit! {
+    PluginEntry {
+        name: NAME,
+        summary: "separate momenta for the task's and the distillation's gradient; goes with a method that distils",
+        paper: Paper {
+            title: "DOT: A Distillation-Oriented Trainer",
+            authors: "Zhao, Cui, Song, Liang",
+            year: 2023,
+            arxiv: "2307.08436",
+        },
+        options: &[
+            PluginOption { name: "momentum", doc: "μ; the optimizer's own is to be 0" },
+            PluginOption { name: "delta", doc: "Δ: the task's momentum is μ − Δ, the distillation's μ + Δ" },
+            PluginOption { name: "weight-decay", doc: "share of the weights added to the task's gradient; the optimizer's own is to be 0" },
+        ],
+        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
+        build: |options| Ok(Box::new(Dot::new(parse_options(NAME, options)?)?)),
+    }
+}
