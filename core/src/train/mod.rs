@@ -5,7 +5,8 @@
 //! | [`config`] | what a user chooses: epochs, optimizer, learning rate, stopping; typed and checked |
 //! | [`learning_rate`] | the learning rate of each step |
 //! | [`distillation`] | students, auxiliary networks, teachers and plugins as one Burn module with burn-train's step |
-//! | [`trainer`] | the loop over epochs: steps, evaluation, checkpoints, stopping, resuming |
+//! | [`trainer`] | what a run is made of and what it leaves |
+//! | `run` | its loop over stages, epochs and steps: evaluation, checkpoints, stopping, resuming |
 //! | [`checkpoint`] | everything that a run needs to go on exactly where it stopped |
 //! | `view` | what a step needs of each network, and how its members find it |
 //! | `gradient_report` | how strongly each loss term pulls |
@@ -22,6 +23,7 @@ mod gradient_report;
 pub mod learning_rate;
 pub mod observer;
 mod restored;
+mod run;
 pub mod trainer;
 mod view;
 

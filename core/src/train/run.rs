@@ -1,0 +1,535 @@
+//! The loop over stages, epochs and steps: evaluation, checkpoints, stopping, resuming.
+//!
+//! The step, the optimizer, the schedule's state, records and the interrupter are burn-train's and burn-optim's. The loop itself is ours: it
+//! resumes inside an epoch, returns errors instead of panicking, and stops on a loss that is no number, which burn-train's strategies do not.
+
+use std::time::Instant;
+
+use burn::data::dataloader::DataLoader;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::module::Module;
+use burn::store::ModuleRecord;
+use burn::tensor::Device;
+use burn::train::{Interrupter, TrainStep};
+use indexmap::IndexMap;
+
+use super::checkpoint::{Checkpoints, Partial, State, Which};
+use super::distillation::{Distillation, StepReport, TimedBatch};
+use super::evaluation::{CohortEvaluation, evaluate_cohort};
+use super::gradient_report::GradientReport;
+use super::learning_rate::LearningRate;
+use super::observer::{Event, Observer};
+use super::trainer::{Outcome, Trained, Trainer};
+use super::{TrainConfig, TrainError};
+use crate::data::Loader;
+use crate::network::Network;
+use crate::plugin::{Chosen, Stage, Time, Turns};
+
+/// Steps whose numbers are fetched from a GPU in one go; the CPU's are there at once.
+const FETCH_EVERY: usize = 16;
+
+/// A run under way.
+pub(super) struct Run {
+    model: Distillation,
+    best: Distillation,
+    names: Vec<String>,
+    stages: Vec<Stage>,
+    turns: Turns,
+    chosen: Chosen,
+    optimizer: burn::optim::ModuleOptimizer,
+    scheduler: ModuleLrScheduler,
+    schedule: LearningRate,
+    state: State,
+    evaluation: Option<CohortEvaluation>,
+    reports: Vec<GradientReport>,
+    seconds: f64,
+    /// Steps whose numbers are still on the device.
+    pending: Vec<Pending>,
+    /// When numbers were last fetched.
+    since: Instant,
+    config: TrainConfig,
+    seed: u64,
+    fetch_every: usize,
+    device: Device,
+    checkpoints: Option<Checkpoints>,
+    steps_per_epoch: usize,
+}
+
+/// A step whose numbers are still on the device.
+struct Pending {
+    step: usize,
+    learning_rate: f64,
+    report: StepReport,
+    gradients: Option<GradientReport>,
+}
+
+/// Where an epoch lies.
+struct Place {
+    /// The stage before the main one; `None` is the main one.
+    stage: Option<usize>,
+    /// Epochs done in this stage.
+    epoch: usize,
+    /// Epochs of this stage in all.
+    epochs: usize,
+}
+
+/// Why an epoch's steps ended.
+enum Ended {
+    Epoch,
+    Interrupted,
+    MaxSteps,
+}
+
+impl Run {
+    /// A run at its start.
+    pub fn new(trainer: Trainer, steps_per_epoch: usize) -> Self {
+        let schedule = LearningRate::new(&trainer.config, steps_per_epoch);
+        Self {
+            // A validation snapshot has running statistics of its own; a clone would share them.
+            best: trainer.model.valid(),
+            optimizer: trainer.config.build_optimizer(),
+            scheduler: ModuleLrScheduler::new(schedule.clone()),
+            schedule,
+            state: State::default(),
+            evaluation: None,
+            reports: Vec::new(),
+            seconds: 0.0,
+            pending: Vec::new(),
+            since: Instant::now(),
+            fetch_every: if trainer.device == Device::flex() {
+                1
+            } else {
+                FETCH_EVERY
+            },
+            steps_per_epoch,
+            model: trainer.model,
+            names: trainer.names,
+            stages: trainer.stages,
+            turns: trainer.turns,
+            chosen: trainer.chosen,
+            config: trainer.config,
+            seed: trainer.seed,
+            device: trainer.device,
+            checkpoints: trainer.checkpoints,
+        }
+    }
+
+    /// Epochs of all stages.
+    fn epochs(&self) -> usize {
+        self.before_main() + self.config.epochs
+    }
+
+    fn before_main(&self) -> usize {
+        self.stages.iter().map(|stage| stage.epochs).sum()
+    }
+
+    /// Where the current epoch lies.
+    fn place(&self) -> Place {
+        let mut epoch = self.state.epoch;
+        for (index, stage) in self.stages.iter().enumerate() {
+            if epoch < stage.epochs {
+                return Place {
+                    stage: Some(index),
+                    epoch,
+                    epochs: stage.epochs,
+                };
+            }
+            epoch -= stage.epochs;
+        }
+        Place {
+            stage: None,
+            epoch,
+            epochs: self.config.epochs,
+        }
+    }
+
+    /// A fresh optimizer, and the learning rate of the stage that the current epoch is in.
+    fn enter_stage(&mut self) {
+        let place = self.place();
+        let steps = self.steps_per_epoch;
+        self.schedule = match place.stage.map(|index| &self.stages[index]) {
+            Some(stage) => LearningRate::of_stage(&self.config, stage, steps),
+            None => {
+                let before = self.before_main() * steps;
+                let left = |most: usize| most.saturating_sub(before).max(1);
+                let config = TrainConfig {
+                    max_steps: self.config.max_steps.map(left),
+                    ..self.config.clone()
+                };
+                LearningRate::new(&config, steps)
+            }
+        };
+        self.scheduler = ModuleLrScheduler::new(self.schedule.clone());
+        self.optimizer = self.config.build_optimizer();
+    }
+
+    /// Takes up the last checkpoint.
+    ///
+    /// # Errors
+    /// A checkpoint that is damaged, or one of other networks.
+    pub fn restore(&mut self) -> Result<(), TrainError> {
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(());
+        };
+        let put = |which, loaded: (ModuleRecord, ModuleRecord), model: &mut Distillation| {
+            model.students = checkpoints.put(which, loaded.0, model.students.clone())?;
+            model.auxiliaries = checkpoints.put(which, loaded.1, model.auxiliaries.clone())?;
+            Ok::<(), TrainError>(())
+        };
+        if checkpoints.exists(Which::Best) {
+            let best = checkpoints.load(Which::Best)?;
+            put(Which::Best, (best.students, best.auxiliaries), &mut self.best)?;
+        }
+        let last = checkpoints.load(Which::Last)?;
+        put(Which::Last, (last.students, last.auxiliaries), &mut self.model)?;
+        self.state = last.state;
+        let mut methods = last.methods;
+        for plugin in self.model.plugins() {
+            plugin.restore(methods.remove(plugin.name()).unwrap_or_default());
+        }
+        self.enter_stage();
+        if !self.begins_stage() {
+            self.optimizer = self.optimizer.clone().load_record(last.optimizer);
+            self.scheduler = self.scheduler.clone().load_record(last.learning_rate);
+        }
+        Ok(())
+    }
+
+    /// Whether the next step is the first of a stage.
+    fn begins_stage(&self) -> bool {
+        self.state.batch == 0 && self.place().epoch == 0
+    }
+
+    /// Trains to the end, or until it is stopped.
+    ///
+    /// # Errors
+    /// A loss that is no number, data that cannot be read, a disk that is full.
+    pub fn train(
+        mut self,
+        train: &Loader,
+        valid: &Loader,
+        interrupter: &Interrupter,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, TrainError> {
+        observer.observe(&Event::Start {
+            epochs: self.epochs(),
+            steps_per_epoch: self.steps_per_epoch,
+            step: self.state.step,
+        });
+        let mut interrupted = false;
+        while self.state.epoch < self.epochs() && !self.is_exhausted() {
+            if self.begins_stage() {
+                self.enter_stage();
+            }
+            // At the head: a run that stopped early stops again when it is resumed.
+            if self
+                .config
+                .early_stopping
+                .is_some_and(|patience| self.state.waited >= patience)
+            {
+                let reason = format!("no better validation accuracy for {} epochs", self.state.waited);
+                observer.observe(&Event::Stopped {
+                    step: self.state.step,
+                    reason,
+                });
+                break;
+            }
+            match self.steps(train, interrupter, observer)? {
+                Ended::Interrupted => {
+                    interrupted = true;
+                    self.save(false, false, observer)?;
+                    let reason = interrupter
+                        .get_message()
+                        .unwrap_or_else(|| "interrupted".to_owned());
+                    observer.observe(&Event::Stopped {
+                        step: self.state.step,
+                        reason,
+                    });
+                    break;
+                }
+                Ended::Epoch | Ended::MaxSteps => {}
+            }
+            self.end_epoch(valid, observer)?;
+        }
+        let trained = |model: Distillation, evaluation| Trained {
+            students: model.students,
+            auxiliaries: model.auxiliaries,
+            evaluation,
+        };
+        Ok(Outcome {
+            last: trained(self.model.valid(), self.evaluation),
+            best: trained(self.best, self.state.best),
+            gradients: mean_report(&self.reports),
+            steps: self.state.step,
+            interrupted,
+            seconds: self.seconds,
+        })
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.config.max_steps.is_some_and(|most| self.state.step >= most)
+    }
+
+    /// The rest of the current epoch.
+    fn steps(
+        &mut self,
+        train: &Loader,
+        interrupter: &Interrupter,
+        observer: &mut dyn Observer,
+    ) -> Result<Ended, TrainError> {
+        train.position().set(self.state.epoch, self.state.batch);
+        let mut batches = train.iter();
+        loop {
+            let started = Instant::now();
+            let Some(batch) = batches.next() else { break };
+            let batch = batch.map_err(|error| TrainError::Batch {
+                reason: error.to_string(),
+            })?;
+            self.reseed();
+            let place = self.place();
+            let time = Time {
+                step: self.state.step,
+                epoch: place.epoch as f64 + self.state.batch as f64 / self.steps_per_epoch as f64,
+                epochs: place.epochs,
+            };
+            let stage = place.stage;
+            let item = TimedBatch { batch, time, stage };
+            let gradients = self.gradient_report(&item)?;
+            let rate = self.scheduler.step().base();
+            let model = self.model.clone();
+            let report = if self.turns == Turns::InTurn && stage.is_none() {
+                let (model, report) = model.step_in_turn(item, &mut self.optimizer, rate)?;
+                self.model = model;
+                report
+            } else {
+                let output = TrainStep::step(&model, item);
+                if let Some(error) = model.take_failure() {
+                    return Err(error);
+                }
+                self.model = model.update(&mut self.optimizer, rate, output.grads, time)?;
+                output.item
+            };
+            self.state.step += 1;
+            self.state.batch += 1;
+            self.pending.push(Pending {
+                step: self.state.step,
+                learning_rate: rate,
+                report,
+                gradients,
+            });
+            if self.pending.len() >= self.fetch_every {
+                self.fetch(observer)?;
+            }
+            self.seconds += started.elapsed().as_secs_f64();
+            // The last step of all comes first: its epoch is to be evaluated, and nothing is left to resume.
+            if self.is_exhausted() {
+                self.fetch(observer)?;
+                return Ok(Ended::MaxSteps);
+            }
+            if interrupter.should_stop() {
+                self.fetch(observer)?;
+                return Ok(Ended::Interrupted);
+            }
+        }
+        self.fetch(observer)?;
+        Ok(Ended::Epoch)
+    }
+
+    /// Dropout draws from the device: the same numbers at the same step, resumed or not.
+    fn reseed(&self) {
+        self.device.seed(self.seed.wrapping_add(self.state.step as u64));
+    }
+
+    /// The gradient report, where this step is one that has it.
+    fn gradient_report(&mut self, item: &TimedBatch) -> Result<Option<GradientReport>, TrainError> {
+        // A stage's first step too, so that no stage is too short for a report.
+        let due = |every: usize| self.state.step.is_multiple_of(every) || self.begins_stage();
+        if !self.config.gradient_report.is_some_and(due) {
+            return Ok(None);
+        }
+        let report = self.model.gradient_report(item, || self.reseed())?;
+        self.reseed();
+        if item.stage.is_none() {
+            self.reports.push(report.clone());
+        }
+        Ok(Some(report))
+    }
+
+    /// Reads the pending steps' numbers; the first one that is none stops the run.
+    fn fetch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let pending = std::mem::take(&mut self.pending);
+        let pictures: usize = pending.iter().map(|step| step.report.labels.dims()[0]).sum();
+        let rate = pictures as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
+        self.since = Instant::now();
+        let newest = pending.len();
+        for (index, pending) in pending.into_iter().enumerate() {
+            let Pending {
+                step,
+                learning_rate,
+                report,
+                gradients,
+            } = pending;
+            let StepReport {
+                loss,
+                terms,
+                logits,
+                labels,
+            } = report;
+            let mut values: IndexMap<String, f64> = IndexMap::new();
+            for term in terms {
+                let value = term.value.into_scalar::<f32>();
+                if !value.is_finite() {
+                    return Err(TrainError::NotFinite {
+                        term: term.name.to_owned(),
+                        value,
+                        step,
+                    });
+                }
+                *values.entry(term.name.to_owned()).or_default() += f64::from(value);
+            }
+            let loss = loss.into_scalar::<f32>();
+            if !loss.is_finite() {
+                return Err(TrainError::NotFinite {
+                    term: "total".to_owned(),
+                    value: loss,
+                    step,
+                });
+            }
+            let logits = logits.map(|logits| logits.into_data().iter::<f32>().collect::<Vec<_>>());
+            let labels: Vec<i64> = labels.into_data().iter().collect();
+            let mut tally = super::evaluation::Tally::default();
+            let partial = &mut self.state.partial;
+            let count = labels.len() as f64;
+            partial.loss += f64::from(loss) * count;
+            partial.samples += labels.len();
+            if let Some(logits) = &logits {
+                tally.add(logits, &labels);
+                partial.tally.add(logits, &labels);
+            }
+            for (name, value) in &values {
+                *partial.terms.entry(name.clone()).or_default() += value * count;
+            }
+            observer.observe(&Event::Step {
+                step,
+                epoch: self.state.epoch + 1,
+                step_in_epoch: self.state.batch + index + 1 - newest,
+                loss: f64::from(loss),
+                terms: values,
+                top1: logits.map(|_| tally.evaluation().top1),
+                learning_rate,
+                rate,
+                gradients,
+            });
+        }
+        Ok(())
+    }
+
+    /// Evaluates, tells plugins and observer, saves.
+    fn end_epoch(&mut self, valid: &Loader, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let partial = std::mem::take(&mut self.state.partial);
+        let stage = self.place().stage;
+        let mut metrics = training_metrics(&partial, stage.is_none());
+        let mut best = false;
+        if stage.is_none() {
+            let evaluation = self.evaluate(valid)?;
+            metrics.extend(evaluation.metrics());
+            let top1 = evaluation.result().top1;
+            self.schedule.report(top1);
+            best = self
+                .state
+                .best
+                .as_ref()
+                .is_none_or(|best| top1 > best.result().top1);
+            if best {
+                self.state.best = Some(evaluation.clone());
+                self.state.waited = 0;
+                self.best = self.model.valid();
+            } else {
+                self.state.waited += 1;
+            }
+            self.evaluation = Some(evaluation);
+        }
+        for plugin in self.model.plugins() {
+            plugin.epoch_end(&metrics)?;
+        }
+        self.state.epoch += 1;
+        self.state.batch = 0;
+        let (epoch, step) = (self.state.epoch, self.state.step);
+        observer.observe(&Event::Epoch {
+            epoch,
+            step,
+            stage: stage.map(|index| self.stages[index].name.clone()),
+            metrics,
+            best,
+        });
+        let keep = self
+            .config
+            .checkpoint_every
+            .is_some_and(|every| epoch.is_multiple_of(every));
+        self.save(best, keep, observer)?;
+        self.since = Instant::now();
+        Ok(())
+    }
+
+    fn evaluate(&self, valid: &Loader) -> Result<CohortEvaluation, TrainError> {
+        let model = self.model.valid();
+        let predict = |pictures| model.predict(pictures);
+        let evaluation = evaluate_cohort(valid, &self.names, model.peers(), self.chosen, predict)?;
+        let loss = evaluation.result().loss;
+        if loss.is_finite() {
+            return Ok(evaluation);
+        }
+        Err(TrainError::NotFinite {
+            term: "validation".to_owned(),
+            value: loss as f32,
+            step: self.state.step,
+        })
+    }
+
+    fn save(&self, best: bool, keep: bool, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(());
+        };
+        self.model
+            .students
+            .iter()
+            .chain(&self.model.auxiliaries)
+            .for_each(Network::settle);
+        checkpoints.save(
+            &self.model,
+            &self.optimizer,
+            self.scheduler.to_record(),
+            &self.state,
+            best,
+            keep,
+        )?;
+        observer.observe(&Event::Checkpoint {
+            step: self.state.step,
+        });
+        Ok(())
+    }
+}
+
+fn training_metrics(partial: &Partial, has_logits: bool) -> IndexMap<String, f64> {
+    let samples = partial.samples.max(1) as f64;
+    let mut metrics = IndexMap::new();
+    metrics.insert("train.loss".to_owned(), partial.loss / samples);
+    if has_logits {
+        metrics.insert("train.top1".to_owned(), partial.tally.evaluation().top1);
+    }
+    for (name, sum) in &partial.terms {
+        metrics.insert(format!("train.{name}"), sum / samples);
+    }
+    metrics
+}
+
+fn mean_report(reports: &[GradientReport]) -> GradientReport {
+    let mut sums: IndexMap<String, (f64, usize)> = IndexMap::new();
+    for (name, value) in reports.iter().flatten() {
+        let (sum, count) = sums.entry(name.clone()).or_default();
+        *sum += value;
+        *count += 1;
+    }
+    let mean = |(name, (sum, count)): (String, (f64, usize))| (name, sum / count as f64);
+    sums.into_iter().map(mean).collect()
+}
