@@ -28,10 +28,9 @@ impl Outcome {
             .as_ref()
             .map(|metrics| metrics.over_epochs(ACCURACY))
             .unwrap_or_default();
-        let accuracies = accuracies.into_iter().map(|(_, accuracy)| accuracy);
         Self {
-            best: accuracies.clone().reduce(f64::max),
-            last: accuracies.last(),
+            best: accuracies.iter().map(|(_, accuracy)| *accuracy).reduce(f64::max),
+            last: accuracies.last().map(|(_, accuracy)| *accuracy),
             seconds: record.seconds(),
             failure: None,
         }
