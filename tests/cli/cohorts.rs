@@ -13,7 +13,7 @@ fn last_metrics(folder: &Path) -> Value {
     let epochs = json_lines(&text)
         .into_iter()
         .filter(|event| event["event"] == "epoch");
-    epochs.last().unwrap()["metrics"].clone()
+    epochs.collect::<Vec<_>>().pop().unwrap()["metrics"].clone()
 }
 
 fn members(metrics: &Value) -> Vec<&str> {

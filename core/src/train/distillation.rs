@@ -256,8 +256,13 @@ impl Distillation {
         step.stage = stage.map(|stage| stage.name.as_str());
         step.fork = lesson.fork.as_deref();
         step.turn = turn;
-        let at_work = |plugin: &&Box<dyn Plugin>| stage.is_none_or(|stage| stage.plugin == plugin.name());
-        for plugin in lesson.plugins.iter().filter(at_work) {
+        let at_work: Vec<&dyn Plugin> = lesson
+            .plugins
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|plugin| stage.is_none_or(|stage| stage.plugin == plugin.name()))
+            .collect();
+        for plugin in &at_work {
             plugin.forward(&mut step)?;
         }
         let mut terms = Vec::new();
@@ -272,7 +277,7 @@ impl Distillation {
                 }
             }
         }
-        for plugin in lesson.plugins.iter().filter(at_work) {
+        for plugin in &at_work {
             terms.extend(plugin.loss(&step)?);
         }
         Ok(terms)
