@@ -8,6 +8,7 @@
 //! | [`trainer`] | the loop over epochs: steps, evaluation, checkpoints, stopping, resuming |
 //! | [`checkpoint`] | everything that a run needs to go on exactly where it stopped |
 //! | [`evaluation`] | accuracy and loss of a network on a data set |
+//! | [`retrieval`] | mean average precision and CMC, where pictures are looked for instead of named |
 //! | `restored` | where an optimizer's state lies when a run goes on |
 //! | [`observer`] | what a run tells to whoever watches it |
 
@@ -19,6 +20,7 @@ pub mod evaluation;
 pub mod learning_rate;
 pub mod observer;
 mod restored;
+pub mod retrieval;
 pub mod trainer;
 
 pub use config::{OptimizerConfig, ScheduleConfig, TrainConfig};
@@ -26,4 +28,5 @@ pub use distillation::{Distillation, Frozen};
 pub use error::TrainError;
 pub use evaluation::{Evaluation, evaluate};
 pub use observer::{Event, Observer, Silent};
+pub use retrieval::{Distance, Retrieval};
 pub use trainer::{Outcome, Setup, Trainer};
