@@ -118,6 +118,9 @@ impl Distill {
             });
         }
         let folder = RunFolder::open(&config, self.resume)?;
+        let data = data.whitened(&folder)?;
+        let train = data.train_loader(&config, &device)?;
+        let test = data.test_loader(config.threads, &device)?;
         let interrupter = interrupter();
         let job = Job {
             config: &config,
@@ -141,6 +144,7 @@ impl Distill {
         if config.baseline && !teachers.is_empty() {
             let by_itself = config.alone();
             let alone = RunFolder::open(&by_itself, self.resume && by_itself.out.exists())?;
+            data.keep_whitening(&alone)?;
             let job = Job {
                 config: &by_itself,
                 ..job
@@ -169,7 +173,8 @@ impl Distill {
         };
         rows.push(job.finish(&folder, &outcome, &data, &name)?);
         for teacher in teachers.iter().rev() {
-            rows.insert(0, Row::teacher(teacher, &test)?);
+            let found = data.retrieval(&teacher.network, teacher.logits(), config.threads, &device)?;
+            rows.insert(0, Row::teacher(teacher, &test)?.finding(found));
         }
         let result = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from)?;
         folder.write("result.json", &result)?;
@@ -328,7 +333,9 @@ impl Job<'_> {
             evaluation,
             &folder.join("student-last.onnx"),
         )?;
-        Row::student(name, self.graph, top1, written.bytes, outcome.seconds)
+        let logits = &graph.outputs[0].name;
+        let found = data.retrieval(&outcome.best[0], logits, self.config.threads, self.device)?;
+        Ok(Row::student(name, self.graph, top1, written.bytes, outcome.seconds)?.finding(found))
     }
 }
 

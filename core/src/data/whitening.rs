@@ -220,3 +220,94 @@ impl OnDevice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{InMemory, Loader, LoaderOptions, Split, dataset};
+    use burn::data::dataloader::DataLoader;
+    use std::sync::Arc;
+
+    fn source() -> InMemory {
+        let pixels = (0..6 * 12).map(|n| (n * n * 5 % 241) as u8).collect();
+        InMemory::new([3, 2, 2], vec!["a".into()], vec![0; 6], pixels).unwrap()
+    }
+
+    fn pipeline(steps: &[&str]) -> Pipeline {
+        Pipeline {
+            normalise: steps.iter().map(|text| text.parse().unwrap()).collect(),
+            train: vec![],
+            ..dataset("cifar10").unwrap().pipeline()
+        }
+    }
+
+    fn fitted() -> Whitening {
+        Whitening::fit(&source(), &pipeline(&["gcn", "zca"]), None).unwrap()
+    }
+
+    #[test]
+    fn a_file_gives_back_what_was_fitted_and_only_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(Whitening::FILE);
+        let whitening = fitted();
+        let hash = whitening.write(&path).unwrap();
+        assert_eq!(Whitening::read(&path, Some(&hash)).unwrap(), whitening);
+        assert_eq!(whitening.write(&path).unwrap(), hash);
+        let other = Whitening::fit(&source(), &pipeline(&["gcn", "zca:eps=2"]), None).unwrap();
+        assert!(matches!(
+            other.write(&path),
+            Err(DataError::OtherWhitening { .. })
+        ));
+        assert_eq!(Whitening::read(&path, None).unwrap(), whitening);
+        let error = Whitening::read(&path, Some("00ff")).unwrap_err().to_string();
+        assert!(error.contains(&hash) && error.contains("00ff"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(Whitening::FILE);
+        let whitening = fitted();
+        whitening.write(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for cut in [0, 4, 100, whole.len() - 1] {
+            fs::write(&path, &whole[..cut]).unwrap();
+            assert!(
+                matches!(Whitening::read(&path, None), Err(DataError::WhiteningFile { .. })),
+                "{cut}"
+            );
+        }
+        let refused = |damage: &dyn Fn(&mut Whitening), piece: &str| {
+            let mut damaged = whitening.clone();
+            damage(&mut damaged);
+            fs::write(&path, damaged.encode().unwrap()).unwrap();
+            let error = Whitening::read(&path, None).unwrap_err().to_string();
+            assert!(error.contains(piece), "{error}");
+        };
+        refused(&|whitening| whitening.mean[3] = f32::NAN, "not finite");
+    }
+
+    #[test]
+    fn a_loader_neither_skips_whitening_nor_uses_another() {
+        let load = |pipeline: &Pipeline| {
+            let source = Arc::new(source());
+            let options = LoaderOptions::default();
+            Loader::new(source, pipeline, Split::Train, options, &Device::flex())
+        };
+        let mut pipeline = pipeline(&["gcn", "zca"]);
+        let error = load(&pipeline).unwrap().iter().next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("`zca` was not fitted"), "{error}");
+        pipeline.whitening = Some(Arc::new(fitted()));
+        let loader = load(&pipeline).unwrap();
+        let batch = loader.iter().next().unwrap().unwrap();
+        assert_eq!(batch.images.dims(), [6, 3, 2, 2]);
+        let moved = loader.to_device(&Device::flex());
+        assert_eq!(moved.slice(2, 4).iter().next().unwrap().unwrap().images.dims(), [2, 3, 2, 2]);
+        pipeline.normalise.remove(0);
+        let error = load(&pipeline).err().unwrap().to_string();
+        assert!(
+            error.contains("gcn:scale=55,bias=0 zca:eps=0.1 of [3, 2, 2]") && error.contains("expected zca"),
+            "{error}"
+        );
+    }
+}

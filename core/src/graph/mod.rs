@@ -6,6 +6,7 @@
 
 mod attribute;
 mod builder;
+mod classifier;
 mod error;
 mod fact;
 mod infer;
