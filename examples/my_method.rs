@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use burn::train::Interrupter;
 use potstill_core::data::{DataSpec, GlyphOptions, Loader, LoaderOptions, Split, dataset, open};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, PluginSpec, Recorded, Step, Term,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, PluginSpec, Recorded, Step, Students, Term,
     parse_options,
 };
 use potstill_core::schedule::Schedule;
@@ -92,7 +92,7 @@ impl Plugin for LogitMatching {
         let mut terms = Vec::new();
         for student in step.students {
             for teacher in step.teachers {
-                terms.push(self.term(student.logits.clone(), teacher.logits.clone(), step.time.epoch));
+                terms.push(self.term(student.logits()?, teacher.logits()?, step.time.epoch));
             }
         }
         Ok(terms)
@@ -100,7 +100,8 @@ impl Plugin for LogitMatching {
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
         let student = record.float("student_logits")?;
-        Ok(vec![self.term(student, record.float("teacher_logits")?, 0.0)])
+        let teacher = record.float_like("teacher_logits", &student)?;
+        Ok(vec![self.term(student, teacher, 0.0)])
     }
 }
 
@@ -173,7 +174,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // As `--plugin logit-matching:weight=0.2` would be read.
     let method: PluginSpec = "logit-matching:weight=0.2".parse()?;
     let setup = Setup {
-        students: vec![("resnet8".to_owned(), student)],
+        students: Students::single(student),
         teachers: vec![Frozen {
             logits: teacher.logits().to_owned(),
             network: teacher.network.clone(),
@@ -184,6 +185,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             learning_rate: 0.02,
             ..TrainConfig::default()
         },
+        chosen: None,
         seed: 0,
         device: device.clone(),
         folder: None,

@@ -14,8 +14,8 @@ use potstill_core::device::set_threads;
 use potstill_core::loss::cross_entropy;
 use potstill_core::network::Network;
 use potstill_core::ops::Mode;
-use potstill_core::plugin::{PluginSpec, Time};
-use potstill_core::train::distillation::{Curriculum, TimedBatch};
+use potstill_core::plugin::{Plan, PluginSpec, Students, Time};
+use potstill_core::train::distillation::TimedBatch;
 use potstill_core::train::{Distillation, Frozen, TrainConfig};
 use potstill_core::value::Value;
 use potstill_core::zoo;
@@ -142,17 +142,15 @@ fn distillation(
         options,
         &device,
     )?;
-    let curriculum = Curriculum {
-        teachers: vec![Frozen {
-            network: network(teacher, &device)?,
-            logits: "logits".to_owned(),
-        }],
-        plugins: vec!["kd:temperature=4,alpha=0.9".parse::<PluginSpec>()?.build()?],
-        has_task_term: true,
-        ..Curriculum::default()
+    let teacher = Frozen {
+        network: network(teacher, &device)?,
+        logits: "logits".to_owned(),
     };
-    let students = vec![network(student, &device.clone().autodiff())?];
-    let mut model = Distillation::new(students, Vec::new(), curriculum);
+    let taught = teacher.network.graph().clone();
+    let plugins = vec!["kd:temperature=4,alpha=0.9".parse::<PluginSpec>()?.build()?];
+    let students = Students::single(network(student, &device)?.graph().clone());
+    let plan = Plan::prepared(&students, [&taught], &plugins, CLASSES, 1)?;
+    let mut model = Distillation::new(&students, &plan, vec![teacher], plugins, &device)?;
     let mut optimizer = TrainConfig::default().build_optimizer();
     // The iterator borrows its loader, which lives as long as the program.
     let mut batches = Box::leak(Box::new(loader)).iter();
@@ -163,7 +161,8 @@ fn distillation(
     };
     Ok(Box::new(move || {
         let batch = batches.next().ok_or("no more batches")??;
-        let output = TrainStep::step(&model, TimedBatch { batch, time });
+        let stage = None;
+        let output = TrainStep::step(&model, TimedBatch { batch, time, stage });
         if let Some(error) = model.take_failure() {
             return Err(error.into());
         }

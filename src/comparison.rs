@@ -5,6 +5,7 @@ use std::path::Path;
 
 use potstill_core::data::Loader;
 use potstill_core::graph::{Graph, summarise};
+use potstill_core::plugin::Students;
 use potstill_core::train::Retrieval;
 use potstill_teachers::Teacher;
 use serde::Serialize;
@@ -52,6 +53,33 @@ impl Row {
             seconds: Some(seconds),
             retrieval: None,
         })
+    }
+
+    /// One of several students; only the result is written as a file.
+    ///
+    /// # Errors
+    /// A network whose shapes cannot be inferred.
+    pub fn member(name: &str, graph: &Graph, top1: f64) -> Result<Self, CliError> {
+        let row = Self::student(&format!("  {name}"), graph, top1, 0, 0.0)?;
+        Ok(Self {
+            file_bytes: None,
+            seconds: None,
+            ..row
+        })
+    }
+
+    /// All students together.
+    ///
+    /// # Errors
+    /// Networks whose shapes cannot be inferred.
+    pub fn ensemble(students: &Students, top1: f64) -> Result<Self, CliError> {
+        let mut row = Self::member("ensemble", &students.networks[0], top1)?;
+        for network in &students.networks[1..] {
+            let next = Self::member("ensemble", network, top1)?;
+            row.parameters += next.parameters;
+            row.multiply_adds += next.multiply_adds;
+        }
+        Ok(row)
     }
 
     /// A teacher, evaluated here.

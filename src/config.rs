@@ -15,8 +15,13 @@ use crate::error::CliError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RunConfig {
-    /// The student: an architecture of the zoo.
-    pub student: String,
+    /// The student: an architecture of the zoo, or an ONNX file; several for peers that differ.
+    #[serde(with = "one_or_many")]
+    pub student: Vec<String>,
+    /// Values after which the student parts into branches, one for each fork; the last stage of the zoo's networks where not given.
+    pub split: Vec<String>,
+    /// Which of several students is the run's result: one's name, best or ensemble; the methods' choice where not given.
+    pub member: Option<String>,
     /// ONNX files of teachers; none trains from scratch.
     pub teacher: Vec<PathBuf>,
     /// What every random choice follows from.
@@ -42,7 +47,9 @@ pub struct RunConfig {
 impl Default for RunConfig {
     fn default() -> Self {
         Self {
-            student: "resnet8".to_owned(),
+            student: vec!["resnet8".to_owned()],
+            split: Vec::new(),
+            member: None,
             teacher: Vec::new(),
             seed: 0,
             device: "auto".to_owned(),
@@ -53,6 +60,33 @@ impl Default for RunConfig {
             training: TrainConfig::default(),
             export: ExportConfig::default(),
             plugin: Vec::new(),
+        }
+    }
+}
+
+/// One text, or a list of them.
+mod one_or_many {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(String),
+        Many(Vec<String>),
+    }
+
+    pub fn serialize<S: Serializer>(texts: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+        match texts {
+            [only] => only.serialize(serializer),
+            many => many.serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+        match Written::deserialize(deserializer)? {
+            Written::One(text) => Ok(vec![text]),
+            Written::Many(texts) if texts.is_empty() => Err(serde::de::Error::custom("no student")),
+            Written::Many(texts) => Ok(texts),
         }
     }
 }
@@ -210,14 +244,15 @@ impl RunConfig {
     }
 
     /// The choices that a run keeps, by their flags.
-    fn fixed(&self) -> Result<[(&'static str, String); 7], CliError> {
+    fn fixed(&self) -> Result<[(&'static str, String); 8], CliError> {
         let plugins: Vec<String> = self.plugins()?.iter().map(ToString::to_string).collect();
         let limit = self
             .data
             .limit
             .map_or("none".to_owned(), |limit| limit.to_string());
         Ok([
-            ("--student", self.student.clone()),
+            ("--student", self.student.join(" ")),
+            ("--split", self.split.join(" ")),
             ("--data", self.data.name.clone()),
             ("--limit", limit),
             ("--plugin", plugins.join(" ")),
@@ -233,12 +268,24 @@ impl RunConfig {
     /// The same student with the same budget and nobody who teaches it, in a folder inside.
     pub fn alone(&self) -> Self {
         Self {
+            student: self.student.first().cloned().into_iter().collect(),
+            split: Vec::new(),
+            member: None,
             teacher: Vec::new(),
             plugin: Vec::new(),
             baseline: false,
             out: self.out.join("alone"),
             ..self.clone()
         }
+    }
+
+    /// The students' names as a title.
+    pub fn student_names(&self) -> String {
+        let stem = |name: &String| match Path::new(name).file_stem() {
+            Some(stem) if name.ends_with(".onnx") => stem.to_string_lossy().into_owned(),
+            _ => name.clone(),
+        };
+        self.student.iter().map(stem).collect::<Vec<_>>().join("+")
     }
 
     /// The methods with their options.
@@ -350,6 +397,9 @@ pub struct TrainFlags {
     /// Keep the checkpoint of every N-th epoch beside the last and the best.
     #[arg(long, value_name = "N")]
     pub checkpoint_every: Option<usize>,
+    /// Measure each loss term's gradient at every N-th step.
+    #[arg(long, value_name = "N")]
+    pub gradient_report: Option<usize>,
 }
 
 impl TrainFlags {
@@ -366,6 +416,7 @@ impl TrainFlags {
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.early_stopping = self.early_stopping.or(config.early_stopping);
         config.checkpoint_every = self.checkpoint_every.or(config.checkpoint_every);
+        config.gradient_report = self.gradient_report.or(config.gradient_report);
         if let Some(text) = &self.optimizer {
             config.optimizer = kind::<OptimizerConfig>("--optimizer", text)?;
         }
@@ -438,7 +489,7 @@ mod tests {
         let mut longer = started.clone();
         longer.training.epochs += 1;
         longer.check_goes_on(&started).unwrap();
-        longer.student = "resnet14".to_owned();
+        longer.student = vec!["resnet14".to_owned()];
         let error = longer.check_goes_on(&started).unwrap_err().to_string();
         assert!(
             error.starts_with("--student: `resnet14` is not what the run began with, `resnet8`"),

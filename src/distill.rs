@@ -9,19 +9,20 @@ use burn::train::Interrupter;
 use clap::Args;
 use potstill_core::graph::Graph;
 use potstill_core::plugin::{Plan, Plugin, PluginError, PluginSpec};
-use potstill_core::train::{Evaluation, Outcome, Setup, Trainer};
 use potstill_exporters::Export;
 use potstill_teachers::Teacher;
 
+use crate::balance;
+use crate::cohort;
 use crate::comparison::{self, Row};
 use crate::config::{DataFlags, DeviceFlags, RunConfig, TrainFlags};
 use crate::default_run;
 use crate::dry_run;
 use crate::error::{CliError, INTERRUPTED};
-use crate::export::export_student;
 use crate::prepare::{self, Data};
-use crate::progress::{Both, LogFormat, Progress};
+use crate::progress::{LogFormat, Progress};
 use crate::run_folder::RunFolder;
+use crate::training::{self, Job, Pupils};
 
 /// Distil a teacher (ONNX) into a student, and write the student as ONNX.
 ///
@@ -35,9 +36,15 @@ pub struct Distill {
     /// Teacher's ONNX file; several times for several teachers. Without one, the student trains alone.
     #[arg(long, value_name = "FILE")]
     teacher: Vec<PathBuf>,
-    /// Student's architecture, as `potstill models` lists them.
+    /// Student: an architecture, as `potstill models` lists them, or an ONNX file; several times for peers that differ.
+    #[arg(long, value_name = "NAME|FILE")]
+    student: Vec<String>,
+    /// Value after which the student parts into branches, for methods that train branches; several times for several forks.
+    #[arg(long, value_name = "VALUE")]
+    split: Vec<String>,
+    /// Which of several students is the result: one's name, best or ensemble.
     #[arg(long, value_name = "NAME")]
-    student: Option<String>,
+    member: Option<String>,
     /// Method with its options, as `kd:temperature=4,alpha=0.9`; several times for several methods.
     #[arg(long, value_name = "NAME[:OPTIONS]")]
     plugin: Vec<PluginSpec>,
@@ -54,6 +61,9 @@ pub struct Distill {
     /// Go on with the run in --out from its last checkpoint.
     #[arg(long, requires = "out", conflicts_with = "config")]
     resume: bool,
+    /// Print the weight that would make each soft term's gradient R times that of the loss on the true classes.
+    #[arg(long, value_name = "R")]
+    balance: Option<f64>,
     /// Also train the same student alone, with the same budget, and compare.
     #[arg(long)]
     baseline: bool,
@@ -67,6 +77,9 @@ pub struct Distill {
     #[arg(long)]
     dry_run: bool,
 }
+
+/// Steps between gradient reports where `--balance` asks for them and nothing else does.
+const BALANCE_EVERY: usize = 50;
 
 /// TOML's integers are signed, and the run folder keeps the seed in TOML.
 const MOST_TOML_HOLDS: u64 = i64::MAX as u64;
@@ -85,23 +98,26 @@ impl Distill {
         let test = data.test_loader(config.threads, &device)?;
         let picture = train.image_shape();
         let teachers = self.teachers(&config, picture, data.classes(), &device)?;
-        let graph = prepare::student(&config, data.classes(), picture)?;
+        let students = cohort::students(&config, &plugins, data.classes(), picture)?;
+        let chosen = cohort::chosen(&config, &students)?;
         let export = Export {
             opset: config.export.opset,
             fold: config.export.fold,
             ..Export::default()
         };
-        export.check(&graph)?;
+        for member in &students.members {
+            export.check(&member.graph)?;
+        }
         // A plugin that refuses these networks does so before a folder is made.
         let plan = Plan::prepared(
-            [&graph],
+            &students,
             networks(&teachers),
             &plugins,
             data.classes(),
             config.training.epochs,
         )?;
         if self.dry_run {
-            dry_run::print(out, &config, &plan, &graph, &teachers, &device_text)?;
+            dry_run::print(out, &config, &plan, &teachers, &device_text)?;
             return Ok(ExitCode::SUCCESS);
         }
         if plugins.is_empty() && !teachers.is_empty() {
@@ -126,14 +142,14 @@ impl Distill {
             config: &config,
             train: &train,
             test: &test,
-            graph: &graph,
+            classes: data.classes(),
             device: &device,
         };
         if self.log_format == LogFormat::Human {
             writeln!(
                 std::io::stderr(),
                 "{} on {}: {} training and {} test pictures, {} classes; {device_text}",
-                config.student,
+                config.student_names(),
                 config.data.name,
                 burn::data::dataloader::DataLoader::num_items(&train),
                 burn::data::dataloader::DataLoader::num_items(&test),
@@ -150,11 +166,26 @@ impl Distill {
                 ..job
             };
             let progress = Progress::new(self.log_format, "alone");
-            let outcome = job.train(&alone, Vec::new(), &[], self.resume, progress, &interrupter)?;
+            let student = cohort::students(&by_itself, &[], data.classes(), picture)?;
+            let pupils = Pupils {
+                students: &student,
+                chosen: None,
+                gate: None,
+            };
+            let outcome = job.train(
+                &alone,
+                &pupils,
+                Vec::new(),
+                &[],
+                self.resume,
+                progress,
+                &interrupter,
+            )?;
             if outcome.interrupted {
                 return interrupted(&config);
             }
-            rows.push(job.finish(&alone, &outcome, &data, &format!("{} alone", config.student))?);
+            let name = format!("{} alone", by_itself.student_names());
+            rows.extend(job.finish(&alone, &pupils, &outcome, &data, &name)?);
         }
         let label = if config.baseline && !teachers.is_empty() {
             "distilled"
@@ -162,18 +193,31 @@ impl Distill {
             ""
         };
         let progress = Progress::new(self.log_format, label);
-        let outcome = job.train(&folder, plugins, &teachers, self.resume, progress, &interrupter)?;
+        let pupils = Pupils {
+            students: &students,
+            chosen,
+            gate: training::gate(&plan),
+        };
+        let outcome = job.train(
+            &folder,
+            &pupils,
+            plugins,
+            &teachers,
+            self.resume,
+            progress,
+            &interrupter,
+        )?;
         if outcome.interrupted {
             return interrupted(&config);
         }
-        let name = if teachers.is_empty() {
-            config.student.clone()
+        let name = if config.plugin.is_empty() {
+            config.student_names()
         } else {
-            format!("{} distilled", config.student)
+            format!("{} distilled", config.student_names())
         };
-        rows.push(job.finish(&folder, &outcome, &data, &name)?);
+        rows.extend(job.finish(&folder, &pupils, &outcome, &data, &name)?);
         for teacher in teachers.iter().rev() {
-            let found = data.retrieval(&teacher.network, teacher.logits(), config.threads, &device)?;
+            let found = data.retrieval(teacher.network.graph(), config.threads, &device)?;
             rows.insert(0, Row::teacher(teacher, &test)?.finding(found));
         }
         let result = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from)?;
@@ -186,6 +230,9 @@ impl Distill {
             )?,
             LogFormat::Human => {
                 comparison::print(out, &rows)?;
+                if let Some(ratio) = self.balance {
+                    balance::print(out, &outcome.gradients, ratio)?;
+                }
                 writeln!(out, "{}", folder.join("student.onnx").display())?;
             }
         }
@@ -197,7 +244,7 @@ impl Distill {
         let chosen = self.config.is_some()
             || self.data.data.is_some()
             || !self.teacher.is_empty()
-            || self.student.is_some()
+            || !self.student.is_empty()
             || !self.plugin.is_empty();
         let mut config = match (&self.config, &self.out) {
             (_, Some(folder)) if self.resume => RunFolder::existing(folder)?.1,
@@ -210,8 +257,15 @@ impl Distill {
         if !self.teacher.is_empty() {
             config.teacher.clone_from(&self.teacher);
         }
-        if let Some(student) = &self.student {
-            config.student.clone_from(student);
+        if !self.student.is_empty() {
+            config.student.clone_from(&self.student);
+        }
+        if !self.split.is_empty() {
+            config.split.clone_from(&self.split);
+        }
+        config.member = self.member.clone().or(config.member);
+        if self.balance.is_some() {
+            config.training.gradient_report.get_or_insert(BALANCE_EVERY);
         }
         if !self.plugin.is_empty() {
             config.plugin = self.plugin.iter().map(RunConfig::plugin_table).collect();
@@ -267,78 +321,6 @@ fn networks(teachers: &[Teacher]) -> impl Iterator<Item = &Graph> {
     teachers.iter().map(|teacher| teacher.network.graph())
 }
 
-/// What all trainings of one command share.
-#[derive(Clone, Copy)]
-struct Job<'a> {
-    config: &'a RunConfig,
-    train: &'a potstill_core::data::Loader,
-    test: &'a potstill_core::data::Loader,
-    graph: &'a Graph,
-    device: &'a Device,
-}
-
-impl Job<'_> {
-    fn train(
-        &self,
-        folder: &RunFolder,
-        plugins: Vec<Box<dyn Plugin>>,
-        teachers: &[Teacher],
-        resume: bool,
-        mut progress: Progress,
-        interrupter: &Interrupter,
-    ) -> Result<Outcome, CliError> {
-        let checkpoint = folder.checkpoint_step()?;
-        let setup = Setup {
-            students: vec![(self.config.student.clone(), self.graph.clone())],
-            teachers: teachers.iter().map(prepare::frozen).collect(),
-            plugins,
-            config: self.config.training.clone(),
-            seed: self.config.seed,
-            device: self.device.clone(),
-            folder: Some(folder.path().to_owned()),
-            resume: resume && checkpoint.is_some(),
-        };
-        let classes = self.graph_classes();
-        let trainer = Trainer::new(setup, classes)?;
-        let mut metrics = folder.metrics(if resume { checkpoint.unwrap_or(0) } else { 0 })?;
-        let mut both = Both(&mut progress, &mut metrics);
-        let outcome = trainer.run(self.train, self.test, interrupter, &mut both)?;
-        metrics.finish()?;
-        Ok(outcome)
-    }
-
-    fn graph_classes(&self) -> usize {
-        let last = self.graph.outputs.first().and_then(|output| output.dims_at(1));
-        last.and_then(|dims| dims.last().copied()).unwrap_or(0)
-    }
-
-    /// Exports the best and the last student of a run.
-    fn finish(
-        &self,
-        folder: &RunFolder,
-        outcome: &Outcome,
-        data: &Data,
-        name: &str,
-    ) -> Result<Row, CliError> {
-        let graph = outcome.best[0].to_graph();
-        let top1 = outcome.best_evaluation.unwrap_or(0.0);
-        let file = folder.join("student.onnx");
-        let written = export_student(self.config, &graph, data, Some(top1), &file)?;
-        let last = outcome.last[0].to_graph();
-        let evaluation = outcome.evaluation.map(|evaluation: Evaluation| evaluation.top1);
-        export_student(
-            self.config,
-            &last,
-            data,
-            evaluation,
-            &folder.join("student-last.onnx"),
-        )?;
-        let logits = &graph.outputs[0].name;
-        let found = data.retrieval(&outcome.best[0], logits, self.config.threads, self.device)?;
-        Ok(Row::student(name, self.graph, top1, written.bytes, outcome.seconds)?.finding(found))
-    }
-}
-
 fn build(specs: &[PluginSpec]) -> Result<Vec<Box<dyn Plugin>>, CliError> {
     for (index, spec) in specs.iter().enumerate() {
         if specs[..index].iter().any(|earlier| earlier.name == spec.name) {
@@ -353,7 +335,7 @@ fn build(specs: &[PluginSpec]) -> Result<Vec<Box<dyn Plugin>>, CliError> {
 
 /// `runs/<data>-<student>-<methods>`, with a number where that is taken.
 fn free_folder(config: &RunConfig) -> PathBuf {
-    let mut name = format!("{}-{}", config.data.name, config.student);
+    let mut name = format!("{}-{}", config.data.name, config.student_names());
     for plugin in config
         .plugin
         .iter()

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use potstill_core::graph::{Graph, summarise};
+use potstill_core::graph::summarise;
 use potstill_core::plugin::Plan;
 use potstill_teachers::Teacher;
 
@@ -19,12 +19,10 @@ pub fn print(
     out: &mut impl Write,
     config: &RunConfig,
     plan: &Plan<'_>,
-    student: &Graph,
     teachers: &[Teacher],
     device: &str,
 ) -> Result<(), CliError> {
     write!(out, "{}", config.to_toml()?)?;
-    let student_taps: Vec<String> = plan.student_taps().iter().cloned().collect();
     let teacher_taps: Vec<String> = plan.teacher_taps().iter().cloned().collect();
     let mut networks = Vec::new();
     for teacher in teachers {
@@ -35,7 +33,19 @@ pub fn print(
             &teacher_taps[..],
         ));
     }
-    networks.push((config.student.clone(), "student", student, &student_taps[..]));
+    let student_taps: Vec<Vec<String>> = plan
+        .student_taps()
+        .iter()
+        .map(|taps| taps.iter().cloned().collect())
+        .collect();
+    for (student, taps) in plan.students.iter().zip(&student_taps) {
+        let name = if plan.students.len() == 1 {
+            config.student_names()
+        } else {
+            student.name.clone()
+        };
+        networks.push((name, "student", student.graph, &taps[..]));
+    }
     for auxiliary in plan.auxiliaries() {
         networks.push((auxiliary.name.clone(), "auxiliary", &auxiliary.graph, &[]));
     }
@@ -64,6 +74,12 @@ pub fn print(
     let mut text = format!("\n{rows}\n");
     for (name, formula) in plan.terms() {
         text += &format!("loss term {name}: {formula}\n");
+    }
+    for stage in plan.stages() {
+        text += &format!(
+            "stage {} of {}, {} epochs, before the main one\n",
+            stage.name, stage.plugin, stage.epochs
+        );
     }
     text += &format!("device: {device}");
     for line in text.lines() {

@@ -7,17 +7,20 @@ use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use potstill_core::graph::Graph;
 use potstill_core::network::Network;
-use potstill_core::train::checkpoint::{Checkpoints, Loaded, Which};
-use potstill_core::train::distillation::{Curriculum, Distillation};
+use potstill_core::plugin::{Chosen, Plan, PluginSpec};
+use potstill_core::train::checkpoint::{Checkpoints, Which};
+use potstill_core::train::{TrainError, Trained};
 use potstill_exporters::export::Written;
 use potstill_exporters::{Export, Provenance};
 
+use crate::cohort;
 use crate::config::RunConfig;
 use crate::error::CliError;
-use crate::prepare::{self, Data};
+use crate::prepare::Data;
 use crate::preprocessing;
 use crate::run_folder::RunFolder;
 use crate::table::bytes;
+use crate::training::{self, Pupils};
 
 /// Write the student of a run as ONNX again: another checkpoint, another operator set.
 #[derive(Debug, Args)]
@@ -30,6 +33,9 @@ pub struct ExportRun {
     /// Which checkpoint.
     #[arg(long, value_enum, default_value = "best")]
     checkpoint: CheckpointName,
+    /// Which of several students: one's name, best or ensemble; the run's result where not given.
+    #[arg(long, value_name = "NAME")]
+    member: Option<String>,
     /// ONNX's operator set; the run's where not given.
     #[arg(long, value_name = "N")]
     opset: Option<i64>,
@@ -52,19 +58,65 @@ impl ExportRun {
         config.export.fold &= !self.no_fold;
         let data = Data::open(&config.data)?.whitened_by(&folder)?;
         let picture = data.train_loader(&config, &Device::flex())?.image_shape();
-        let graph = prepare::student(&config, data.classes(), picture)?;
+        let plugins = config
+            .plugins()?
+            .iter()
+            .map(PluginSpec::build)
+            .collect::<Result<Vec<_>, _>>()?;
+        let students = cohort::students(&config, &plugins, data.classes(), picture)?;
         let which = match self.checkpoint {
             CheckpointName::Best => Which::Best,
             CheckpointName::Last => Which::Last,
         };
         let checkpoints = Checkpoints::new(folder.path());
-        let Loaded { module, state, .. } = checkpoints.load(which)?;
-        let network = Network::new(graph, &Device::flex()).map_err(potstill_core::train::TrainError::from)?;
-        let student = Distillation::new(vec![network], Vec::new(), Curriculum::default());
-        let student = checkpoints.put(which, module, student)?;
-        let trained = student.students[0].to_graph();
+        let loaded = checkpoints.load(which)?;
+        let put = |graphs: &[Graph], record| {
+            let networks = graphs
+                .iter()
+                .map(|graph| Network::new(graph.clone(), &Device::flex()))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(TrainError::from)?;
+            checkpoints.put(which, record, networks)
+        };
+        let networks = put(&students.networks, loaded.students)?;
+        let asked = match &self.member {
+            Some(_) => {
+                config.member.clone_from(&self.member);
+                cohort::chosen(&config, &students)?
+            }
+            None => None,
+        };
+        let mut evaluation = loaded.state.best;
+        if let (Some(evaluation), Some(asked)) = (&mut evaluation, asked) {
+            evaluation.choose(asked);
+        }
+        let chosen = evaluation.as_ref().map(|evaluation| evaluation.chosen);
+        let (mut auxiliaries, mut gate) = (Vec::new(), None);
+        if chosen == Some(Chosen::Ensemble) {
+            let plan = Plan::prepared(&students, [], &plugins, data.classes(), config.training.epochs)?;
+            let graphs: Vec<Graph> = plan
+                .auxiliaries()
+                .iter()
+                .map(|auxiliary| auxiliary.graph.clone())
+                .collect();
+            auxiliaries = put(&graphs, loaded.auxiliaries)?;
+            gate = training::gate(&plan);
+        }
         // A checkpoint knows the best accuracy so far, which is its own if it is the best one.
-        let top1 = state.best.filter(|_| which == Which::Best);
+        let top1 = evaluation
+            .as_ref()
+            .filter(|_| which == Which::Best)
+            .map(|evaluation| evaluation.result().top1);
+        let pupils = Pupils {
+            students: &students,
+            chosen: asked,
+            gate,
+        };
+        let trained = pupils.result(&Trained {
+            students: networks,
+            auxiliaries,
+            evaluation,
+        })?;
         let written = export_student(&config, &trained, &data, top1, &self.output)?;
         writeln!(
             out,
@@ -95,7 +147,7 @@ pub fn export_student(
         provenance.insert(format!("potstill.{key}"), value);
     };
     say("version", env!("CARGO_PKG_VERSION").to_owned());
-    say("student", config.student.clone());
+    say("student", config.student_names());
     say("data", config.data.name.clone());
     say(
         "classes",

@@ -1,7 +1,9 @@
 //! The `potstill` command: parse, run, turn the result into an exit code.
 
+mod balance;
 mod check;
 mod cli;
+mod cohort;
 mod comparison;
 mod completions;
 mod config;
@@ -22,6 +24,7 @@ mod retrieval;
 mod run;
 mod run_folder;
 mod table;
+mod training;
 
 // Without a mention, a crate of nothing but registrations may not be linked at all.
 use potstill_plugins as _;

@@ -2,11 +2,9 @@
 
 use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, Whitening, open};
 use potstill_core::device::{Resolved, resolve, set_threads};
-use potstill_core::graph::Graph;
 use potstill_core::network::Network;
 use potstill_core::plugin::PluginError;
 use potstill_core::train::{Distance, Evaluation, Frozen, Retrieval, TrainError, evaluate};
-use potstill_core::zoo;
 use potstill_teachers::Teacher;
 
 use burn::tensor::Device;
@@ -197,14 +195,6 @@ pub fn frozen(teacher: &Teacher) -> Frozen {
         network: teacher.network.clone(),
         logits: teacher.logits().to_owned(),
     }
-}
-
-/// Builds the student with its weights drawn from the seed.
-///
-/// # Errors
-/// A name that the zoo does not have, or pictures that the network cannot take.
-pub fn student(run: &RunConfig, classes: usize, picture: [usize; 3]) -> Result<Graph, CliError> {
-    Ok(zoo::build(&run.student, classes, picture, run.seed)?)
 }
 
 /// The device of a choice; its threads are bounded first.

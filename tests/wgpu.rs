@@ -11,10 +11,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use potstill_core::data::Batch;
 use potstill_core::device::{Backend, available, self_test};
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Pool};
-use potstill_core::network::Network;
-use potstill_core::plugin::Time;
+use potstill_core::plugin::{Plan, Students, Time};
 use potstill_core::train::TrainConfig;
-use potstill_core::train::distillation::{Curriculum, Distillation, TimedBatch};
+use potstill_core::train::distillation::{Distillation, TimedBatch};
 
 use burn::train::TrainStep;
 
@@ -61,16 +60,9 @@ fn two_training_steps_on_vulkan_agree_with_the_cpu() {
 }
 
 fn train(device: &Device) -> Trained {
-    let student = Network::new(graph().unwrap(), &device.clone().autodiff()).unwrap();
-    let curriculum = Curriculum {
-        teachers: Vec::new(),
-        plugins: Vec::new(),
-        auxiliary_names: Vec::new(),
-        teacher_taps: Vec::new(),
-        student_taps: Vec::new(),
-        has_task_term: false,
-    };
-    let mut distillation = Distillation::new(vec![student], Vec::new(), curriculum);
+    let students = Students::single(graph().unwrap());
+    let plan = Plan::prepared(&students, [], &[], 3, 1).unwrap();
+    let mut distillation = Distillation::new(&students, &plan, Vec::new(), Vec::new(), device).unwrap();
     let mut optimizer = TrainConfig::default().build_optimizer();
     let mut losses = Vec::new();
     for step in 0..STEPS {
@@ -80,7 +72,11 @@ fn train(device: &Device) -> Trained {
             epochs: 1,
         };
         let batch = batch(step, device);
-        let output = distillation.step(TimedBatch { batch, time });
+        let output = distillation.step(TimedBatch {
+            batch,
+            time,
+            stage: None,
+        });
         assert!(distillation.take_failure().is_none());
         losses.push(output.item.loss.into_scalar::<f32>());
         distillation = distillation

@@ -101,6 +101,32 @@ fn a_run_that_is_interrupted_and_resumed_equals_one_that_is_not() {
 }
 
 #[test]
+fn stages_and_cohorts_go_on_where_they_were_stopped() {
+    let hints = "--teacher embedded:glyphs-resnet20 --epochs 2 --learning-rate 0.01 \
+         --plugin fitnets:hint=layer2.2.relu2,guided=layer2.0.relu2,hint-epochs=1";
+    for (name, method, cue) in [
+        ("hint", hints, r#""step":2,"#),
+        ("boundary", hints, r#""event":"epoch""#),
+        ("main", hints, r#""step":6,"#),
+        ("gate", "--epochs 3 --plugin one", r#""step":5,"#),
+        (
+            "turns",
+            "--epochs 3 --plugin dml:update=alternating",
+            r#""step":5,"#,
+        ),
+    ] {
+        let folder = longer();
+        let folder = folder.path();
+        let run = format!("distill tiny.toml --batch-size 64 --seed 3 {method}");
+        done(folder, &format!("{run} --out whole"));
+        let answer = stopped(folder, &format!("{run} --out parts"), cue, "INT");
+        assert_eq!(answer.code, 130, "{name}: {answer:?}");
+        done(folder, "distill --resume --out parts");
+        assert_same_run(&folder.join("parts"), &folder.join("whole"));
+    }
+}
+
+#[test]
 fn a_run_that_is_killed_goes_on_from_its_last_checkpoint() {
     let folder = longer();
     let folder = folder.path();
@@ -171,7 +197,7 @@ fn a_damaged_checkpoint_is_refused_by_its_name() {
     let folder = trained();
     let checkpoints = folder.path().join("run/checkpoints");
     let last = fs::read_to_string(checkpoints.join("last")).unwrap();
-    for name in ["module.bpk", "optimizer.bpk", "learning-rate.bpk", "state.json"] {
+    for name in ["students.bpk", "optimizer.bpk", "learning-rate.bpk", "state.json"] {
         let file = checkpoints.join(&last).join(name);
         let whole = fs::read(&file).unwrap();
         fs::write(&file, &whole[..whole.len() / 10]).unwrap();

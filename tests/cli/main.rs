@@ -1,6 +1,7 @@
 //! The program as its users meet it: the built binary in a fresh folder, judged by its exit code, its output and what it leaves.
 
 mod arrays;
+mod cohorts;
 mod distilling;
 mod exporting;
 mod interruption;

@@ -34,6 +34,16 @@ pub enum GraphError {
         /// Names that resemble it.
         near: Vec<String>,
     },
+    /// A value after which the network cannot part.
+    #[error("cannot branch after `{value}`: {reason}; possible: {}", possible.join(", "))]
+    Branch {
+        /// What was asked for.
+        value: String,
+        /// Why not.
+        reason: String,
+        /// The values that are possible, in the network's order.
+        possible: Vec<String>,
+    },
     /// An operator that refuses its inputs or attributes.
     #[error("node `{node}` ({op})")]
     Node {

@@ -5,20 +5,24 @@
 //! A graph lives on the host and knows no device; [`Network`](crate::network::Network) is a graph that runs.
 
 mod attribute;
+mod branch;
 mod builder;
 mod classifier;
 mod error;
 mod fact;
 mod infer;
+mod join;
 mod summary;
 mod tensor;
 
 pub use attribute::{Attribute, Attributes};
+pub use branch::{Branched, Fork, Names, branch, branch_points, cut};
 pub use builder::{Conv, GraphBuilder, Pool};
 pub use error::GraphError;
 pub use fact::{Dim, ElementType, Fact, ValueInfo};
 pub(crate) use infer::infer_from;
 pub use infer::{Facts, infer};
+pub use join::join;
 pub use summary::{NodeSummary, Summary, summarise};
 pub use tensor::{Init, Role, StoredTensor};
 

@@ -10,6 +10,7 @@ pub use run::{Outputs, TapError};
 use std::sync::Arc;
 
 use burn::module::{Module, RunningState};
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
 use crate::graph::{Dim, Graph, GraphError, Role, StoredTensor, ValueInfo, infer};
@@ -150,6 +151,14 @@ impl Network {
             Source::Weight { index, .. } => self.weights.get(*index),
             _ => None,
         }
+    }
+
+    /// The gradient of each weight, flattened, in the order of the graph; `None` for one that no loss reached.
+    pub fn gradients(&self, gradients: &GradientsParams) -> Vec<Option<Tensor<1>>> {
+        self.weights
+            .iter()
+            .map(|weight| weight.gradient(gradients))
+            .collect()
     }
 
     /// The device of the network's floats.

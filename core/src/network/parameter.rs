@@ -1,6 +1,7 @@
 //! A trainable tensor of any rank, as Burn's optimizers want it: with the rank in its type.
 
 use burn::module::{Module, Param, ParamId};
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::graph::GraphError;
@@ -72,6 +73,14 @@ impl Parameter {
     pub fn value(&self, scalar: bool) -> Value {
         let value: Value = each_rank!(self, |param| param.val().into());
         if scalar { value.into_scalar() } else { value }
+    }
+
+    /// Its gradient, flattened.
+    pub fn gradient(&self, gradients: &GradientsParams) -> Option<Tensor<1>> {
+        fn flat<const D: usize>(param: &Param<Tensor<D>>, gradients: &GradientsParams) -> Option<Tensor<1>> {
+            Some(gradients.get::<D>(param.id)?.flatten(0, D - 1))
+        }
+        each_rank!(self, |param| flat(param, gradients))
     }
 
     /// Burn's identifier, under which gradients and optimizer state are kept.

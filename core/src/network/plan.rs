@@ -128,6 +128,19 @@ impl Plan {
         Ok(())
     }
 
+    /// For each step, whether a wanted slot depends on it.
+    pub fn needed(&self, wanted: &[bool]) -> Vec<bool> {
+        let mut read = wanted.to_vec();
+        let mut needed = vec![false; self.steps.len()];
+        for (index, step) in self.steps.iter().enumerate().rev() {
+            if step.outputs.iter().flatten().any(|slot| read[*slot]) {
+                needed[index] = true;
+                step.inputs.iter().flatten().for_each(|slot| read[*slot] = true);
+            }
+        }
+        needed
+    }
+
     /// The graph.
     pub fn graph(&self) -> &Graph {
         &self.graph

@@ -63,6 +63,30 @@ impl Outputs {
         })
     }
 
+    /// The same values, through which no gradient flows.
+    pub(crate) fn detached(&self) -> Self {
+        let detached = |(name, value): (&String, &Value)| (name.clone(), value.clone().detach());
+        Self {
+            values: self.values.iter().map(detached).collect(),
+        }
+    }
+
+    /// These values with one replaced.
+    pub(crate) fn with(&self, name: &str, value: Value) -> Self {
+        let mut values = self.values.clone();
+        values.insert(name.to_owned(), value);
+        Self { values }
+    }
+
+    /// These values with others' names: pairs (name here, name there). What was not asked for is left out.
+    pub(crate) fn renamed<'a>(&self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let values = pairs
+            .into_iter()
+            .filter_map(|(here, there)| Some((there.to_owned(), self.values.get(here)?.clone())))
+            .collect();
+        Self { values }
+    }
+
     /// The graph's first output.
     pub fn first(&self) -> Option<(&str, &Value)> {
         self.values.first().map(|(name, value)| (name.as_str(), value))
@@ -80,16 +104,28 @@ impl Network {
     /// # Errors
     /// A network with several inputs, an input of another shape, an unknown tap, or what an operator refuses.
     pub fn forward(&self, input: Value, taps: &[&str], mode: Mode) -> Result<Outputs, GraphError> {
-        let inputs = &self.graph().inputs;
-        let [only] = inputs.as_slice() else {
-            let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-            return Err(GraphError::InputCount {
-                got: inputs.len(),
-                names: names.join(", "),
-            });
-        };
-        let name = only.name.clone();
-        self.run([(name, input)], taps, mode)
+        self.run([(self.only_input()?, input)], taps, mode)
+    }
+
+    /// Runs on one input as far as the named values need it, and returns these alone.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_to(&self, input: Value, values: &[&str], mode: Mode) -> Result<Outputs, GraphError> {
+        self.evaluate([(self.only_input()?, input)], values.iter().copied(), mode)
+    }
+
+    fn only_input(&self) -> Result<String, GraphError> {
+        match self.graph().inputs.as_slice() {
+            [only] => Ok(only.name.clone()),
+            inputs => {
+                let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+                Err(GraphError::InputCount {
+                    got: inputs.len(),
+                    names: names.join(", "),
+                })
+            }
+        }
     }
 
     /// Runs on named inputs.
@@ -100,6 +136,16 @@ impl Network {
         &self,
         inputs: impl IntoIterator<Item = (String, Value)>,
         taps: &[&str],
+        mode: Mode,
+    ) -> Result<Outputs, GraphError> {
+        let outputs = self.graph().outputs.iter().map(|output| output.name.as_str());
+        self.evaluate(inputs, outputs.chain(taps.iter().copied()), mode)
+    }
+
+    fn evaluate<'a>(
+        &self,
+        inputs: impl IntoIterator<Item = (String, Value)>,
+        values: impl Iterator<Item = &'a str>,
         mode: Mode,
     ) -> Result<Outputs, GraphError> {
         let plan = &self.plan;
@@ -128,13 +174,8 @@ impl Network {
             facts.insert(input.name.clone(), Fact::new(value.kind(), value.dims()));
         }
         plan.check(facts)?;
-        let mut wanted: Vec<(String, usize)> = Vec::with_capacity(graph.outputs.len() + taps.len());
-        for name in graph
-            .outputs
-            .iter()
-            .map(|output| output.name.as_str())
-            .chain(taps.iter().copied())
-        {
+        let mut wanted: Vec<(String, usize)> = Vec::new();
+        for name in values {
             match plan.slot(name) {
                 Some(slot) => wanted.push((name.to_owned(), slot)),
                 None => graph.check_value(name)?,
@@ -144,6 +185,7 @@ impl Network {
         for (_, slot) in &wanted {
             keep[*slot] = true;
         }
+        let needed = plan.needed(&keep);
         for (slot, source) in plan.sources().iter().enumerate() {
             slots[slot] = Some(match source {
                 Source::Weight { index, scalar } => self.weights[*index].value(*scalar),
@@ -156,7 +198,7 @@ impl Network {
             mode,
             device: self.device(),
         };
-        for (index, step) in plan.steps.iter().enumerate() {
+        for (index, step) in plan.steps.iter().enumerate().filter(|(index, _)| needed[*index]) {
             let mut inputs = Vec::with_capacity(step.inputs.len());
             for slot in &step.inputs {
                 inputs.push(match slot {

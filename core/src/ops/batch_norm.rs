@@ -82,7 +82,7 @@ impl Op for BatchNorm {
                 );
                 Ok(vec![Value::new(y), mean, variance])
             }
-            Mode::Training => {
+            Mode::Training | Mode::Rehearsal => {
                 let batch = Dispatch::batch_norm_train(
                     x.into_dispatch(),
                     scale.into_dispatch(),

@@ -58,6 +58,7 @@ pub mod reduce;
 pub mod relu;
 pub mod reshape;
 pub mod resize;
+pub mod scale_gradient;
 pub mod scatter_nd;
 pub mod select;
 pub mod shape;
@@ -89,6 +90,8 @@ use crate::value::{Kind, Value};
 pub enum Mode {
     /// BatchNorm normalises with the batch's statistics and moves the running ones; Dropout drops.
     Training,
+    /// As in training, but the running statistics stay as they are: for what looks at a step without being one.
+    Rehearsal,
     /// BatchNorm normalises with the running statistics; Dropout does nothing.
     Inference,
 }

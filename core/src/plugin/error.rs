@@ -87,6 +87,42 @@ pub enum PluginError {
         /// How many are needed.
         expected: String,
     },
+    /// Two methods that train different students together.
+    #[error("plugins `{first}` and `{second}` ask for different cohorts of students")]
+    Cohorts {
+        /// One plugin.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A number of students that makes no cohort.
+    #[error("{got} students, expected {expected}")]
+    Students {
+        /// How many were named.
+        got: usize,
+        /// How many would do.
+        expected: String,
+    },
+    /// A number of values to part at other than the number of forks.
+    #[error("{got} values to split at, expected {expected}, one for each fork")]
+    Splits {
+        /// How many were named.
+        got: usize,
+        /// How many forks there are.
+        expected: usize,
+    },
+    /// A value that a method needs and cannot find by itself.
+    #[error("plugin `{plugin}` finds no {what} in `{network}`; name it with the option `{option}`")]
+    NotFound {
+        /// The plugin.
+        plugin: String,
+        /// What it looked for.
+        what: String,
+        /// Where.
+        network: String,
+        /// The option that names it.
+        option: String,
+    },
     /// A tensor that a record lacks.
     #[error("the record has no tensor `{tensor}`{}", did_you_mean(near))]
     NotRecorded {
@@ -120,6 +156,18 @@ pub enum PluginError {
     /// A tap that was not asked for or has another rank.
     #[error(transparent)]
     Tap(#[from] TapError),
+}
+
+impl PluginError {
+    /// [`PluginError::BadValue`] from borrowed texts.
+    pub fn bad_value(plugin: &str, option: &str, got: impl ToString, expected: &str) -> Self {
+        PluginError::BadValue {
+            plugin: plugin.to_owned(),
+            option: option.to_owned(),
+            got: got.to_string(),
+            expected: expected.to_owned(),
+        }
+    }
 }
 
 /// Why a file is no record.

@@ -7,13 +7,16 @@
 //!
 //! | hook | when | what a plugin does there |
 //! | --- | --- | --- |
-//! | [`prepare`](Plugin::prepare) | once, before training | declares terms, taps, auxiliary networks; refuses what it cannot work with |
+//! | [`cohort`](Plugin::cohort) | once, before the networks are built | says which students are trained together |
+//! | [`prepare`](Plugin::prepare) | once, before training | declares terms, taps, auxiliary networks, stages; refuses what it cannot work with |
 //! | [`forward`](Plugin::forward) | each step, after all networks ran | derives further values for the losses of others or its own |
 //! | [`loss`](Plugin::loss) | each step, after every plugin's `forward` | returns named, weighted terms |
 //! | [`optimizer_step`](Plugin::optimizer_step) | each step, between gradients and optimizer | changes gradients or the learning rate |
 //! | [`epoch_end`](Plugin::epoch_end) | after each epoch's evaluation | sees the metrics |
 //! | [`recorded`](Plugin::recorded) | `potstill check` only | computes its terms from recorded tensors, without networks |
 
+mod cohort;
+mod ensemble;
 mod error;
 mod options;
 mod plan;
@@ -21,9 +24,11 @@ mod record;
 mod registry;
 mod step;
 
+pub use cohort::{Cohort, Structure, Student, Students};
+pub use ensemble::gated;
 pub use error::PluginError;
 pub use options::{PluginSpec, parse_options};
-pub use plan::{Auxiliary, Observation, Plan};
+pub use plan::{Auxiliary, Chosen, Observation, Plan, Stage, Turns};
 pub use record::{CheckReport, Comparison, Recorded, Tolerance, check};
 pub use registry::{Paper, PluginEntry, PluginOption, entries, find};
 pub use step::{Member, Step, Term, Time, Update};
@@ -35,6 +40,11 @@ pub type EpochMetrics = indexmap::IndexMap<String, f64>;
 pub trait Plugin: std::fmt::Debug + Send + Sync {
     /// The name under which it is registered.
     fn name(&self) -> &'static str;
+
+    /// The students that the method trains together; `None` where each is trained for itself.
+    fn cohort(&self) -> Option<Cohort> {
+        None
+    }
 
     /// Declares what the method needs. Called once; everything asked for is there in every later hook.
     ///

@@ -1,9 +1,10 @@
-//! What plugins ask for before training: terms, taps, auxiliary networks.
+//! What plugins ask for before training: terms, taps, auxiliary networks, stages.
 
 use indexmap::{IndexMap, IndexSet};
 
-use super::{Plugin, PluginError};
-use crate::graph::{Facts, Graph, infer};
+use super::{Plugin, PluginError, Students};
+use crate::graph::{Facts, Graph, Role, infer};
+use crate::schedule::Schedule;
 
 /// A network that a method trains beside the students and that is never exported: a regressor, a gate.
 #[derive(Clone, Debug)]
@@ -14,9 +15,52 @@ pub struct Auxiliary {
     pub graph: Graph,
 }
 
+/// A part of training before the main one, in which one method alone is at work; it starts with a fresh optimizer, and so does what follows it.
+///
+/// Networks run only as far as the stage's values need; there are no logits, and nothing is evaluated.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Its name, under which the method finds it in [`Step::stage`](super::Step::stage).
+    pub name: String,
+    /// The method.
+    pub plugin: &'static str,
+    /// Passes over the training data.
+    pub epochs: usize,
+    /// The learning rate over the stage's epochs; `None` takes the run's own, its schedule stretched over the stage.
+    pub learning_rate: Option<Schedule>,
+    /// Values of the students that the stage needs.
+    pub student_values: Vec<String>,
+    /// Values of the teachers that the stage needs.
+    pub teacher_values: Vec<String>,
+}
+
+/// In which order the members of a cohort are updated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turns {
+    /// All of them in one step.
+    #[default]
+    Together,
+    /// One after the other, each seeing what those before it have become.
+    InTurn,
+}
+
+/// Which of a cohort's members is the run's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Chosen {
+    /// This one.
+    Member(usize),
+    /// The one with the highest validation accuracy.
+    Best,
+    /// All together.
+    Ensemble,
+}
+
 /// A network as a plugin sees it while planning: its structure, not its weights.
 #[derive(Clone, Debug)]
 pub struct Observation<'a> {
+    /// The member's or the teacher's name.
+    pub name: String,
     /// The network.
     pub graph: &'a Graph,
     /// The value that holds the logits `[batch, classes]`.
@@ -30,17 +74,52 @@ impl<'a> Observation<'a> {
     ///
     /// # Errors
     /// A node that refuses its inputs.
-    pub fn new(graph: &'a Graph) -> Result<Self, PluginError> {
+    pub fn new(name: &str, graph: &'a Graph) -> Result<Self, PluginError> {
         let logits = graph
             .outputs
             .first()
             .map(|output| output.name.clone())
             .unwrap_or_default();
         Ok(Self {
+            name: name.to_owned(),
             graph,
             logits,
             facts: infer(graph, 1)?,
         })
+    }
+
+    /// The extents of a value at batch 1.
+    ///
+    /// # Errors
+    /// A value that the network does not have, with the nearest names.
+    pub fn dims(&self, value: &str) -> Result<Vec<usize>, PluginError> {
+        self.graph.check_value(value)?;
+        Ok(self
+            .facts
+            .get(value)
+            .map(|fact| fact.dims.clone())
+            .unwrap_or_default())
+    }
+
+    /// The features that the classifier reads: what the last layer with weights before the logits takes.
+    pub fn features(&self) -> Option<String> {
+        let stored = |name: &String| self.graph.tensors.contains_key(name);
+        let mut value = self.logits.clone();
+        loop {
+            let node = &self.graph.nodes[self.graph.producer(&value)?];
+            let data = node
+                .inputs
+                .iter()
+                .find(|name| !name.is_empty() && !stored(name))?;
+            let weighs = |(index, name): (usize, &String)| {
+                let rank = self.facts.get(name).map_or(0, |fact| fact.rank());
+                stored(name) && node.op.role(index) == Role::Weight && rank >= 2
+            };
+            if node.inputs.iter().enumerate().any(weighs) {
+                return Some(data.clone());
+            }
+            value.clone_from(data);
+        }
     }
 }
 
@@ -49,38 +128,63 @@ impl<'a> Observation<'a> {
 pub struct Plan<'a> {
     /// The teachers, possibly none.
     pub teachers: Vec<Observation<'a>>,
-    /// The students, at least one.
+    /// The students, at least one; each as if it were alone.
     pub students: Vec<Observation<'a>>,
+    /// Whether the last student is the leader of the others.
+    pub leader: bool,
     /// The number of classes.
     pub classes: usize,
-    /// The number of epochs.
+    /// The number of epochs of the main stage.
     pub epochs: usize,
+    fork: Option<String>,
     terms: IndexMap<String, String>,
     teacher_taps: IndexSet<String>,
-    student_taps: IndexSet<String>,
+    student_taps: Vec<IndexSet<String>>,
     auxiliaries: Vec<Auxiliary>,
+    stages: Vec<Stage>,
+    gate: Option<String>,
+    turns: Turns,
+    chosen: Chosen,
     task_term: bool,
 }
 
 impl<'a> Plan<'a> {
     /// A plan before any plugin was asked.
+    ///
+    /// # Errors
+    /// Networks whose shapes do not fit.
     pub fn new(
-        teachers: Vec<Observation<'a>>,
-        students: Vec<Observation<'a>>,
+        students: &'a Students,
+        teachers: impl IntoIterator<Item = &'a Graph>,
         classes: usize,
         epochs: usize,
-    ) -> Self {
-        Self {
-            teachers,
-            students,
+    ) -> Result<Self, PluginError> {
+        let members = &students.members;
+        let leads = students.leader.then(|| members.len().saturating_sub(1));
+        Ok(Self {
+            students: members
+                .iter()
+                .map(|student| Observation::new(&student.name, &student.graph))
+                .collect::<Result<_, _>>()?,
+            teachers: teachers
+                .into_iter()
+                .enumerate()
+                .map(|(index, graph)| Observation::new(&format!("teacher{index}"), graph))
+                .collect::<Result<_, _>>()?,
+            leader: students.leader,
             classes,
             epochs,
+            fork: students.fork.clone(),
             terms: IndexMap::new(),
             teacher_taps: IndexSet::new(),
-            student_taps: IndexSet::new(),
+            student_taps: vec![IndexSet::new(); members.len()],
             auxiliaries: Vec::new(),
+            stages: Vec::new(),
+            gate: None,
+            turns: Turns::default(),
+            chosen: Chosen::Member(leads.unwrap_or(0)),
             task_term: false,
-        }
+        })
     }
 
     /// The plan after every plugin was asked; where none brings the loss on the true classes, that is added.
@@ -88,21 +192,13 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// Networks whose shapes do not fit, or what a plugin refuses.
     pub fn prepared(
-        students: impl IntoIterator<Item = &'a Graph>,
+        students: &'a Students,
         teachers: impl IntoIterator<Item = &'a Graph>,
         plugins: &[Box<dyn Plugin>],
         classes: usize,
         epochs: usize,
     ) -> Result<Self, PluginError> {
-        let students = students
-            .into_iter()
-            .map(Observation::new)
-            .collect::<Result<_, _>>()?;
-        let teachers = teachers
-            .into_iter()
-            .map(Observation::new)
-            .collect::<Result<_, _>>()?;
-        let mut plan = Plan::new(teachers, students, classes, epochs);
+        let mut plan = Plan::new(students, teachers, classes, epochs)?;
         for plugin in plugins {
             plugin.prepare(&mut plan)?;
         }
@@ -152,11 +248,29 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// A student without that value, with the nearest names.
     pub fn tap_students(&mut self, value: &str) -> Result<(), PluginError> {
-        for student in &self.students {
-            student.graph.check_value(value)?;
-        }
-        self.student_taps.insert(value.to_owned());
+        (0..self.students.len()).try_for_each(|student| self.tap_student(student, value))
+    }
+
+    /// Asks for a value of one student.
+    ///
+    /// # Errors
+    /// A student without that value, with the nearest names.
+    pub fn tap_student(&mut self, student: usize, value: &str) -> Result<(), PluginError> {
+        self.students[student].graph.check_value(value)?;
+        self.student_taps[student].insert(value.to_owned());
         Ok(())
+    }
+
+    /// The value that all branches share, where the students are branches; asking for it taps it.
+    ///
+    /// # Errors
+    /// A student without that value.
+    pub fn tap_fork(&mut self) -> Result<Option<String>, PluginError> {
+        let fork = self.fork.clone();
+        if let Some(fork) = &fork {
+            self.tap_student(0, fork)?;
+        }
+        Ok(fork)
     }
 
     /// Adds a network that is trained beside the students and left out of the export.
@@ -165,6 +279,27 @@ impl<'a> Plan<'a> {
             name: name.to_owned(),
             graph,
         });
+    }
+
+    /// Puts a stage before the main one.
+    pub fn add_stage(&mut self, stage: Stage) {
+        self.stages.push(stage);
+    }
+
+    /// Makes the ensemble Σ_i g_i z_i, with g `[batch, members]` what the auxiliary network `gate` makes of the shared value; without a gate it is
+    /// the mean of the peers' probabilities.
+    pub fn gate_ensemble(&mut self, gate: &str) {
+        self.gate = Some(gate.to_owned());
+    }
+
+    /// Has the members updated in this order.
+    pub fn update_in(&mut self, turns: Turns) {
+        self.turns = turns;
+    }
+
+    /// Makes this the run's result, unless the user asks for another.
+    pub fn choose(&mut self, chosen: Chosen) {
+        self.chosen = chosen;
     }
 
     /// The declared terms with their formulas.
@@ -177,14 +312,34 @@ impl<'a> Plan<'a> {
         &self.teacher_taps
     }
 
-    /// Values asked of the students.
-    pub fn student_taps(&self) -> &IndexSet<String> {
+    /// Values asked of each student.
+    pub fn student_taps(&self) -> &[IndexSet<String>] {
         &self.student_taps
     }
 
     /// The auxiliary networks.
     pub fn auxiliaries(&self) -> &[Auxiliary] {
         &self.auxiliaries
+    }
+
+    /// The stages before the main one.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// The auxiliary network that weighs the members' logits, and the shared value that it reads.
+    pub fn gate(&self) -> Option<(&str, &str)> {
+        Some((self.gate.as_deref()?, self.fork.as_deref()?))
+    }
+
+    /// In which order the members are updated.
+    pub fn turns(&self) -> Turns {
+        self.turns
+    }
+
+    /// The run's result.
+    pub fn chosen(&self) -> Chosen {
+        self.chosen
     }
 
     /// Whether a plugin brings the loss on the true classes.

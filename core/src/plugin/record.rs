@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use indexmap::IndexMap;
 use safetensors::{Dtype, SafeTensors};
 
 use super::error::RecordError;
@@ -32,10 +33,15 @@ impl Default for Tolerance {
     }
 }
 
+/// A recorded gradient whose largest entry is below this share of the largest of all gradients is 0 up to rounding: that of a bias before a
+/// BatchNorm, say.
+const ROUNDING: f64 = 1e-6;
+
 /// Recorded tensors as a plugin reads them.
 #[derive(Debug)]
 pub struct Recorded {
     values: BTreeMap<String, Value>,
+    epoch: f64,
 }
 
 impl Recorded {
@@ -85,7 +91,17 @@ impl Recorded {
                 };
             }
         }
-        Ok(Self { values })
+        let metadata = SafeTensors::read_metadata(&bytes)
+            .map_err(|error| refuse(error.into()))?
+            .1;
+        let epoch = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|pairs| pairs.get("hp.epoch")?.parse().ok());
+        Ok(Self {
+            values,
+            epoch: epoch.unwrap_or(0.0),
+        })
     }
 
     fn get(&self, name: &str) -> Result<&Value, PluginError> {
@@ -176,6 +192,29 @@ impl Recorded {
         self.values.contains_key(name)
     }
 
+    /// The epoch that the record was made at (`hp.epoch` of its metadata), 0 where it says nothing: schedules are read there.
+    pub fn epoch(&self) -> f64 {
+        self.epoch
+    }
+
+    /// Logits `[batch, classes, members]` taken apart: `[batch, classes]` each.
+    ///
+    /// # Errors
+    /// A missing tensor, one of another rank, or one without members.
+    pub fn members(&self, name: &str) -> Result<Vec<Tensor<2>>, PluginError> {
+        let logits = self.float::<3>(name)?;
+        let dims = logits.dims();
+        if dims.contains(&0) {
+            return Err(PluginError::RecordedShape {
+                tensor: name.to_owned(),
+                got: format!("{dims:?}"),
+                expected: "[batch, classes, members], none of them 0".to_owned(),
+            });
+        }
+        let member = |index| logits.clone().narrow(2, index, 1).squeeze_dim::<2>(2);
+        Ok((0..dims[2]).map(member).collect())
+    }
+
     /// The recorded names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
@@ -243,16 +282,25 @@ pub fn check(
         &total.clone().into(),
         Some(&loss),
         tolerance.loss,
+        0.0,
     )];
+    let scale = record
+        .values
+        .iter()
+        .filter(|(name, _)| name.starts_with("grad."))
+        .fold(0.0_f64, |scale, (_, value)| {
+            scale.max(largest_of(&numbers_of(value)))
+        });
+    // Members' terms of one name are recorded as one tensor `[members]`.
+    let mut by_name: IndexMap<&str, Vec<Tensor<1>>> = IndexMap::new();
     for term in &terms {
-        let name = format!("term.{}", term.name);
+        by_name.entry(term.name).or_default().push(term.value.clone());
+    }
+    for (name, values) in by_name {
+        let name = format!("term.{name}");
         let recorded = record.values.get(&name);
-        comparisons.push(compare(
-            name,
-            &term.value.clone().into(),
-            recorded,
-            tolerance.loss,
-        ));
+        let values = Value::from(Tensor::cat(values, 0));
+        comparisons.push(compare(name, &values, recorded, tolerance.loss, 0.0));
     }
     // A leaf of its own: a loss that depends on no tracked input has gradients too, all 0.
     let leaf = Tensor::<1>::zeros([1], &Device::flex().autodiff()).require_grad();
@@ -280,26 +328,39 @@ pub fn check(
             &computed,
             Some(recorded),
             tolerance.gradient,
+            scale,
         ));
     }
     Ok(CheckReport { comparisons })
 }
 
-fn compare(name: String, computed: &Value, recorded: Option<&Value>, tolerance: f64) -> Comparison {
-    let numbers = |value: &Value| -> Vec<f64> {
-        value
-            .to_floats()
-            .unwrap_or_default()
-            .into_iter()
-            .map(f64::from)
-            .collect()
-    };
+fn numbers_of(value: &Value) -> Vec<f64> {
+    value
+        .to_floats()
+        .unwrap_or_default()
+        .into_iter()
+        .map(f64::from)
+        .collect()
+}
+
+fn largest_of(numbers: &[f64]) -> f64 {
+    numbers.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()))
+}
+
+/// Differences are relative to the largest recorded entry; where that is nothing but rounding beside `scale`, to `scale`.
+fn compare(
+    name: String,
+    computed: &Value,
+    recorded: Option<&Value>,
+    tolerance: f64,
+    scale: f64,
+) -> Comparison {
     let norm = |numbers: &[f64]| match numbers {
         [only] => *only,
         many => many.iter().map(|x| x * x).sum::<f64>().sqrt(),
     };
-    let ours = numbers(computed);
-    let Some(theirs) = recorded.map(numbers) else {
+    let ours = numbers_of(computed);
+    let Some(theirs) = recorded.map(numbers_of) else {
         return Comparison {
             name,
             computed: norm(&ours),
@@ -308,7 +369,8 @@ fn compare(name: String, computed: &Value, recorded: Option<&Value>, tolerance: 
             agrees: true,
         };
     };
-    let largest = theirs.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+    let own = largest_of(&theirs);
+    let largest = if own < ROUNDING * scale { scale } else { own };
     let difference = ours
         .iter()
         .zip(&theirs)

@@ -15,19 +15,67 @@ use crate::value::Value;
 pub struct Time {
     /// Steps done before this one, from the start of training.
     pub step: usize,
-    /// Epochs done, with the fraction of the current one.
+    /// Epochs done in this stage, with the fraction of the current one.
     pub epoch: f64,
-    /// Epochs in all.
+    /// Epochs of this stage in all.
     pub epochs: usize,
 }
 
 /// What one network gave back in this step.
 #[derive(Clone, Debug)]
 pub struct Member {
+    logits: String,
+    outputs: Outputs,
+}
+
+impl Member {
+    /// What a run gave back, with the name of the logits.
+    pub fn new(logits: &str, outputs: Outputs) -> Self {
+        Self {
+            logits: logits.to_owned(),
+            outputs,
+        }
+    }
+
     /// `[batch, classes]`
-    pub logits: Tensor<2>,
-    /// Outputs and taps, by name.
-    pub outputs: Outputs,
+    ///
+    /// # Errors
+    /// A stage in which there are none.
+    pub fn logits(&self) -> Result<Tensor<2>, PluginError> {
+        Ok(self.outputs.float(&self.logits)?)
+    }
+
+    /// The same values with other logits.
+    pub(crate) fn with_logits(&self, logits: Value) -> Self {
+        Self {
+            logits: self.logits.clone(),
+            outputs: self.outputs.with(&self.logits, logits),
+        }
+    }
+
+    /// The same values, through which no gradient flows.
+    pub fn detached(&self) -> Self {
+        Self {
+            logits: self.logits.clone(),
+            outputs: self.outputs.detached(),
+        }
+    }
+
+    /// A tapped value of rank `D`.
+    ///
+    /// # Errors
+    /// A value that was not asked for, or of another rank.
+    pub fn tap<const D: usize>(&self, value: &str) -> Result<Tensor<D>, PluginError> {
+        Ok(self.outputs.float(value)?)
+    }
+
+    /// A tapped value of any rank.
+    ///
+    /// # Errors
+    /// A value that was not asked for.
+    pub fn value(&self, value: &str) -> Result<&Value, PluginError> {
+        Ok(self.outputs.get(value)?)
+    }
 }
 
 /// One training step after all networks ran.
@@ -41,27 +89,60 @@ pub struct Step<'a> {
     pub students: &'a [Member],
     /// When this is.
     pub time: Time,
+    /// The stage before the main one that this is in.
+    pub stage: Option<&'a str>,
+    /// The value at which the students part, where they are branches; a method that asked for it finds it among the first student's.
+    pub fork: Option<&'a str>,
+    /// Where the members are updated in turn, whose turn it is: only its terms count.
+    pub turn: Option<usize>,
+    mode: Mode,
     auxiliaries: &'a IndexMap<String, Network>,
     derived: IndexMap<String, Value>,
 }
 
 impl<'a> Step<'a> {
-    /// A step over what the networks gave back.
+    /// A step of the main stage over what the networks gave back in `mode`.
     pub fn new(
         labels: Tensor<1, Int>,
         teachers: &'a [Member],
         students: &'a [Member],
         auxiliaries: &'a IndexMap<String, Network>,
         time: Time,
+        mode: Mode,
     ) -> Self {
         Self {
             labels,
             teachers,
             students,
             time,
+            stage: None,
+            fork: None,
+            turn: None,
+            mode,
             auxiliaries,
             derived: IndexMap::new(),
         }
+    }
+
+    /// The students' logits, `[batch, classes]` each.
+    ///
+    /// # Errors
+    /// A stage in which there are none.
+    pub fn student_logits(&self) -> Result<Vec<Tensor<2>>, PluginError> {
+        self.students.iter().map(Member::logits).collect()
+    }
+
+    /// The teachers' logits, `[batch, classes]` each.
+    ///
+    /// # Errors
+    /// A stage in which there are none.
+    pub fn teacher_logits(&self) -> Result<Vec<Tensor<2>>, PluginError> {
+        self.teachers.iter().map(Member::logits).collect()
+    }
+
+    /// Whether a member's terms count in this step.
+    pub fn is_turn_of(&self, member: usize) -> bool {
+        self.turn.is_none_or(|turn| turn == member)
     }
 
     /// Runs an auxiliary network.
@@ -73,7 +154,24 @@ impl<'a> Step<'a> {
             value: name.to_owned(),
         };
         let network = self.auxiliaries.get(name).ok_or_else(unknown)?;
-        Ok(network.forward(input, &[], Mode::Training)?)
+        Ok(network.forward(input, &[], self.mode)?)
+    }
+
+    /// The first output of an auxiliary network, of rank `D`.
+    ///
+    /// # Errors
+    /// As [`auxiliary`](Self::auxiliary), or an output of another rank.
+    pub fn auxiliary_output<const D: usize>(
+        &self,
+        name: &str,
+        input: Value,
+    ) -> Result<Tensor<D>, PluginError> {
+        let outputs = self.auxiliary(name, input)?;
+        let first = outputs
+            .first()
+            .map(|(output, _)| output.to_owned())
+            .unwrap_or_default();
+        Ok(outputs.float(&first)?)
     }
 
     /// Leaves a value for other hooks of this step.
@@ -117,7 +215,7 @@ impl Term {
 /// An update of the weights that is about to happen.
 #[derive(Debug)]
 pub struct Update<'a> {
-    /// The students; [`Network::weight`] gives the key under which a weight's gradient is found.
+    /// The networks that hold the students; [`Network::weight`] gives the key under which a weight's gradient is found.
     pub students: &'a [Network],
     /// The gradients.
     pub gradients: &'a mut GradientsParams,

@@ -1,6 +1,6 @@
 //! Everything that a run needs to go on exactly where it stopped.
 //!
-//! A checkpoint is a folder `step-<n>` with the records of module, optimizer and learning rate (Burn's format) and `state.json`. It is written
+//! A checkpoint is a folder `step-<n>` with the records of students, auxiliary networks, optimizer and learning rate (Burn's format) and `state.json`. It is written
 //! under a temporary name and renamed; the files `last` and `best` then name the folders they mean, and are replaced in the same way. A
 //! run that dies while it writes leaves the previous checkpoint.
 
@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::distillation::Distillation;
-use super::evaluation::Tally;
+use super::evaluation::{CohortEvaluation, Tally};
 use crate::files::write_whole;
+use crate::network::Network;
 
 /// Which checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +44,14 @@ impl Which {
 pub struct State {
     /// Steps done.
     pub step: usize,
-    /// Epochs done.
+    /// Epochs done, those of the stages before the main one included.
     pub epoch: usize,
     /// Steps done in the current epoch.
     pub batch: usize,
     /// Sums of this epoch's training metrics.
     pub partial: Partial,
-    /// The best validation accuracy so far, in percent.
-    pub best: Option<f64>,
+    /// The best evaluation so far.
+    pub best: Option<CohortEvaluation>,
     /// Epochs since then.
     pub waited: usize,
 }
@@ -78,8 +79,10 @@ pub struct Checkpoints {
 /// A checkpoint in memory.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Weights and statistics.
-    pub module: ModuleRecord,
+    /// Weights and statistics of the networks that hold the students.
+    pub students: ModuleRecord,
+    /// Those of the auxiliary networks.
+    pub auxiliaries: ModuleRecord,
     /// The optimizer's state.
     pub optimizer: OptimizerRecord,
     /// The schedule's state.
@@ -128,10 +131,10 @@ impl Checkpoints {
                 file.sync_all()
             };
             let record = |error: burn::store::RecordError| io::Error::other(error.to_string());
-            put(
-                "module.bpk",
-                &module.clone().into_record().into_bytes().map_err(record)?,
-            )?;
+            let students = module.students.clone().into_record();
+            put("students.bpk", &students.into_bytes().map_err(record)?)?;
+            let auxiliaries = module.auxiliaries.clone().into_record();
+            put("auxiliaries.bpk", &auxiliaries.into_bytes().map_err(record)?)?;
             put("optimizer.bpk", &optimizer.into_bytes().map_err(record)?)?;
             put(
                 "learning-rate.bpk",
@@ -210,8 +213,8 @@ impl Checkpoints {
         &self,
         which: Which,
         record: ModuleRecord,
-        networks: Distillation,
-    ) -> Result<Distillation, TrainError> {
+        networks: Vec<Network>,
+    ) -> Result<Vec<Network>, TrainError> {
         networks
             .try_load_record(record)
             .map_err(|error| TrainError::Checkpoint {
@@ -230,8 +233,10 @@ impl Checkpoints {
         fn refuse(path: PathBuf) -> impl FnOnce(String) -> TrainError {
             move |reason| TrainError::Checkpoint { path, reason }
         }
-        let module = ModuleRecord::load(file("module.bpk"))
-            .map_err(|error| refuse(file("module.bpk"))(error.to_string()))?;
+        let module = |name: &str| {
+            ModuleRecord::load(file(name)).map_err(|error| refuse(file(name))(error.to_string()))
+        };
+        let (students, auxiliaries) = (module("students.bpk")?, module("auxiliaries.bpk")?);
         let optimizer = OptimizerRecord::load(file("optimizer.bpk"))
             .map_err(|error| refuse(file("optimizer.bpk"))(error.to_string()))?;
         let learning_rate = LrSchedulerRecord::load(file("learning-rate.bpk"))
@@ -241,7 +246,8 @@ impl Checkpoints {
             .and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))
             .map_err(refuse(file("state.json")))?;
         Ok(Loaded {
-            module,
+            students,
+            auxiliaries,
             optimizer,
             learning_rate,
             state,

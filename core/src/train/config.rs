@@ -33,6 +33,8 @@ pub struct TrainConfig {
     pub early_stopping: Option<usize>,
     /// Keeps a checkpoint of every n-th epoch beside the last and the best.
     pub checkpoint_every: Option<usize>,
+    /// Measures each loss term's gradient at every n-th step.
+    pub gradient_report: Option<usize>,
 }
 
 impl Default for TrainConfig {
@@ -48,6 +50,7 @@ impl Default for TrainConfig {
             clip_norm: None,
             early_stopping: None,
             checkpoint_every: None,
+            gradient_report: None,
         }
     }
 }
@@ -234,6 +237,9 @@ impl TrainConfig {
             if count == Some(0) {
                 return refuse(key, "0".to_owned(), "1 epoch or more");
             }
+        }
+        if self.gradient_report == Some(0) {
+            return refuse("gradient-report", "0".to_owned(), "1 step or more");
         }
         match &self.optimizer {
             OptimizerConfig::Sgd {

@@ -8,16 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::ExecutionError;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Int, Tensor};
 use burn::train::{ItemLazy, TrainOutput, TrainStep};
 use indexmap::IndexMap;
 
 use super::TrainError;
+use super::view::View;
 use crate::data::Batch;
+use crate::graph::Graph;
 use crate::loss::cross_entropy;
 use crate::network::Network;
 use crate::ops::Mode;
-use crate::plugin::{Member, Plugin, PluginError, Step, Term, Time, Update};
+use crate::plugin::{Member, Plan, Plugin, PluginError, Step, Students, Term, Time, Update, gated};
 use crate::value::Value;
 
 /// A network that teaches and does not learn.
@@ -34,42 +37,36 @@ pub struct Frozen {
 struct Lesson {
     teachers: Vec<Frozen>,
     plugins: Vec<Box<dyn Plugin>>,
-    logits: Vec<String>,
     auxiliary_names: Vec<String>,
-    teacher_taps: Vec<String>,
-    student_taps: Vec<String>,
+    /// What the main stage needs of each network, then what the stages before it need.
+    main: View,
+    stages: Vec<StageView>,
+    peers: std::ops::Range<usize>,
+    fork: Option<String>,
+    /// The auxiliary network that weighs the ensemble, and the shared value that it reads.
+    gate: Option<(String, String)>,
     /// Whether the loss on the true classes is added here because no plugin brings it.
     task_term: bool,
     /// An error inside burn-train's steps, which cannot return one.
     failure: Mutex<Option<TrainError>>,
 }
 
+#[derive(Debug)]
+struct StageView {
+    name: String,
+    plugin: &'static str,
+    view: View,
+}
+
 /// Everything that is trained together.
 #[derive(Module, Debug)]
 pub struct Distillation {
-    /// The students.
+    /// The networks that hold the students.
     pub students: Vec<Network>,
     /// Regressors, gates: trained beside the students, not exported.
     pub auxiliaries: Vec<Network>,
     #[module(skip)]
     lesson: Arc<Lesson>,
-}
-
-/// What a [`Distillation`] is made of, besides its networks.
-#[derive(Debug, Default)]
-pub struct Curriculum {
-    /// The teachers.
-    pub teachers: Vec<Frozen>,
-    /// The methods.
-    pub plugins: Vec<Box<dyn Plugin>>,
-    /// Names of the auxiliary networks.
-    pub auxiliary_names: Vec<String>,
-    /// Values asked of the teachers.
-    pub teacher_taps: Vec<String>,
-    /// Values asked of the students.
-    pub student_taps: Vec<String>,
-    /// Whether a plugin brings the loss on the true classes.
-    pub has_task_term: bool,
 }
 
 /// A batch and when it comes.
@@ -79,6 +76,8 @@ pub struct TimedBatch {
     pub batch: Batch,
     /// When.
     pub time: Time,
+    /// Which of the stages before the main one; `None` is the main one.
+    pub stage: Option<usize>,
 }
 
 /// What one step gave.
@@ -88,8 +87,8 @@ pub struct StepReport {
     pub loss: Tensor<1>,
     /// The terms before weighting, without gradients.
     pub terms: Vec<Term>,
-    /// The first student's logits, `[batch, classes]`.
-    pub logits: Tensor<2>,
+    /// The first student's logits, `[batch, classes]`, where there are any.
+    pub logits: Option<Tensor<2>>,
     /// `[batch]`
     pub labels: Tensor<1, Int>,
 }
@@ -100,37 +99,71 @@ impl ItemLazy for StepReport {
     }
 }
 
+/// What the members of a cohort say about pictures.
+#[derive(Clone, Debug)]
+pub struct Predictions {
+    /// The logits of each member, `[batch, classes]`.
+    pub members: Vec<Tensor<2>>,
+    /// Those of all together, where there are several.
+    pub ensemble: Option<Tensor<2>>,
+}
+
 impl Distillation {
-    /// Puts networks and curriculum together. The students' first outputs are their logits.
-    pub fn new(students: Vec<Network>, auxiliaries: Vec<Network>, curriculum: Curriculum) -> Self {
-        let logits = |student: &Network| {
-            student
-                .graph()
-                .outputs
-                .first()
-                .map(|output| output.name.clone())
-                .unwrap_or_default()
-        };
+    /// Puts the networks of the students and of the plan on a device, which is one without autodiff.
+    ///
+    /// # Errors
+    /// A network that is inconsistent.
+    pub fn new(
+        students: &Students,
+        plan: &Plan<'_>,
+        teachers: Vec<Frozen>,
+        plugins: Vec<Box<dyn Plugin>>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let autodiff = device.clone().autodiff();
+        let put = |graph: &Graph| Network::new(graph.clone(), &autodiff);
+        let networks = students.networks.iter().map(put).collect::<Result<_, _>>()?;
+        let auxiliaries = plan.auxiliaries().iter().map(|auxiliary| put(&auxiliary.graph));
+        let auxiliaries = auxiliaries.collect::<Result<_, _>>()?;
         let lesson = Lesson {
-            logits: students.iter().map(logits).collect(),
-            teachers: curriculum.teachers,
-            plugins: curriculum.plugins,
-            auxiliary_names: curriculum.auxiliary_names,
-            teacher_taps: curriculum.teacher_taps,
-            student_taps: curriculum.student_taps,
-            task_term: !curriculum.has_task_term,
+            main: View::main(students, plan),
+            stages: plan
+                .stages()
+                .iter()
+                .map(|stage| StageView {
+                    name: stage.name.clone(),
+                    plugin: stage.plugin,
+                    view: View::stage(students, stage),
+                })
+                .collect(),
+            peers: students.peers(),
+            fork: students.fork.clone(),
+            gate: plan.gate().map(|(gate, fork)| (gate.to_owned(), fork.to_owned())),
+            auxiliary_names: plan
+                .auxiliaries()
+                .iter()
+                .map(|auxiliary| auxiliary.name.clone())
+                .collect(),
+            task_term: !plan.has_task_term(),
+            teachers,
+            plugins,
             failure: Mutex::new(None),
         };
-        Self {
-            students,
+        Ok(Self {
+            students: networks,
             auxiliaries,
             lesson: Arc::new(lesson),
-        }
+        })
     }
 
     /// The methods.
     pub fn plugins(&self) -> &[Box<dyn Plugin>] {
         &self.lesson.plugins
+    }
+
+    /// The members that teach one another.
+    pub fn peers(&self) -> std::ops::Range<usize> {
+        self.lesson.peers.clone()
     }
 
     /// The error of the last step, if it failed; taking it clears it.
@@ -142,90 +175,161 @@ impl Distillation {
             .take()
     }
 
-    /// The logits of a student for pictures `[batch, channels, height, width]`, in inference mode.
+    /// The logits of every member for pictures `[batch, channels, height, width]`, in inference mode.
     ///
     /// # Errors
     /// Pictures that do not fit.
-    pub fn predict(&self, student: usize, pictures: Tensor<4>) -> Result<Tensor<2>, TrainError> {
-        let outputs = self.students[student].forward(Value::from(pictures), &[], Mode::Inference)?;
-        Ok(outputs
-            .float(&self.lesson.logits[student])
-            .map_err(PluginError::from)?)
+    pub fn predict(&self, pictures: Tensor<4>) -> Result<Predictions, TrainError> {
+        let members = self.lesson.main.run(&self.students, pictures, Mode::Inference)?;
+        let logits = members
+            .iter()
+            .map(Member::logits)
+            .collect::<Result<Vec<_>, PluginError>>()?;
+        if logits.len() < 2 {
+            return Ok(Predictions {
+                members: logits,
+                ensemble: None,
+            });
+        }
+        let ensemble = match &self.lesson.gate {
+            Some((gate, fork)) => {
+                let index = self.lesson.auxiliary_names.iter().position(|name| name == gate);
+                let gate = index.and_then(|index| self.auxiliaries.get(index));
+                let gate = gate.ok_or_else(|| TrainError::Step {
+                    reason: "the ensemble's gate is not planned".to_owned(),
+                })?;
+                let weights = gate.forward(members[0].value(fork)?.clone(), &[], Mode::Inference)?;
+                let name = weights.first().map_or("", |(name, _)| name);
+                gated(&logits, weights.float(name).map_err(PluginError::from)?)
+            }
+            None => mean_of_probabilities(&logits[self.lesson.peers.clone()]),
+        };
+        Ok(Predictions {
+            members: logits,
+            ensemble: Some(ensemble),
+        })
     }
 
-    fn terms(&self, batch: &Batch, time: Time) -> Result<(Vec<Term>, Tensor<2>), TrainError> {
-        let lesson = &self.lesson;
-        let run = |network: &Network, logits: &str, taps: &[String], mode| -> Result<Member, TrainError> {
-            let taps: Vec<&str> = taps.iter().map(String::as_str).collect();
-            let outputs = network.forward(Value::from(batch.images.clone()), &taps, mode)?;
-            let logits = outputs.float(logits).map_err(PluginError::from)?;
-            Ok(Member { logits, outputs })
+    pub(super) fn view(&self, stage: Option<usize>) -> &View {
+        stage.map_or(&self.lesson.main, |stage| &self.lesson.stages[stage].view)
+    }
+
+    pub(super) fn teachers(&self, batch: &Batch, stage: Option<usize>) -> Result<Vec<Member>, TrainError> {
+        let taught = &self.view(stage).teachers;
+        let run = |teacher: &Frozen| -> Result<Member, TrainError> {
+            let logits = stage.is_none().then_some(teacher.logits.as_str());
+            let values: Vec<&str> = logits
+                .into_iter()
+                .chain(taught.iter().map(String::as_str))
+                .collect();
+            let pictures = Value::from(batch.images.clone());
+            let outputs = teacher.network.forward_to(pictures, &values, Mode::Inference)?;
+            Ok(Member::new(&teacher.logits, outputs))
         };
-        let teachers = lesson
-            .teachers
-            .iter()
-            .map(|teacher| {
-                run(
-                    &teacher.network,
-                    &teacher.logits,
-                    &lesson.teacher_taps,
-                    Mode::Inference,
-                )
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let students = self
-            .students
-            .iter()
-            .zip(&lesson.logits)
-            .map(|(student, logits)| run(student, logits, &lesson.student_taps, Mode::Training))
-            .collect::<Result<Vec<_>, _>>()?;
+        self.lesson.teachers.iter().map(run).collect()
+    }
+
+    /// Every plugin's terms over what the networks gave back.
+    pub(super) fn terms(
+        &self,
+        item: &TimedBatch,
+        teachers: &[Member],
+        students: &[Member],
+        turn: Option<usize>,
+        mode: Mode,
+    ) -> Result<Vec<Term>, TrainError> {
+        let lesson = &self.lesson;
         let auxiliaries: IndexMap<String, Network> = lesson
             .auxiliary_names
             .iter()
             .cloned()
             .zip(self.auxiliaries.iter().cloned())
             .collect();
-        let mut step = Step::new(batch.labels.clone(), &teachers, &students, &auxiliaries, time);
-        for plugin in &lesson.plugins {
+        let stage = item.stage.map(|stage| &lesson.stages[stage]);
+        let labels = item.batch.labels.clone();
+        let mut step = Step::new(labels, teachers, students, &auxiliaries, item.time, mode);
+        step.stage = stage.map(|stage| stage.name.as_str());
+        step.fork = lesson.fork.as_deref();
+        step.turn = turn;
+        let at_work = |plugin: &&Box<dyn Plugin>| stage.is_none_or(|stage| stage.plugin == plugin.name());
+        for plugin in lesson.plugins.iter().filter(at_work) {
             plugin.forward(&mut step)?;
         }
         let mut terms = Vec::new();
-        if lesson.task_term {
-            for student in &students {
-                let value = cross_entropy(student.logits.clone(), batch.labels.clone());
-                terms.push(Term {
-                    name: "ce",
-                    value,
-                    weight: 1.0,
-                });
+        if lesson.task_term && stage.is_none() {
+            for (member, student) in students.iter().enumerate() {
+                if step.is_turn_of(member) {
+                    terms.push(Term {
+                        name: "ce",
+                        value: cross_entropy(student.logits()?, item.batch.labels.clone()),
+                        weight: 1.0,
+                    });
+                }
             }
         }
-        for plugin in &lesson.plugins {
+        for plugin in lesson.plugins.iter().filter(at_work) {
             terms.extend(plugin.loss(&step)?);
         }
-        Ok((terms, students[0].logits.clone()))
+        Ok(terms)
     }
 
     fn try_step(&self, item: TimedBatch) -> Result<TrainOutput<StepReport>, TrainError> {
-        let (terms, logits) = self.terms(&item.batch, item.time)?;
-        let total = Term::total(&terms).ok_or_else(|| TrainError::Step {
-            reason: "no loss term".to_owned(),
-        })?;
+        let teachers = self.teachers(&item.batch, item.stage)?;
+        let students =
+            self.view(item.stage)
+                .run(&self.students, item.batch.images.clone(), Mode::Training)?;
+        let terms = self.terms(&item, &teachers, &students, None, Mode::Training)?;
+        let total = total(&terms)?;
         let gradients = total.backward();
-        let terms = terms
-            .into_iter()
-            .map(|term| Term {
-                value: term.value.detach(),
-                ..term
-            })
-            .collect();
         let report = StepReport {
             loss: total.detach(),
-            terms,
-            logits: logits.detach(),
+            terms: detached(terms),
+            logits: students[0].logits().ok().map(Tensor::detach),
             labels: item.batch.labels,
         };
         Ok(TrainOutput::new(self, gradients, report))
+    }
+
+    /// One step in which the members are updated one after the other, each on what those before it have become: Zhang et al. 2018, algorithm 1.
+    ///
+    /// # Errors
+    /// What a plugin refuses.
+    pub fn step_in_turn(
+        mut self,
+        item: TimedBatch,
+        optimizer: &mut ModuleOptimizer,
+        learning_rate: f64,
+    ) -> Result<(Self, StepReport), TrainError> {
+        let pictures = || item.batch.images.clone();
+        let teachers = self.teachers(&item.batch, None)?;
+        let lesson = self.lesson.clone();
+        let tracked = lesson.main.run(&self.students, pictures(), Mode::Training)?;
+        let mut seen: Vec<Member> = tracked.iter().map(Member::detached).collect();
+        let (mut all, mut loss): (Vec<Term>, Option<Tensor<1>>) = (Vec::new(), None);
+        for (turn, own) in tracked.iter().enumerate() {
+            let mut students = seen.clone();
+            students[turn] = own.clone();
+            let terms = self.terms(&item, &teachers, &students, Some(turn), Mode::Training)?;
+            let total = total(&terms)?;
+            let gradients = GradientsParams::from_grads(total.backward(), &self);
+            self = self.update(optimizer, learning_rate, gradients, item.time)?;
+            if turn + 1 < tracked.len() {
+                // A validation snapshot keeps the running statistics of the network itself as they are.
+                let valid: Vec<Network> = self.students.iter().map(Module::valid).collect();
+                seen[turn] = lesson
+                    .main
+                    .run_member(turn, &valid, pictures(), Mode::Rehearsal)?;
+            }
+            all.extend(detached(terms));
+            loss = Some(loss.map_or(total.clone().detach(), |sum| sum + total.detach()));
+        }
+        let report = StepReport {
+            loss: loss.ok_or_else(no_term)?,
+            terms: all,
+            logits: tracked[0].logits().ok().map(Tensor::detach),
+            labels: item.batch.labels,
+        };
+        Ok((self, report))
     }
 
     fn fail(&self, error: TrainError) {
@@ -256,6 +360,33 @@ impl Distillation {
     }
 }
 
+fn no_term() -> TrainError {
+    TrainError::Step {
+        reason: "no loss term".to_owned(),
+    }
+}
+
+fn total(terms: &[Term]) -> Result<Tensor<1>, TrainError> {
+    Term::total(terms).ok_or_else(no_term)
+}
+
+fn detached(terms: Vec<Term>) -> Vec<Term> {
+    terms
+        .into_iter()
+        .map(|term| Term {
+            value: term.value.detach(),
+            ..term
+        })
+        .collect()
+}
+
+/// The logarithm of the mean of the members' probabilities, `[batch, classes]`: logits whose softmax is that mean.
+fn mean_of_probabilities(logits: &[Tensor<2>]) -> Tensor<2> {
+    let all: Vec<Tensor<2>> = logits.iter().map(|logits| softmax(logits.clone(), 1)).collect();
+    let mean = Tensor::stack::<3>(all, 0).mean_dim(0).squeeze_dim::<2>(0);
+    mean.clamp_min(f32::MIN_POSITIVE).log()
+}
+
 impl TrainStep for Distillation {
     type Input = TimedBatch;
     type Output = StepReport;
@@ -269,7 +400,7 @@ impl TrainStep for Distillation {
             let report = StepReport {
                 loss: Tensor::zeros([1], &device),
                 terms: Vec::new(),
-                logits: Tensor::zeros([1, 1], &device),
+                logits: None,
                 labels,
             };
             TrainOutput {

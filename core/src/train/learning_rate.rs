@@ -6,12 +6,16 @@ use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::optim::LearningRate as Rate;
 
 use super::config::{ScheduleConfig, TrainConfig};
+use crate::plugin::Stage;
+use crate::schedule::Schedule;
 
 /// A scheduler for burn-train. Clones share the plateau's state, so that the loop can report accuracies to the one that the learner holds.
 #[derive(Clone, Debug)]
 pub struct LearningRate {
     start: f64,
     schedule: ScheduleConfig,
+    /// A stage's own rate over its epochs.
+    own: Option<Schedule>,
     warmup_steps: f64,
     steps_per_epoch: f64,
     total_steps: f64,
@@ -35,6 +39,7 @@ impl LearningRate {
         Self {
             start: config.learning_rate,
             schedule: config.schedule.clone(),
+            own: None,
             warmup_steps: config.warmup * steps,
             steps_per_epoch: steps,
             total_steps: config.max_steps.map_or(epochs, |most| epochs.min(most as f64)),
@@ -47,9 +52,25 @@ impl LearningRate {
         }
     }
 
-    /// The rate at a step, counted from 0.
+    /// The rate of a stage before the main one.
+    pub fn of_stage(config: &TrainConfig, stage: &Stage, steps_per_epoch: usize) -> Self {
+        let config = TrainConfig {
+            epochs: stage.epochs,
+            max_steps: None,
+            ..config.clone()
+        };
+        Self {
+            own: stage.learning_rate.clone(),
+            ..Self::new(&config, steps_per_epoch)
+        }
+    }
+
+    /// The rate at a step of the stage, counted from 0.
     pub fn at(&self, step: usize) -> f64 {
         let step = step as f64;
+        if let Some(own) = &self.own {
+            return own.at(step / self.steps_per_epoch);
+        }
         let scheduled = match &self.schedule {
             ScheduleConfig::Constant {} => self.start,
             ScheduleConfig::Cosine => {

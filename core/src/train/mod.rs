@@ -7,6 +7,8 @@
 //! | [`distillation`] | students, auxiliary networks, teachers and plugins as one Burn module with burn-train's step |
 //! | [`trainer`] | the loop over epochs: steps, evaluation, checkpoints, stopping, resuming |
 //! | [`checkpoint`] | everything that a run needs to go on exactly where it stopped |
+//! | `view` | what a step needs of each network, and how its members find it |
+//! | `gradient_report` | how strongly each loss term pulls |
 //! | [`evaluation`] | accuracy and loss of a network on a data set |
 //! | [`retrieval`] | mean average precision and CMC, where pictures are looked for instead of named |
 //! | `restored` | where an optimizer's state lies when a run goes on |
@@ -17,16 +19,19 @@ pub mod config;
 pub mod distillation;
 mod error;
 pub mod evaluation;
+mod gradient_report;
 pub mod learning_rate;
 pub mod observer;
 mod restored;
 pub mod retrieval;
 pub mod trainer;
+mod view;
 
 pub use config::{OptimizerConfig, ScheduleConfig, TrainConfig};
 pub use distillation::{Distillation, Frozen};
 pub use error::TrainError;
-pub use evaluation::{Evaluation, evaluate};
+pub use evaluation::{CohortEvaluation, Evaluation, MemberEvaluation, evaluate};
+pub use gradient_report::GradientReport;
 pub use observer::{Event, Observer, Silent};
 pub use retrieval::{Distance, Retrieval};
-pub use trainer::{Outcome, Setup, Trainer};
+pub use trainer::{Outcome, Setup, Trained, Trainer};

@@ -3,6 +3,8 @@
 use indexmap::IndexMap;
 use serde::Serialize;
 
+use super::GradientReport;
+
 /// Something that happened in a run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -28,12 +30,16 @@ pub enum Event {
         loss: f64,
         /// The terms before weighting.
         terms: IndexMap<String, f64>,
-        /// Accuracy on the batch, in percent.
-        top1: f64,
+        /// Accuracy on the batch, in percent; none in a stage without logits.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        top1: Option<f64>,
         /// The learning rate.
         learning_rate: f64,
         /// Pictures per second, since the last such event.
         rate: f64,
+        /// How strongly each term pulls, where this step was looked at: `kd.logits.norm`, `ce~kd.parameters.cosine`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gradients: Option<GradientReport>,
     },
     /// An epoch is done and evaluated.
     Epoch {
@@ -41,6 +47,9 @@ pub enum Event {
         epoch: usize,
         /// Steps done.
         step: usize,
+        /// The stage before the main one that it belongs to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stage: Option<String>,
         /// `train.loss`, `train.top1`, `valid.top1`, `valid.loss`, …
         metrics: IndexMap<String, f64>,
         /// Whether the validation accuracy is the best so far.

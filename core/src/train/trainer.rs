@@ -9,20 +9,22 @@ use std::time::Instant;
 use burn::data::dataloader::DataLoader;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
+use burn::store::ModuleRecord;
 use burn::tensor::Device;
 use burn::train::{Interrupter, TrainStep};
 use indexmap::IndexMap;
 
 use super::checkpoint::{Checkpoints, Partial, State, Which};
-use super::distillation::{Curriculum, Distillation, Frozen, StepReport, TimedBatch};
-use super::evaluation::{Evaluation, evaluate};
+use super::distillation::{Distillation, Frozen, StepReport, TimedBatch};
+use super::evaluation::{CohortEvaluation, evaluate_cohort};
+use super::gradient_report::GradientReport;
 use super::learning_rate::LearningRate;
 use super::observer::{Event, Observer};
 use super::{TrainConfig, TrainError};
 use crate::data::Loader;
 use crate::graph::Graph;
 use crate::network::Network;
-use crate::plugin::{Plan, Plugin, Time};
+use crate::plugin::{Chosen, Plan, Plugin, Stage, Students, Time, Turns};
 
 /// Steps whose numbers are fetched from a GPU in one go; the CPU's are there at once.
 const FETCH_EVERY: usize = 16;
@@ -30,14 +32,16 @@ const FETCH_EVERY: usize = 16;
 /// A run before it starts.
 #[derive(Debug)]
 pub struct Setup {
-    /// The students: name and network.
-    pub students: Vec<(String, Graph)>,
+    /// The students and the networks that hold them.
+    pub students: Students,
     /// The teachers.
     pub teachers: Vec<Frozen>,
     /// The methods.
     pub plugins: Vec<Box<dyn Plugin>>,
     /// How to train.
     pub config: TrainConfig,
+    /// Which member is the run's result; `None` leaves it to the methods.
+    pub chosen: Option<Chosen>,
     /// Where random numbers on the device start.
     pub seed: u64,
     /// Where to train, without autodiff.
@@ -48,17 +52,26 @@ pub struct Setup {
     pub resume: bool,
 }
 
+/// Networks as a run left them.
+#[derive(Debug)]
+pub struct Trained {
+    /// The networks that hold the students.
+    pub students: Vec<Network>,
+    /// The auxiliary networks, in the plan's order.
+    pub auxiliaries: Vec<Network>,
+    /// What they get right; `None` before the first epoch's end.
+    pub evaluation: Option<CohortEvaluation>,
+}
+
 /// A run that is over or was stopped.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The students at the end.
-    pub last: Vec<Network>,
-    /// The students at their best validation accuracy.
-    pub best: Vec<Network>,
-    /// The best validation accuracy; `None` before the first epoch's end.
-    pub best_evaluation: Option<f64>,
-    /// The last epoch's evaluation.
-    pub evaluation: Option<Evaluation>,
+    /// At the end.
+    pub last: Trained,
+    /// At the best validation accuracy.
+    pub best: Trained,
+    /// The mean of all gradient reports.
+    pub gradients: GradientReport,
     /// Steps done.
     pub steps: usize,
     /// Whether it was interrupted, and can be resumed.
@@ -71,6 +84,10 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Trainer {
     model: Distillation,
+    names: Vec<String>,
+    stages: Vec<Stage>,
+    turns: Turns,
+    chosen: Chosen,
     config: TrainConfig,
     seed: u64,
     device: Device,
@@ -89,64 +106,44 @@ impl Trainer {
             teachers,
             plugins,
             config,
+            chosen,
             seed,
             device,
             folder,
             resume,
         } = setup;
         config.check()?;
-        let teacher_graphs: Vec<Graph> = teachers
+        let taught: Vec<Graph> = teachers
             .iter()
             .map(|teacher| teacher.network.graph().clone())
             .collect();
-        let plan = Plan::prepared(
-            students.iter().map(|(_, graph)| graph),
-            &teacher_graphs,
-            &plugins,
-            classes,
-            config.epochs,
-        )?;
-        for ((name, _), observation) in students.iter().zip(&plan.students) {
-            let dims = observation
-                .facts
-                .get(&observation.logits)
-                .map(|fact| fact.dims.clone())
-                .unwrap_or_default();
+        let plan = Plan::prepared(&students, &taught, &plugins, classes, config.epochs)?;
+        for observation in &plan.students {
+            let dims = observation.dims(&observation.logits)?;
             let got = dims.last().copied().unwrap_or(0);
             if dims.len() != 2 || got != classes {
                 return Err(TrainError::Classes {
-                    student: name.clone(),
+                    student: observation.name.clone(),
                     got,
                     expected: classes,
                 });
             }
         }
-        let autodiff = device.clone().autodiff();
-        let auxiliaries = plan
-            .auxiliaries()
+        let names = students
+            .members
             .iter()
-            .map(|auxiliary| Network::new(auxiliary.graph.clone(), &autodiff))
-            .collect::<Result<Vec<_>, _>>()?;
-        let curriculum = Curriculum {
-            teachers,
-            auxiliary_names: plan
-                .auxiliaries()
-                .iter()
-                .map(|auxiliary| auxiliary.name.clone())
-                .collect(),
-            teacher_taps: plan.teacher_taps().iter().cloned().collect(),
-            student_taps: plan.student_taps().iter().cloned().collect(),
-            has_task_term: plan.has_task_term(),
-            plugins,
-        };
-        let students = students
-            .into_iter()
-            .map(|(_, graph)| Network::new(graph, &autodiff))
-            .collect::<Result<Vec<_>, _>>()?;
-        let model = Distillation::new(students, auxiliaries, curriculum);
+            .map(|member| member.name.clone())
+            .collect();
+        let (stages, turns) = (plan.stages().to_vec(), plan.turns());
+        let chosen = chosen.unwrap_or(plan.chosen());
+        let model = Distillation::new(&students, &plan, teachers, plugins, &device)?;
         let checkpoints = folder.as_deref().map(Checkpoints::new);
         Ok(Self {
             model,
+            names,
+            stages,
+            turns,
+            chosen,
             config,
             seed,
             device,
@@ -167,16 +164,20 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<Outcome, TrainError> {
         let steps_per_epoch = train.num_batches();
-        let schedule = LearningRate::new(&self.config, steps_per_epoch);
         let mut run = Run {
             // A validation snapshot has running statistics of its own; a clone would share them.
             best: self.model.valid(),
             model: self.model,
+            names: self.names,
+            stages: self.stages,
+            turns: self.turns,
+            chosen: self.chosen,
             optimizer: self.config.build_optimizer(),
-            scheduler: ModuleLrScheduler::new(schedule.clone()),
-            schedule,
+            scheduler: ModuleLrScheduler::new(LearningRate::new(&self.config, steps_per_epoch)),
+            schedule: LearningRate::new(&self.config, steps_per_epoch),
             state: State::default(),
             evaluation: None,
+            reports: Vec::new(),
             seconds: 0.0,
             pending: Vec::new(),
             since: Instant::now(),
@@ -201,14 +202,19 @@ impl Trainer {
 struct Run {
     model: Distillation,
     best: Distillation,
+    names: Vec<String>,
+    stages: Vec<Stage>,
+    turns: Turns,
+    chosen: Chosen,
     optimizer: burn::optim::ModuleOptimizer,
     scheduler: ModuleLrScheduler,
     schedule: LearningRate,
     state: State,
-    evaluation: Option<Evaluation>,
+    evaluation: Option<CohortEvaluation>,
+    reports: Vec<GradientReport>,
     seconds: f64,
-    /// Steps whose numbers are still on the device: step, learning rate, report.
-    pending: Vec<(usize, f64, StepReport)>,
+    /// Steps whose numbers are still on the device.
+    pending: Vec<Pending>,
     /// When numbers were last fetched.
     since: Instant,
     config: TrainConfig,
@@ -219,6 +225,24 @@ struct Run {
     steps_per_epoch: usize,
 }
 
+/// A step whose numbers are still on the device.
+struct Pending {
+    step: usize,
+    learning_rate: f64,
+    report: StepReport,
+    gradients: Option<GradientReport>,
+}
+
+/// Where an epoch lies.
+struct Place {
+    /// The stage before the main one; `None` is the main one.
+    stage: Option<usize>,
+    /// Epochs done in this stage.
+    epoch: usize,
+    /// Epochs of this stage in all.
+    epochs: usize,
+}
+
 /// Why an epoch's steps ended.
 enum Ended {
     Epoch,
@@ -227,20 +251,82 @@ enum Ended {
 }
 
 impl Run {
+    /// Epochs of all stages.
+    fn epochs(&self) -> usize {
+        self.before_main() + self.config.epochs
+    }
+
+    fn before_main(&self) -> usize {
+        self.stages.iter().map(|stage| stage.epochs).sum()
+    }
+
+    /// Where the current epoch lies.
+    fn place(&self) -> Place {
+        let mut epoch = self.state.epoch;
+        for (index, stage) in self.stages.iter().enumerate() {
+            if epoch < stage.epochs {
+                return Place {
+                    stage: Some(index),
+                    epoch,
+                    epochs: stage.epochs,
+                };
+            }
+            epoch -= stage.epochs;
+        }
+        Place {
+            stage: None,
+            epoch,
+            epochs: self.config.epochs,
+        }
+    }
+
+    /// A fresh optimizer, and the learning rate of the stage that the current epoch is in.
+    fn enter_stage(&mut self) {
+        let place = self.place();
+        let steps = self.steps_per_epoch;
+        self.schedule = match place.stage.map(|index| &self.stages[index]) {
+            Some(stage) => LearningRate::of_stage(&self.config, stage, steps),
+            None => {
+                let before = self.before_main() * steps;
+                let left = |most: usize| most.saturating_sub(before).max(1);
+                let config = TrainConfig {
+                    max_steps: self.config.max_steps.map(left),
+                    ..self.config.clone()
+                };
+                LearningRate::new(&config, steps)
+            }
+        };
+        self.scheduler = ModuleLrScheduler::new(self.schedule.clone());
+        self.optimizer = self.config.build_optimizer();
+    }
+
     fn restore(&mut self) -> Result<(), TrainError> {
         let Some(checkpoints) = &self.checkpoints else {
             return Ok(());
         };
+        let put = |which, loaded: (ModuleRecord, ModuleRecord), model: &mut Distillation| {
+            model.students = checkpoints.put(which, loaded.0, model.students.clone())?;
+            model.auxiliaries = checkpoints.put(which, loaded.1, model.auxiliaries.clone())?;
+            Ok::<(), TrainError>(())
+        };
         if checkpoints.exists(Which::Best) {
             let best = checkpoints.load(Which::Best)?;
-            self.best = checkpoints.put(Which::Best, best.module, self.best.clone())?;
+            put(Which::Best, (best.students, best.auxiliaries), &mut self.best)?;
         }
         let last = checkpoints.load(Which::Last)?;
-        self.model = checkpoints.put(Which::Last, last.module, self.model.clone())?;
-        self.optimizer = self.optimizer.clone().load_record(last.optimizer);
-        self.scheduler = self.scheduler.clone().load_record(last.learning_rate);
+        put(Which::Last, (last.students, last.auxiliaries), &mut self.model)?;
         self.state = last.state;
+        self.enter_stage();
+        if !self.begins_stage() {
+            self.optimizer = self.optimizer.clone().load_record(last.optimizer);
+            self.scheduler = self.scheduler.clone().load_record(last.learning_rate);
+        }
         Ok(())
+    }
+
+    /// Whether the next step is the first of a stage.
+    fn begins_stage(&self) -> bool {
+        self.state.batch == 0 && self.place().epoch == 0
     }
 
     fn train(
@@ -251,12 +337,15 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<Outcome, TrainError> {
         observer.observe(&Event::Start {
-            epochs: self.config.epochs,
+            epochs: self.epochs(),
             steps_per_epoch: self.steps_per_epoch,
             step: self.state.step,
         });
         let mut interrupted = false;
-        while self.state.epoch < self.config.epochs && !self.is_exhausted() {
+        while self.state.epoch < self.epochs() && !self.is_exhausted() {
+            if self.begins_stage() {
+                self.enter_stage();
+            }
             // At the head: a run that stopped early stops again when it is resumed.
             if self
                 .config
@@ -287,11 +376,15 @@ impl Run {
             }
             self.end_epoch(valid, observer)?;
         }
+        let trained = |model: Distillation, evaluation| Trained {
+            students: model.students,
+            auxiliaries: model.auxiliaries,
+            evaluation,
+        };
         Ok(Outcome {
-            last: self.model.valid().students,
-            best: self.best.students,
-            best_evaluation: self.state.best,
-            evaluation: self.evaluation,
+            last: trained(self.model.valid(), self.evaluation),
+            best: trained(self.best, self.state.best),
+            gradients: mean_report(&self.reports),
             steps: self.state.step,
             interrupted,
             seconds: self.seconds,
@@ -317,25 +410,38 @@ impl Run {
             let batch = batch.map_err(|error| TrainError::Batch {
                 reason: error.to_string(),
             })?;
-            // Dropout draws from the device: the same numbers at the same step, resumed or not.
-            self.device.seed(self.seed.wrapping_add(self.state.step as u64));
+            self.reseed();
+            let place = self.place();
             let time = Time {
                 step: self.state.step,
-                epoch: self.state.step as f64 / self.steps_per_epoch as f64,
-                epochs: self.config.epochs,
+                epoch: place.epoch as f64 + self.state.batch as f64 / self.steps_per_epoch as f64,
+                epochs: place.epochs,
             };
-            let output = TrainStep::step(&self.model, TimedBatch { batch, time });
-            if let Some(error) = self.model.take_failure() {
-                return Err(error);
-            }
+            let stage = place.stage;
+            let item = TimedBatch { batch, time, stage };
+            let gradients = self.gradient_report(&item)?;
             let rate = self.scheduler.step().base();
-            self.model = self
-                .model
-                .clone()
-                .update(&mut self.optimizer, rate, output.grads, time)?;
+            let model = self.model.clone();
+            let report = if self.turns == Turns::InTurn && stage.is_none() {
+                let (model, report) = model.step_in_turn(item, &mut self.optimizer, rate)?;
+                self.model = model;
+                report
+            } else {
+                let output = TrainStep::step(&model, item);
+                if let Some(error) = model.take_failure() {
+                    return Err(error);
+                }
+                self.model = model.update(&mut self.optimizer, rate, output.grads, time)?;
+                output.item
+            };
             self.state.step += 1;
             self.state.batch += 1;
-            self.pending.push((self.state.step, rate, output.item));
+            self.pending.push(Pending {
+                step: self.state.step,
+                learning_rate: rate,
+                report,
+                gradients,
+            });
             if self.pending.len() >= self.fetch_every {
                 self.fetch(observer)?;
             }
@@ -354,14 +460,40 @@ impl Run {
         Ok(Ended::Epoch)
     }
 
+    /// Dropout draws from the device: the same numbers at the same step, resumed or not.
+    fn reseed(&self) {
+        self.device.seed(self.seed.wrapping_add(self.state.step as u64));
+    }
+
+    /// The gradient report, where this step is one that has it.
+    fn gradient_report(&mut self, item: &TimedBatch) -> Result<Option<GradientReport>, TrainError> {
+        // A stage's first step too, so that no stage is too short for a report.
+        let due = |every: usize| self.state.step.is_multiple_of(every) || self.begins_stage();
+        if !self.config.gradient_report.is_some_and(due) {
+            return Ok(None);
+        }
+        let report = self.model.gradient_report(item, || self.reseed())?;
+        self.reseed();
+        if item.stage.is_none() {
+            self.reports.push(report.clone());
+        }
+        Ok(Some(report))
+    }
+
     /// Reads the pending steps' numbers; the first one that is none stops the run.
     fn fetch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let pending = std::mem::take(&mut self.pending);
-        let pictures: usize = pending.iter().map(|(_, _, report)| report.labels.dims()[0]).sum();
+        let pictures: usize = pending.iter().map(|step| step.report.labels.dims()[0]).sum();
         let rate = pictures as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
         self.since = Instant::now();
         let newest = pending.len();
-        for (index, (step, learning_rate, report)) in pending.into_iter().enumerate() {
+        for (index, pending) in pending.into_iter().enumerate() {
+            let Pending {
+                step,
+                learning_rate,
+                report,
+                gradients,
+            } = pending;
             let StepReport {
                 loss,
                 terms,
@@ -388,15 +520,17 @@ impl Run {
                     step,
                 });
             }
-            let logits: Vec<f32> = logits.into_data().iter().collect();
+            let logits = logits.map(|logits| logits.into_data().iter::<f32>().collect::<Vec<_>>());
             let labels: Vec<i64> = labels.into_data().iter().collect();
             let mut tally = super::evaluation::Tally::default();
-            tally.add(&logits, &labels);
             let partial = &mut self.state.partial;
             let count = labels.len() as f64;
             partial.loss += f64::from(loss) * count;
             partial.samples += labels.len();
-            partial.tally.add(&logits, &labels);
+            if let Some(logits) = &logits {
+                tally.add(logits, &labels);
+                partial.tally.add(logits, &labels);
+            }
             for (name, value) in &values {
                 *partial.terms.entry(name.clone()).or_default() += value * count;
             }
@@ -406,9 +540,10 @@ impl Run {
                 step_in_epoch: self.state.batch + index + 1 - newest,
                 loss: f64::from(loss),
                 terms: values,
-                top1: tally.evaluation().top1,
+                top1: logits.map(|_| tally.evaluation().top1),
                 learning_rate,
                 rate,
+                gradients,
             });
         }
         Ok(())
@@ -417,38 +552,38 @@ impl Run {
     /// Evaluates, tells plugins and observer, saves.
     fn end_epoch(&mut self, valid: &Loader, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let partial = std::mem::take(&mut self.state.partial);
-        let model = self.model.valid();
-        let evaluation = evaluate(valid, |pictures| model.predict(0, pictures))?;
-        if !evaluation.loss.is_finite() {
-            return Err(TrainError::NotFinite {
-                term: "validation".to_owned(),
-                value: evaluation.loss as f32,
-                step: self.state.step,
-            });
+        let stage = self.place().stage;
+        let mut metrics = training_metrics(&partial, stage.is_none());
+        let mut best = false;
+        if stage.is_none() {
+            let evaluation = self.evaluate(valid)?;
+            metrics.extend(evaluation.metrics());
+            let top1 = evaluation.result().top1;
+            self.schedule.report(top1);
+            best = self
+                .state
+                .best
+                .as_ref()
+                .is_none_or(|best| top1 > best.result().top1);
+            if best {
+                self.state.best = Some(evaluation.clone());
+                self.state.waited = 0;
+                self.best = self.model.valid();
+            } else {
+                self.state.waited += 1;
+            }
+            self.evaluation = Some(evaluation);
         }
-        let mut metrics = training_metrics(&partial);
-        metrics.insert("valid.loss".to_owned(), evaluation.loss);
-        metrics.insert("valid.top1".to_owned(), evaluation.top1);
-        metrics.insert("valid.top5".to_owned(), evaluation.top5);
         for plugin in self.model.plugins() {
             plugin.epoch_end(&metrics)?;
         }
-        self.schedule.report(evaluation.top1);
-        let best = self.state.best.is_none_or(|best| evaluation.top1 > best);
-        if best {
-            self.state.best = Some(evaluation.top1);
-            self.state.waited = 0;
-            self.best = self.model.valid();
-        } else {
-            self.state.waited += 1;
-        }
         self.state.epoch += 1;
         self.state.batch = 0;
-        self.evaluation = Some(evaluation);
         let (epoch, step) = (self.state.epoch, self.state.step);
         observer.observe(&Event::Epoch {
             epoch,
             step,
+            stage: stage.map(|index| self.stages[index].name.clone()),
             metrics,
             best,
         });
@@ -459,6 +594,21 @@ impl Run {
         self.save(best, keep, observer)?;
         self.since = Instant::now();
         Ok(())
+    }
+
+    fn evaluate(&self, valid: &Loader) -> Result<CohortEvaluation, TrainError> {
+        let model = self.model.valid();
+        let predict = |pictures| model.predict(pictures);
+        let evaluation = evaluate_cohort(valid, &self.names, model.peers(), self.chosen, predict)?;
+        let loss = evaluation.result().loss;
+        if loss.is_finite() {
+            return Ok(evaluation);
+        }
+        Err(TrainError::NotFinite {
+            term: "validation".to_owned(),
+            value: loss as f32,
+            step: self.state.step,
+        })
     }
 
     fn save(&self, best: bool, keep: bool, observer: &mut dyn Observer) -> Result<(), TrainError> {
@@ -485,13 +635,26 @@ impl Run {
     }
 }
 
-fn training_metrics(partial: &Partial) -> IndexMap<String, f64> {
+fn training_metrics(partial: &Partial, has_logits: bool) -> IndexMap<String, f64> {
     let samples = partial.samples.max(1) as f64;
     let mut metrics = IndexMap::new();
     metrics.insert("train.loss".to_owned(), partial.loss / samples);
-    metrics.insert("train.top1".to_owned(), partial.tally.evaluation().top1);
+    if has_logits {
+        metrics.insert("train.top1".to_owned(), partial.tally.evaluation().top1);
+    }
     for (name, sum) in &partial.terms {
         metrics.insert(format!("train.{name}"), sum / samples);
     }
     metrics
+}
+
+fn mean_report(reports: &[GradientReport]) -> GradientReport {
+    let mut sums: IndexMap<String, (f64, usize)> = IndexMap::new();
+    for (name, value) in reports.iter().flatten() {
+        let (sum, count) = sums.entry(name.clone()).or_default();
+        *sum += value;
+        *count += 1;
+    }
+    let mean = |(name, (sum, count)): (String, (f64, usize))| (name, sum / count as f64);
+    sums.into_iter().map(mean).collect()
 }

@@ -1,0 +1,272 @@
+//! Collaborative learning with intermediate-level representation sharing. G. Song, W. Chai: "Collaborative Learning for Deep Neural Networks",
+//! 2018 (arXiv 1805.11761), equations 5 to 8.
+//!
+//! Heads that share low layers: L_h = β CE(z_h, y) + (1 − β) T² KL(q_h ‖ p_h^T), q_h = softmax(mean_{j≠h} z_j / T), z: `[batch, classes]`; the loss is
+//! Σ_h L_h, and the gradient that flows back through a fork is divided by its branches. Several forks make the paper's tree.
+//!
+//! Departures: the paper writes the soft term as a cross-entropy; KL differs by the entropy of q_h, a constant. `form = okddip` is what OKDDip compares
+//! with: CE + w(t) T² KL, there with T = 3, a gradient through the target and 1e-7 added to it (`detach-target`, `target-eps`).
+
+use burn::tensor::{Device, Int, Tensor};
+use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
+use potstill_core::ops::scale_gradient::ScaleGradient;
+use potstill_core::ops::{Inputs, Mode, Op, RunContext};
+use potstill_core::plugin::{
+    Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Structure, Term,
+    parse_options,
+};
+use potstill_core::schedule::Schedule;
+use potstill_core::value::Value;
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+const NAME: &str = "cl-ilr";
+
+/// How the terms are weighted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// β and 1 − β.
+    Paper,
+    /// 1 and w(t).
+    Okddip,
+}
+
+/// The method's options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Branches at each fork, from the input on.
+    pub forks: Vec<usize>,
+    /// T, above 0.
+    pub temperature: f64,
+    /// β, 0 to 1.
+    pub beta: f64,
+    /// How the terms are weighted.
+    pub form: Form,
+    /// w(t) of the form `okddip`.
+    pub weight: Schedule,
+    /// Whether gradients are divided where paths fork.
+    pub rescale: bool,
+    /// Whether the gradient stops at the target.
+    pub detach_target: bool,
+    /// Added to the target's probabilities.
+    pub target_eps: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            forks: vec![3],
+            temperature: 2.0,
+            beta: 0.5,
+            form: Form::Paper,
+            weight: Schedule::RampUp {
+                to: 1.0,
+                epochs: 80.0,
+            },
+            rescale: true,
+            detach_target: true,
+            target_eps: 0.0,
+        }
+    }
+}
+
+/// Collaborative learning with a checked configuration.
+#[derive(Clone, Debug)]
+pub struct ClIlr {
+    config: Config,
+}
+
+impl ClIlr {
+    /// Checks the ranges of a configuration.
+    ///
+    /// # Errors
+    /// No fork or one without branches, β outside 0 to 1, a temperature of 0 or less.
+    pub fn new(config: Config) -> Result<Self, PluginError> {
+        let forks = &config.forks;
+        if forks.is_empty() || forks.iter().any(|branches| *branches < 2) {
+            return Err(PluginError::bad_value(
+                NAME,
+                "forks",
+                format!("{forks:?}"),
+                "a list of 2 or more, as [3] or [2, 2]",
+            ));
+        }
+        if !(0.0..=1.0).contains(&config.beta) {
+            return Err(PluginError::bad_value(
+                NAME,
+                "beta",
+                config.beta,
+                "a number from 0 to 1",
+            ));
+        }
+        super::check_soft_term(NAME, config.temperature, &config.weight, config.target_eps)?;
+        Ok(Self { config })
+    }
+
+    fn terms(&self, heads: &[Tensor<2>], labels: &Tensor<1, Int>, epoch: f64) -> Vec<Term> {
+        let Config {
+            temperature,
+            beta,
+            target_eps,
+            ..
+        } = self.config;
+        let (hard, soft) = match self.config.form {
+            Form::Paper => (beta, 1.0 - beta),
+            Form::Okddip => (1.0, self.config.weight.at(epoch)),
+        };
+        let others = heads.len().saturating_sub(1).max(1) as f64;
+        let sum = heads
+            .iter()
+            .skip(1)
+            .fold(heads[0].clone(), |sum, next| sum + next.clone());
+        let mut terms = Vec::with_capacity(2 * heads.len());
+        for head in heads {
+            let target = soft_targets((sum.clone() - head.clone()) / others, temperature, target_eps);
+            let target = if self.config.detach_target {
+                target.detach()
+            } else {
+                target
+            };
+            terms.push(Term {
+                name: "ce",
+                value: cross_entropy(head.clone(), labels.clone()),
+                weight: hard,
+            });
+            terms.push(Term {
+                name: "kl",
+                value: soft_target_loss(head.clone(), target, temperature),
+                weight: soft,
+            });
+        }
+        terms
+    }
+
+    /// Heads of a record that holds their weights and the representation that they share.
+    fn recorded_heads(&self, record: &Recorded) -> Result<Vec<Tensor<2>>, PluginError> {
+        let shared = record.float::<2>("shared")?;
+        let weight = record.float::<3>("head.weight")?;
+        let [heads, classes, features] = weight.dims();
+        let bias = record.float::<2>("head.bias")?;
+        if features != shared.dims()[1] || bias.dims() != [heads, classes] || heads == 0 {
+            return Err(PluginError::RecordedShape {
+                tensor: "head.weight".to_owned(),
+                got: format!("{:?}", weight.dims()),
+                expected: format!(
+                    "[heads, classes, {}], head.bias [heads, classes]",
+                    shared.dims()[1]
+                ),
+            });
+        }
+        let shared = if self.config.rescale {
+            let inputs = [Some(Value::from(shared))];
+            let context = RunContext {
+                mode: Mode::Training,
+                device: Device::flex(),
+            };
+            let scale = ScaleGradient {
+                factor: 1.0 / heads as f64,
+            };
+            let mut made = scale
+                .run(&Inputs(&inputs), &context)
+                .map_err(|error| PluginError::Config {
+                    plugin: NAME.to_owned(),
+                    message: error.to_string(),
+                })?;
+            made.remove(0).float::<2>()
+        } else {
+            shared
+        };
+        let head = |index| {
+            let weight = weight.clone().narrow(0, index, 1).squeeze_dim::<2>(0);
+            shared.clone().matmul(weight.transpose()) + bias.clone().narrow(0, index, 1)
+        };
+        Ok((0..heads).map(head).collect())
+    }
+}
+
+impl Plugin for ClIlr {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cohort(&self) -> Option<Cohort> {
+        Some(Cohort {
+            structure: Structure::Branches {
+                forks: self.config.forks.clone(),
+                rescale: self.config.rescale,
+            },
+            leader: false,
+        })
+    }
+
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+        plan.brings_task_term();
+        let (hard, soft) = match self.config.form {
+            Form::Paper => ("Σ_h β · CE(z_h, y)", "Σ_h (1 − β) · T² · KL(q_h ‖ p_h^T)"),
+            Form::Okddip => ("Σ_h CE(z_h, y)", "w(t) · Σ_h T² · KL(q_h ‖ p_h^T)"),
+        };
+        plan.declare_term("ce", hard);
+        plan.declare_term("kl", soft);
+        Ok(())
+    }
+
+    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        Ok(self.terms(&step.student_logits()?, &step.labels, step.time.epoch))
+    }
+
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        let heads = if record.has("shared") {
+            self.recorded_heads(record)?
+        } else {
+            record.members("logits")?
+        };
+        let labels = record.labels("labels", &heads[0])?;
+        Ok(self.terms(&heads, &labels, record.epoch()))
+    }
+}
+
+inventory::submit! {
+    PluginEntry {
+        name: NAME,
+        summary: "heads on shared layers that learn from the mean of the others",
+        paper: Paper {
+            title: "Collaborative Learning for Deep Neural Networks",
+            authors: "Song, Chai",
+            year: 2018,
+            arxiv: "1805.11761",
+        },
+        options: &[
+            PluginOption { name: "forks", doc: "branches at each fork, from the input on: [3], or [2, 2] for a tree" },
+            PluginOption { name: "temperature", doc: "T, above 0" },
+            PluginOption { name: "beta", doc: "weight of the hard term in the paper's form, 0 to 1; the soft term gets the rest" },
+            PluginOption { name: "form", doc: "paper, or okddip: weights 1 and w(t)" },
+            PluginOption { name: "weight", doc: "w(t) of the form okddip, 0 or more; a number or a schedule" },
+            PluginOption { name: "rescale", doc: "whether the gradient is divided by the branches where paths fork" },
+            PluginOption { name: "detach-target", doc: "whether the gradient stops at the target" },
+            PluginOption { name: "target-eps", doc: "added to the target's probabilities; reference code has 1e-7" },
+        ],
+        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
+        build: |options| Ok(Box::new(ClIlr::new(parse_options(NAME, options)?)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::records::{assert_agrees, assert_differs};
+
+    #[test]
+    fn loss_and_gradients_agree_with_the_reference() {
+        assert_agrees("cl-ilr", "cl_ilr_H3_b0p5_T2.safetensors", "logits");
+        assert_agrees("cl-ilr", "cl_ilr_H4_b0p5_T2.safetensors", "logits");
+        let okddip = "cl-ilr:form=okddip,weight=1,temperature=3,detach-target=false,target-eps=1e-7";
+        assert_agrees(okddip, "cl_ilr_okddip_flow_H3_T3.safetensors", "logits");
+    }
+
+    #[test]
+    fn the_gradient_into_the_shared_part_is_divided_by_the_heads() {
+        assert_agrees("cl-ilr", "cl_ilr_rescale_H3.safetensors", "shared");
+        assert_differs("cl-ilr:rescale=false", "cl_ilr_rescale_H3.safetensors");
+    }
+}

@@ -1,0 +1,163 @@
+//! From the students that a configuration names to the networks that are trained: one graph for each member, put together as the methods ask.
+
+use std::path::Path;
+
+use burn::tensor::{Device, TensorData};
+use potstill_core::graph::{Graph, GraphError, Init, Role, branch_points};
+use potstill_core::plugin::{Chosen, Cohort, Plugin, Structure, Students};
+use potstill_core::zoo;
+use potstill_teachers::Teacher;
+
+use crate::config::RunConfig;
+use crate::error::CliError;
+
+/// Noise on the branches and peers of a student that comes from a file, as a share of each weight's standard deviation: equal members would stay equal.
+const NOISE: f32 = 0.1;
+
+/// Builds the students.
+///
+/// # Errors
+/// A name that is neither an architecture nor a file, a number of students that makes no cohort, a value at which a network cannot part.
+pub fn students(
+    config: &RunConfig,
+    plugins: &[Box<dyn Plugin>],
+    classes: usize,
+    picture: [usize; 3],
+) -> Result<Students, CliError> {
+    let cohort = Cohort::of(plugins)?;
+    let names = &config.student;
+    let members = match &cohort {
+        Some(cohort) => cohort.members(names.len())?,
+        None => names.len(),
+    };
+    let graphs = (0..members)
+        .map(|member| {
+            let name = names.get(member).or(names.first()).map_or("", String::as_str);
+            graph(name, config.seed, member, classes, picture)
+        })
+        .collect::<Result<Vec<_>, CliError>>()?;
+    let forks = match cohort.as_ref().map(|cohort| &cohort.structure) {
+        Some(Structure::Branches { forks, .. }) => forks.len(),
+        _ => 0,
+    };
+    if forks == 0 && !config.split.is_empty() {
+        return Err(CliError::Flag {
+            flag: "--split",
+            got: config.split.join(" "),
+            reason: "names where branches part, and no method trains branches here".to_owned(),
+        });
+    }
+    let split = if forks > 0 && config.split.is_empty() {
+        default_split(&names[0], &graphs[0], forks)?
+    } else {
+        config.split.clone()
+    };
+    Ok(Students::new(cohort.as_ref(), graphs, &split)?)
+}
+
+/// The member that a configuration asks for; `None` leaves it to the methods.
+///
+/// # Errors
+/// A name that no member has.
+pub fn chosen(config: &RunConfig, students: &Students) -> Result<Option<Chosen>, CliError> {
+    let Some(name) = &config.member else {
+        return Ok(None);
+    };
+    let several = students.members.len() > 1;
+    match name.as_str() {
+        "best" if several => return Ok(Some(Chosen::Best)),
+        "ensemble" if several => return Ok(Some(Chosen::Ensemble)),
+        _ => {}
+    }
+    let known: Vec<&str> = students
+        .members
+        .iter()
+        .map(|member| member.name.as_str())
+        .collect();
+    match known.iter().position(|known| known == name) {
+        Some(member) => Ok(Some(Chosen::Member(member))),
+        None => Err(CliError::Flag {
+            flag: "--member",
+            got: name.clone(),
+            reason: format!(
+                "is no member of this run; known: {}{}",
+                known.join(", "),
+                if several { ", best, ensemble" } else { "" }
+            ),
+        }),
+    }
+}
+
+/// An architecture of the zoo drawn from seed + member, or a file.
+fn graph(
+    name: &str,
+    seed: u64,
+    member: usize,
+    classes: usize,
+    picture: [usize; 3],
+) -> Result<Graph, CliError> {
+    if !is_file(name) {
+        return Ok(zoo::build(
+            name,
+            classes,
+            picture,
+            seed.wrapping_add(member as u64),
+        )?);
+    }
+    let classifier = Teacher::open(Path::new(name), picture, &Device::flex())?;
+    classifier.check_classes(classes)?;
+    let mut graph = classifier.network.graph().clone();
+    if member > 0 {
+        disturb(&mut graph, seed.wrapping_add(member as u64));
+    }
+    Ok(graph)
+}
+
+fn is_file(name: &str) -> bool {
+    let path = Path::new(name);
+    path.extension().is_some_and(|extension| extension == "onnx") || path.components().count() > 1
+}
+
+fn disturb(graph: &mut Graph, seed: u64) {
+    for (name, tensor) in &mut graph.tensors {
+        let dims = tensor.data.shape().to_vec();
+        if tensor.role != Role::Weight || dims.len() < 2 || !tensor.data.dtype().is_float() {
+            continue;
+        }
+        let values: Vec<f32> = tensor.data.iter().collect();
+        let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
+        let variance =
+            values.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / values.len().max(1) as f32;
+        let noise = Init::Normal(NOISE * variance.sqrt()).draw(name, &dims, seed);
+        let noisy: Vec<f32> = values
+            .iter()
+            .zip(noise.iter::<f32>())
+            .map(|(x, e)| x + e)
+            .collect();
+        tensor.data = TensorData::new(noisy, dims).convert_dtype(tensor.data.dtype());
+    }
+}
+
+/// The last stage of the zoo's networks, the last ones where several forks are asked for.
+fn default_split(name: &str, graph: &Graph, forks: usize) -> Result<Vec<String>, CliError> {
+    if !is_file(name) {
+        let landmarks = zoo::landmarks(name)?;
+        if forks == 1 {
+            return Ok(vec![landmarks.split]);
+        }
+        let mut starts: Vec<String> = landmarks.stages;
+        starts.pop();
+        if starts.len() >= forks {
+            return Ok(starts.split_off(starts.len() - forks));
+        }
+    }
+    let refuse = |source| CliError::Network {
+        path: name.into(),
+        source,
+    };
+    Err(refuse(GraphError::Branch {
+        value: "?".to_owned(),
+        reason: format!("{forks} values are to be named with --split"),
+        possible: branch_points(graph).map_err(refuse)?,
+    }))
+}
