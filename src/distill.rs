@@ -217,7 +217,7 @@ impl Distill {
         };
         rows.extend(job.finish(&folder, &pupils, &outcome, &data, &name)?);
         for teacher in teachers.iter().rev() {
-            let found = data.retrieval(teacher.network.graph(), config.threads, &device)?;
+            let found = data.retrieval(&teacher.network, teacher.logits(), config.threads, &device)?;
             rows.insert(0, Row::teacher(teacher, &test)?.finding(found));
         }
         let result = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from)?;

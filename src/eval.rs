@@ -68,7 +68,11 @@ impl Eval {
         }
         for (flag, given) in [
             ("--features", self.features.clone()),
-            ("--distance", self.distance.map(|distance| format!("{distance:?}").to_lowercase())),
+            (
+                "--distance",
+                self.distance
+                    .map(|distance| format!("{distance:?}").to_lowercase()),
+            ),
         ] {
             if let Some(got) = given {
                 return Err(CliError::Flag {
@@ -114,14 +118,14 @@ impl Eval {
     ) -> Result<(), CliError> {
         let picture = search.picture(feed.pipeline)?;
         let classifier = Teacher::new(&self.file, graph, picture, feed.device)?;
-        let found = search.measure(
-            &self.file,
-            &classifier.network,
-            classifier.logits(),
-            self.features.as_deref(),
-            self.distance.unwrap_or_default().into(),
-            feed,
-        )?;
+        let graph = classifier.network.graph();
+        let given = self.features.as_deref();
+        let features = given.or_else(|| graph.features_before(classifier.logits()));
+        let features = features.ok_or_else(|| CliError::NoFeatures {
+            path: self.file.clone(),
+        })?;
+        let distance = self.distance.unwrap_or_default().into();
+        let found = search.measure(&self.file, &classifier.network, features, distance, feed)?;
         if self.format == Format::Json {
             return json(out, &found);
         }

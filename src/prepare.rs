@@ -96,10 +96,10 @@ impl Data {
         Ok(())
     }
 
-    /// What a network finds by the features that its classifier reads, where the data set is for retrieval.
+    /// What a network finds by the features that its classifier reads, where the data set is for retrieval and the classifier is one linear layer.
     ///
     /// # Errors
-    /// A network without features, or pictures that cannot be read.
+    /// Pictures that cannot be read, or none to be found.
     pub fn retrieval(
         &self,
         network: &Network,
@@ -107,16 +107,17 @@ impl Data {
         workers: Option<usize>,
         device: &Device,
     ) -> Result<Option<Retrieval>, CliError> {
+        let (Some(search), Some(features)) = (&self.search, network.graph().features_before(logits)) else {
+            return Ok(None);
+        };
         let feed = Feed {
             pipeline: &self.pipeline,
             workers,
             device,
         };
-        let measure = |search: &Search| {
-            let path = Path::new(&network.graph().name);
-            search.measure(path, network, logits, None, Distance::default(), &feed)
-        };
-        self.search.as_ref().map(measure).transpose()
+        let path = Path::new(&network.graph().name);
+        let found = search.measure(path, network, features, Distance::default(), &feed)?;
+        Ok(Some(found))
     }
 
     /// The number of classes.

@@ -65,7 +65,7 @@ impl Search {
         Ok(preparation.shape())
     }
 
-    /// What a network finds by its features: the value of that name, or what its classifier reads. `path` is for messages.
+    /// What a network finds by the value named `features`. `path` is for messages.
     ///
     /// # Errors
     /// A value that the network does not have or that is none of numbers per picture; a picture that cannot be read.
@@ -73,8 +73,7 @@ impl Search {
         &self,
         path: &Path,
         network: &Network,
-        logits: &str,
-        features: Option<&str>,
+        features: &str,
         distance: Distance,
         feed: &Feed<'_>,
     ) -> Result<Retrieval, CliError> {
@@ -82,19 +81,15 @@ impl Search {
             path: path.to_owned(),
             source,
         };
-        let graph = network.graph();
-        let Some(features) = features.or_else(|| graph.features_before(logits)) else {
-            return Err(CliError::NoFeatures {
-                path: path.to_owned(),
-            });
-        };
-        graph.check_value(features).map_err(refuse)?;
+        network.graph().check_value(features).map_err(refuse)?;
         let extract = |pictures: Tensor<4>| -> Result<Tensor<2>, CliError> {
             let batch = pictures.dims()[0];
             let outputs = network
                 .forward(Value::from(pictures), &[features], Mode::Inference)
                 .map_err(refuse)?;
-            let value = outputs.get(features).map_err(potstill_core::plugin::PluginError::from)?;
+            let value = outputs
+                .get(features)
+                .map_err(potstill_core::plugin::PluginError::from)?;
             let dims = value.dims();
             if value.kind() != Kind::Float || dims.first() != Some(&batch) || value.is_empty() {
                 return Err(CliError::Flag {

@@ -10,12 +10,18 @@ use crate::potstill::{done, fresh, network, refused};
 /// Writes pictures of one colour, so that the colour is the person.
 fn draw(folder: &Path, name: &str, colour: [u8; 3]) {
     fs::create_dir_all(folder).unwrap();
-    RgbImage::from_pixel(12, 30, Rgb(colour)).save(folder.join(name)).unwrap();
+    RgbImage::from_pixel(12, 30, Rgb(colour))
+        .save(folder.join(name))
+        .unwrap();
 }
 
 /// Three people to train on, two others to find, a distractor and junk.
 fn market(root: &Path) {
-    for (person, colour) in [("0002", [250, 20, 20]), ("0007", [20, 250, 20]), ("0010", [20, 20, 250])] {
+    for (person, colour) in [
+        ("0002", [250, 20, 20]),
+        ("0007", [20, 250, 20]),
+        ("0010", [20, 20, 250]),
+    ] {
         for frame in 0..6 {
             let name = format!("{person}_c{}s1_{frame:06}_01.png", frame % 3 + 1);
             draw(&root.join("bounding_box_train"), &name, colour);
@@ -80,7 +86,10 @@ fn a_run_names_its_own_people_and_finds_others() {
     let found = done(folder, eval).json();
     assert_eq!(found["map"], networks[1]["retrieval"]["map"]);
     let inspect = done(folder, "inspect run/student.onnx --format json").json();
-    assert_eq!(inspect["metadata"]["potstill.classes"], r#"["0002","0007","0010"]"#);
+    assert_eq!(
+        inspect["metadata"]["potstill.classes"],
+        r#"["0002","0007","0010"]"#
+    );
 }
 
 #[test]
@@ -91,7 +100,11 @@ fn what_is_missing_damaged_or_misnamed_is_refused() {
     let distill = "distill tiny.toml --data market1501 --data-dir market";
     let eval = "eval network.onnx --data market1501 --data-dir market --device cpu";
     network(folder, "network.onnx", 3, [3, 160, 64]);
-    refused(folder, "distill tiny.toml --data market1501", &["`market1501`", "--data-dir"]);
+    refused(
+        folder,
+        "distill tiny.toml --data market1501",
+        &["`market1501`", "--data-dir"],
+    );
     refused(folder, distill, &["market", "bounding_box_train/"]);
     refused(folder, eval, &["market", "`query/`"]);
     market(&root);

@@ -51,7 +51,13 @@ fn a_run_goes_on_and_is_exported_without_a_second_fit() {
     assert_eq!(metadata["potstill.whitening.sha256"].as_str().unwrap().len(), 64);
     assert!(metadata.get("potstill.mean").is_none(), "{metadata}");
 
-    let eval = |file: &str| done(folder, &format!("eval {file} --limit 40 --device cpu --format json")).json();
+    let eval = |file: &str| {
+        done(
+            folder,
+            &format!("eval {file} --limit 40 --device cpu --format json"),
+        )
+        .json()
+    };
     fs::create_dir(folder.join("elsewhere")).unwrap();
     let export = done(folder, "export run --output elsewhere/student.onnx");
     assert!(!export.stderr.contains("fitting"), "{export:?}");
@@ -101,7 +107,11 @@ fn a_side_file_that_is_missing_or_another_is_refused() {
     refused(folder, eval, &["run/student.onnx", Whitening::FILE, "is missing"]);
     refused(folder, "export run --output student.onnx", &[Whitening::FILE]);
     fs::write(&whitening, "no tensors").unwrap();
-    refused(folder, "distill --resume --out run --epochs 2", &[Whitening::FILE]);
+    refused(
+        folder,
+        "distill --resume --out run --epochs 2",
+        &[Whitening::FILE],
+    );
     fs::write(&whitening, &fitted).unwrap();
     // Another run's file in the way.
     fs::write(side(folder), other).unwrap();
@@ -123,8 +133,16 @@ fn normalisations_that_make_no_sense_are_refused() {
         assert!(!folder.join("run").exists());
     };
     let list = r#"normalise = ["gcn", "zca:eps=0.2"]"#;
-    written(list, &format!("{list}\nmean = [0.5, 0.5, 0.5]"), &["`mean`", "`normalise`"]);
-    written(list, &format!("{list}\nstd = [0.5, 0.5, 0.5]"), &["`std`", "`normalise`"]);
+    written(
+        list,
+        &format!("{list}\nmean = [0.5, 0.5, 0.5]"),
+        &["`mean`", "`normalise`"],
+    );
+    written(
+        list,
+        &format!("{list}\nstd = [0.5, 0.5, 0.5]"),
+        &["`std`", "`normalise`"],
+    );
     written(list, r#"normalise = ["zca", "gcn"]"#, &["`gcn` and then `zca`"]);
     written(list, r#"normalise = ["zca:eps=0"]"#, &["`eps` of zca is 0"]);
     written(list, r#"normalise = ["whiten"]"#, &["`whiten`", "`gcn` or `zca`"]);

@@ -93,17 +93,25 @@ pub enum DataError {
     #[error("`normalise` is {got:?}, expected `gcn`, `zca`, or `gcn` and then `zca`")]
     NormaliseOrder { got: Vec<String> },
     /// A normalisation among the transforms.
-    #[error("`{text}` takes the place of mean and standard deviation in both splits: write it in `normalise`, not among the transforms")]
+    #[error(
+        "`{text}` takes the place of mean and standard deviation in both splits: write it in `normalise`, not among the transforms"
+    )]
     Misplaced { text: String },
     /// Two normalisations at once.
-    #[error("`{option}` and `normalise` are given together, expected one of them: `normalise` takes the place of mean and standard deviation")]
+    #[error(
+        "`{option}` and `normalise` are given together, expected one of them: `normalise` takes the place of mean and standard deviation"
+    )]
     NormalisedTwice { option: &'static str },
     /// Pictures whose whitening matrix would not fit the memory.
-    #[error("zca of pictures {shape:?} [channels, height, width], expected at most {most} numbers, as 3x64x64 has: the matrix has their square")]
+    #[error(
+        "zca of pictures {shape:?} [channels, height, width], expected at most {most} numbers, as 3x64x64 has: the matrix has their square"
+    )]
     TooLargeToWhiten { shape: [usize; 3], most: usize },
     /// Training pictures from which no whitening can be computed.
-    #[error("zca cannot be fitted on {pictures} pictures: no finite covariance or no eigenvectors")]
-    NoWhitening { pictures: usize },
+    #[error(
+        "zca cannot be fitted on {pictures} pictures with eps={eps}: expected finite numbers, and an eps that 64 bits can tell from 0 beside the largest variance"
+    )]
+    NoWhitening { pictures: usize, eps: f64 },
     /// A pipeline with `zca` of which nothing was fitted.
     #[error("`zca` was not fitted on the training pictures")]
     NotFitted,

@@ -151,9 +151,7 @@ fn read_labels(path: &Path) -> Result<HashMap<String, (usize, String)>, DataErro
     })?;
     let mut labels = HashMap::new();
     for (line, text) in text.lines().enumerate() {
-        let mut fields = text
-            .split([',', ' ', '\t'])
-            .filter(|field| !field.is_empty());
+        let mut fields = text.split([',', ' ', '\t']).filter(|field| !field.is_empty());
         if let (Some(file), Some(class)) = (fields.next(), fields.next()) {
             labels.insert(stem(Path::new(file)), (line + 1, class.to_owned()));
         }
@@ -247,13 +245,15 @@ mod tests {
             names[0], names[1]
         );
         assert_eq!(open(Some(&kaggle)).unwrap(), [0, 1]);
-        let error = open(Some(&own.replace("n01440764", "490"))).unwrap_err().to_string();
+        let error = open(Some(&own.replace("n01440764", "490")))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("line 2: `490` is no folder of `train`"), "{error}");
+        let error = open(Some("")).unwrap_err().to_string();
         assert!(
-            error.contains("line 2: `490` is no folder of `train`"),
+            error.contains("no line for `ILSVRC2012_val_00000001.JPEG`"),
             "{error}"
         );
-        let error = open(Some("")).unwrap_err().to_string();
-        assert!(error.contains("no line for `ILSVRC2012_val_00000001.JPEG`"), "{error}");
     }
 
     #[test]

@@ -258,7 +258,10 @@ impl DataLoader<Batch> for Loader {
     fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
         Arc::new(Self {
             device: device.clone(),
-            whitening: self.whitening.as_ref().map(|whitening| whitening.to_device(device)),
+            whitening: self
+                .whitening
+                .as_ref()
+                .map(|whitening| whitening.to_device(device)),
             ..self.clone()
         })
     }

@@ -273,7 +273,9 @@ mod tests {
         assert_eq!(train.classes(), ["0002", "0007", "1500"]);
         assert_eq!(held_out.classes(), train.classes());
         let labels = |market: &Market| -> Vec<usize> {
-            (0..market.len()).map(|index| market.label(index).unwrap()).collect()
+            (0..market.len())
+                .map(|index| market.label(index).unwrap())
+                .collect()
         };
         assert_eq!(labels(&held_out), [1, 1, 2]);
         assert_eq!(labels(&train).len(), 25 - 3);
@@ -291,7 +293,11 @@ mod tests {
     fn the_gallery_keeps_distractors_and_leaves_junk_out() {
         let dir = tempfile::tempdir().unwrap();
         draw(dir.path(), QUERY, &names(&[("0003", 1)]));
-        draw(dir.path(), GALLERY, &names(&[("0003", 2), ("0000", 1), ("-1", 3)]));
+        draw(
+            dir.path(),
+            GALLERY,
+            &names(&[("0003", 2), ("0000", 1), ("-1", 3)]),
+        );
         let RetrievalTest { query, gallery } = open_retrieval(dir.path()).unwrap();
         let seen = |set: &Sightings| -> Vec<(i32, u32)> {
             set.sightings

@@ -129,12 +129,22 @@ mod tests {
     fn contrast_is_numpys() {
         let pixels = [0, 10, 20, 40, 80, 255];
         for (scale, bias, expected) in [
-            (55.0, 0.0, [-17.274450, -14.715272, -12.156095, -7.037739, 3.198972, 47.984584]),
-            (1.0, 10_000.0, [-0.284763, -0.242576, -0.200389, -0.116015, 0.052734, 0.791009]),
+            (
+                55.0,
+                0.0,
+                [-17.274450, -14.715272, -12.156095, -7.037739, 3.198972, 47.984584],
+            ),
+            (
+                1.0,
+                10_000.0,
+                [-0.284763, -0.242576, -0.200389, -0.116015, 0.052734, 0.791009],
+            ),
         ] {
             let got = normalised(&pixels, scale, bias);
             assert!(
-                got.iter().zip(expected).all(|(got, expected): (&f32, f64)| (f64::from(*got) - expected).abs() < 1e-5),
+                got.iter()
+                    .zip(expected)
+                    .all(|(got, expected): (&f32, f64)| (f64::from(*got) - expected).abs() < 1e-5),
                 "{got:?}"
             );
         }

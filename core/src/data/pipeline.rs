@@ -20,11 +20,7 @@ pub struct Pipeline {
     /// Standard deviation of each channel, of pixels in 0 to 1.
     pub std: Vec<f32>,
     /// What takes the place of mean and standard deviation; empty where these hold. The mean stays the colour that `cutout` paints.
-    #[serde(
-        default,
-        with = "notation::texts",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, with = "notation::texts", skip_serializing_if = "Vec::is_empty")]
     pub normalise: Vec<Normalisation>,
     /// What `zca` has learnt from the training pictures; a [`Loader`](super::Loader) gives no batch of a pipeline with `zca` that lacks it.
     #[serde(skip)]
@@ -78,7 +74,9 @@ impl Pipeline {
         }
         let numbers = match self.normalise.first() {
             Some(&Normalisation::Gcn { scale, bias }) => Numbers::Contrast { scale, bias },
-            Some(Normalisation::Zca { .. }) => Numbers::per_channel(&vec![0.0; channels], &vec![1.0; channels]),
+            Some(Normalisation::Zca { .. }) => {
+                Numbers::per_channel(&vec![0.0; channels], &vec![1.0; channels])
+            }
             None => Numbers::per_channel(&self.mean, &self.std),
         };
         Ok(Preparation {

@@ -443,9 +443,15 @@ mod tests {
             assert_eq!(cropped.shape, [1, 1, 2]);
             seen.insert(cropped.pixels);
         }
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [[1, 2], [2, 3], [4, 5], [5, 6]]);
+        assert_eq!(
+            seen.into_iter().collect::<Vec<_>>(),
+            [[1, 2], [2, 3], [4, 5], [5, 6]]
+        );
         let error = crop.apply(counting(1, 3, 1), &mut rng(0), &[]).unwrap_err();
-        assert_eq!(error.to_string(), "random-crop needs at least 1x2 pixels, got 3x1");
+        assert_eq!(
+            error.to_string(),
+            "random-crop needs at least 1x2 pixels, got 3x1"
+        );
     }
 
     #[test]

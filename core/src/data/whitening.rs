@@ -152,7 +152,10 @@ impl Whitening {
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
-        let text = header.metadata().as_ref().and_then(|entries| entries.get("normalise"));
+        let text = header
+            .metadata()
+            .as_ref()
+            .and_then(|entries| entries.get("normalise"));
         let text = text.ok_or("its metadata has no `normalise`")?;
         let steps: Result<Vec<Normalisation>, _> = text.split_whitespace().map(str::parse).collect();
         let steps = steps.map_err(|error| error.to_string())?;
@@ -302,7 +305,10 @@ mod tests {
         let batch = loader.iter().next().unwrap().unwrap();
         assert_eq!(batch.images.dims(), [6, 3, 2, 2]);
         let moved = loader.to_device(&Device::flex());
-        assert_eq!(moved.slice(2, 4).iter().next().unwrap().unwrap().images.dims(), [2, 3, 2, 2]);
+        assert_eq!(
+            moved.slice(2, 4).iter().next().unwrap().unwrap().images.dims(),
+            [2, 3, 2, 2]
+        );
         pipeline.normalise.remove(0);
         let error = load(&pipeline).err().unwrap().to_string();
         assert!(

@@ -1,17 +1,19 @@
 //! Fitting a ZCA whitening (A. J. Bell, T. J. Sejnowski, *The "independent components" of natural scenes are edge filters*, Vision Research 37,
 //! 1997; in pylearn2's form, which adds eps to the eigenvalues).
 //!
-//! Sums are taken in 64 bits over panels of fixed size, one thread to a panel, so that the number of threads does not change a bit of the matrix: a
-//! run that is done again on the same machine has the same file and the same hash.
+//! All sums and products are taken in 64 bits and in an order that the number of threads does not change: a run that is done again on the same
+//! machine has the same file and the same hash.
 
 use super::{DataError, Normalisation, Pipeline, Preparation, Purpose, Source, Split, Whitening, stream};
-use faer::{Accum, MatMut, MatRef, Par, Side, linalg::matmul::matmul};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 /// Pictures whose products are added up at a time.
 const CHUNK: usize = 1024;
-/// Columns of a product that are one job.
-const PANEL: usize = 256;
+/// Each step makes the smallest eigenvalue more than twice as large, so that this is enough for all that 64 bits can tell from 0.
+const MOST_STEPS: usize = 64;
+/// Root mean square of what ZY differs from the identity by, before a last step that squares it.
+const NEAR: f64 = 1e-7;
 
 /// As [`Whitening::fit`].
 pub(super) fn fit(
@@ -28,111 +30,65 @@ pub(super) fn fit(
     let available = training.len().min(limit.unwrap_or(usize::MAX));
     let taken = available.min(samples.unwrap_or(usize::MAX));
     let chosen: Vec<usize> = (0..taken).map(|number| number * available / taken).collect();
-    let Moments { mean, covariance } = moments(training, &preparation, &chosen)?;
-    let matrix = inverse_root(covariance, mean.len(), eps).ok_or(DataError::NoWhitening { pictures: taken })?;
+    let (mean, covariance) = moments(training, &preparation, &chosen)?;
+    let refuse = || DataError::NoWhitening { pictures: taken, eps };
+    let matrix = inverse_root(covariance, eps).ok_or_else(refuse)?;
+    let numbers = |tensor: Tensor<2>| tensor.into_data().iter::<f32>().collect();
     Ok(Whitening {
         steps: pipeline.normalise.clone(),
         shape: preparation.shape(),
-        mean: mean.iter().map(|&mean| mean as f32).collect(),
-        matrix,
+        mean: numbers(mean),
+        matrix: numbers(matrix),
     })
 }
 
-struct Moments {
-    /// `[numbers]`
-    mean: Vec<f64>,
-    /// `[numbers, numbers]`, of which the lower triangle holds.
-    covariance: Vec<f64>,
-}
-
-/// Mean and covariance (divided by the number of pictures) of the `chosen` pictures.
-fn moments(source: &dyn Source, preparation: &Preparation, chosen: &[usize]) -> Result<Moments, DataError> {
+/// Mean `[1, numbers]` and covariance `[numbers, numbers]` (divided by the number of pictures) of the `chosen` pictures.
+fn moments(
+    source: &dyn Source,
+    preparation: &Preparation,
+    chosen: &[usize],
+) -> Result<(Tensor<2>, Tensor<2>), DataError> {
     let count = preparation.shape().iter().product::<usize>();
-    let mut mean = vec![0.0; count];
-    let mut squares = vec![0.0; count * count];
+    let exact = (&Device::flex(), DType::F64);
+    let mut sum = Tensor::<2>::zeros([1, count], exact);
+    let mut products = Tensor::<2>::zeros([count, count], exact);
     for chosen in chosen.chunks(CHUNK) {
-        let prepare = |&index: &usize| -> Result<Vec<f64>, DataError> {
-            let mut numbers = vec![0.0; count];
-            let mut rng = stream(0, Purpose::Augment, 0, index as u64);
-            preparation.apply(index, source.read(index)?.image, &mut rng, &mut numbers)?;
-            Ok(numbers.into_iter().map(f64::from).collect())
-        };
-        let rows = chosen
-            .par_iter()
-            .map(prepare)
-            .collect::<Result<Vec<Vec<f64>>, DataError>>()?;
-        for row in &rows {
-            mean.iter_mut().zip(row).for_each(|(sum, number)| *sum += number);
+        let mut rows = vec![0.0; chosen.len() * count];
+        rows.par_chunks_exact_mut(count)
+            .zip(chosen)
+            .try_for_each(|(row, &index)| {
+                let mut rng = stream(0, Purpose::Augment, 0, index as u64);
+                preparation.apply(index, source.read(index)?.image, &mut rng, row)
+            })?;
+        let rows = Tensor::<2>::from_data(TensorData::new(rows, [chosen.len(), count]), exact);
+        sum = sum + rows.clone().sum_dim(0);
+        products = products + rows.clone().transpose().matmul(rows);
+    }
+    let mean = sum / chosen.len() as f64;
+    let covariance = products / chosen.len() as f64 - mean.clone().transpose() * mean.clone();
+    Ok((mean, covariance))
+}
+
+/// (C + eps)^(−1/2) = U (S + eps)^(−1/2) Uᵀ of a covariance C = U S Uᵀ, by the coupled Newton–Schulz iteration (N. J. Higham, *Functions of Matrices*,
+/// 2008, equation 6.35), which needs products alone. Nothing where the numbers are not finite or eps is too small beside the largest variance.
+fn inverse_root(covariance: Tensor<2>, eps: f64) -> Option<Tensor<2>> {
+    let [count, _] = covariance.dims();
+    let identity = Tensor::<2>::eye(count, &Device::flex()).cast(DType::F64);
+    let norm = |tensor: Tensor<2>| (tensor.clone() * tensor).sum().into_scalar::<f64>().sqrt();
+    let shifted = covariance + identity.clone() * eps;
+    let size = norm(shifted.clone());
+    let (mut y, mut z) = (shifted / size, identity.clone());
+    for _ in 0..MOST_STEPS {
+        let difference = identity.clone() - z.clone().matmul(y.clone());
+        let far = norm(difference.clone()) / (count as f64).sqrt();
+        let step = identity.clone() + difference / 2.0;
+        z = step.clone().matmul(z);
+        if far < NEAR {
+            return Some(z / size.sqrt());
         }
-        let rows = rows.concat();
-        let pictures = MatRef::from_row_major_slice(&rows, chosen.len(), count);
-        add_squares(&mut squares, pictures);
+        y = y.matmul(step);
     }
-    let pictures = chosen.len() as f64;
-    mean.iter_mut().for_each(|sum| *sum /= pictures);
-    squares
-        .par_chunks_mut(count)
-        .zip(&mean)
-        .for_each(|(column, across)| {
-            for (sum, down) in column.iter_mut().zip(&mean) {
-                *sum = *sum / pictures - across * down;
-            }
-        });
-    Ok(Moments {
-        mean,
-        covariance: squares,
-    })
-}
-
-/// Adds xᵀx of `pictures` `[pictures, numbers]` to the lower triangle of `squares` (column by column).
-fn add_squares(squares: &mut [f64], pictures: MatRef<'_, f64>) {
-    let count = pictures.ncols();
-    squares
-        .par_chunks_mut(PANEL * count)
-        .enumerate()
-        .for_each(|(panel, columns)| {
-            let (first, width) = (panel * PANEL, columns.len() / count);
-            let columns = MatMut::from_column_major_slice_mut(columns, count, width);
-            matmul(
-                columns.subrows_mut(first, count - first),
-                Accum::Add,
-                pictures.subcols(first, count - first).transpose(),
-                pictures.subcols(first, width),
-                1.0,
-                Par::Seq,
-            );
-        });
-}
-
-/// U (S + eps)^(−1/2) Uᵀ for the symmetric matrix U S Uᵀ whose lower triangle is given; nothing where that has numbers that are not finite.
-fn inverse_root(covariance: Vec<f64>, count: usize, eps: f64) -> Option<Vec<f32>> {
-    if covariance.iter().any(|number| !number.is_finite()) {
-        return None;
-    }
-    let matrix = MatRef::from_column_major_slice(&covariance, count, count);
-    let eigen = matrix.self_adjoint_eigen(Side::Lower).ok()?;
-    let vectors = eigen.U();
-    let mut scaled = vectors.to_owned();
-    for (index, &variance) in eigen.S().column_vector().iter().enumerate() {
-        // Rounding leaves variances that are 0 a little below it.
-        let factor = 1.0 / (variance.max(0.0) + eps).sqrt();
-        scaled.col_mut(index).iter_mut().for_each(|number| *number *= factor);
-    }
-    let mut root = vec![0.0; count * count];
-    root.par_chunks_mut(PANEL * count)
-        .enumerate()
-        .for_each(|(panel, columns)| {
-            let width = columns.len() / count;
-            matmul(
-                MatMut::from_column_major_slice_mut(columns, count, width),
-                Accum::Replace,
-                scaled.as_ref(),
-                vectors.subrows(panel * PANEL, width).transpose(),
-                1.0,
-                Par::Seq,
-            );
-        });
-    Some(root.into_iter().map(|number| number as f32).collect())
+    None
 }
 
 #[cfg(test)]
@@ -170,9 +126,18 @@ mod tests {
             batch_size: 5,
             ..LoaderOptions::default()
         };
-        let loader = Loader::new(Arc::clone(source), &pipeline, Split::Test, options, &Device::flex()).unwrap();
+        let loader = Loader::new(
+            Arc::clone(source),
+            &pipeline,
+            Split::Test,
+            options,
+            &Device::flex(),
+        )
+        .unwrap();
         let images = loader.iter().map(|batch| batch.unwrap().images.into_data());
-        images.flat_map(|images| images.try_to_vec::<f32>().unwrap()).collect()
+        images
+            .flat_map(|images| images.try_to_vec::<f32>().unwrap())
+            .collect()
     }
 
     fn close(got: &[f32], expected: &[f64], most: f64) {
@@ -225,7 +190,10 @@ mod tests {
         let pixels = (0..40 * 300).map(|_| rng.random::<u8>()).collect();
         let source = source([3, 10, 10], pixels);
         let fitted = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| fit(source.as_ref(), &pipeline(3, &["gcn", "zca"]), None).unwrap())
         };
         assert_eq!(fitted(1), fitted(5));
@@ -235,7 +203,8 @@ mod tests {
     fn a_limit_and_a_number_of_samples_choose_the_pictures() {
         let pixels: Vec<u8> = (0..10 * 4).map(|n| (n * n * 7 % 251) as u8).collect();
         let whole = source([1, 2, 2], pixels.clone());
-        let same = |one: Whitening, other: Whitening| assert_eq!((one.mean, one.matrix), (other.mean, other.matrix));
+        let same =
+            |one: Whitening, other: Whitening| assert_eq!((one.mean, one.matrix), (other.mean, other.matrix));
         let six = source([1, 2, 2], pixels[..24].to_vec());
         same(
             fit(whole.as_ref(), &pipeline(1, &["zca"]), Some(6)).unwrap(),
@@ -244,14 +213,21 @@ mod tests {
         let every_other = [0, 2, 4, 6, 8].map(|n| &pixels[n * 4..][..4]).concat();
         same(
             fit(whole.as_ref(), &pipeline(1, &["zca:samples=5"]), None).unwrap(),
-            fit(source([1, 2, 2], every_other).as_ref(), &pipeline(1, &["zca"]), None).unwrap(),
+            fit(
+                source([1, 2, 2], every_other).as_ref(),
+                &pipeline(1, &["zca"]),
+                None,
+            )
+            .unwrap(),
         );
     }
 
     #[test]
     fn pictures_too_large_are_refused_before_one_is_read() {
         let source = source([3, 224, 224], vec![0; 3 * 224 * 224]);
-        let error = pipeline(3, &["zca"]).resolve(source.as_ref(), Split::Train).unwrap_err();
+        let error = pipeline(3, &["zca"])
+            .resolve(source.as_ref(), Split::Train)
+            .unwrap_err();
         assert!(error.to_string().contains("12288 numbers"), "{error}");
     }
 

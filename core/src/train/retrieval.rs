@@ -203,7 +203,13 @@ mod tests {
     }
 
     fn at_zero(queries: &[Sighting]) -> Features {
-        features(1, &queries.iter().map(|query| (*query, vec![0.0])).collect::<Vec<_>>())
+        features(
+            1,
+            &queries
+                .iter()
+                .map(|query| (*query, vec![0.0]))
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
@@ -228,7 +234,10 @@ mod tests {
         // Person 3 by camera 2 is found at rank 7, after all but one hit of person 1; nobody looks for person 9, junk is never looked for.
         let more = at_zero(&[seen(1, 1), seen(3, 2), seen(9, 1), seen(-1, 1)]);
         let more = retrieve(&more, &gallery, Distance::Euclidean).unwrap();
-        assert!((more.map - (precision + 100.0 / 7.0) / 2.0).abs() < 1e-9, "{more:?}");
+        assert!(
+            (more.map - (precision + 100.0 / 7.0) / 2.0).abs() < 1e-9,
+            "{more:?}"
+        );
         assert_eq!((more.rank1, more.rank5, more.rank10), (0.0, 50.0, 100.0));
         assert_eq!(more.queries, 2);
     }
@@ -260,8 +269,14 @@ mod tests {
             (Distance::Euclidean, 48.668_274_814_573_26, 700.0 / 11.0),
         ] {
             let got = retrieve(&query, &gallery, distance).unwrap();
-            assert!((got.map - map).abs() < 1e-6 && (got.rank1 - rank1).abs() < 1e-6, "{got:?}");
-            assert_eq!((got.rank5, got.rank10, got.queries, got.gallery), (100.0, 100.0, 11, 53));
+            assert!(
+                (got.map - map).abs() < 1e-6 && (got.rank1 - rank1).abs() < 1e-6,
+                "{got:?}"
+            );
+            assert_eq!(
+                (got.rank5, got.rank10, got.queries, got.gallery),
+                (100.0, 100.0, 11, 53)
+            );
         }
     }
 
@@ -270,7 +285,10 @@ mod tests {
         let gallery = [seen(1, 2), seen(2, 2), seen(3, 2)].map(|sighting| (sighting, vec![1.0, 0.0]));
         let query = features(2, &[(seen(1, 1), vec![0.5, 0.5])]);
         let tied = retrieve(&query, &features(2, &gallery), Distance::Cosine).unwrap();
-        assert!((tied.map - 100.0 / 3.0).abs() < 1e-9 && tied.rank1 == 0.0, "{tied:?}");
+        assert!(
+            (tied.map - 100.0 / 3.0).abs() < 1e-9 && tied.rank1 == 0.0,
+            "{tied:?}"
+        );
         let mut broken = gallery.clone();
         broken[0].1 = vec![f32::NAN, 0.0];
         let broken = retrieve(&query, &features(2, &broken), Distance::Cosine).unwrap();
@@ -281,10 +299,7 @@ mod tests {
     fn no_query_with_anything_to_find_is_an_error() {
         let gallery = line(&[seen(1, 1), seen(2, 1)]);
         let error = retrieve(&at_zero(&[seen(1, 1), seen(7, 2)]), &gallery, Distance::Cosine).unwrap_err();
-        assert!(
-            error.to_string().contains("none of 2 queries"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("none of 2 queries"), "{error}");
     }
 
     fn rows(most: usize) -> impl Strategy<Value = Vec<(Sighting, Vec<f32>)>> {
