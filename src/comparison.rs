@@ -6,6 +6,7 @@ use std::path::Path;
 use potstill_core::data::Loader;
 use potstill_core::graph::{Graph, summarise};
 use potstill_core::plugin::Students;
+use potstill_core::train::Retrieval;
 use potstill_teachers::Teacher;
 use serde::Serialize;
 
@@ -23,6 +24,8 @@ pub struct Row {
     multiply_adds: u64,
     file_bytes: Option<u64>,
     seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retrieval: Option<Retrieval>,
 }
 
 impl Row {
@@ -48,6 +51,7 @@ impl Row {
             multiply_adds: summary.multiply_adds,
             file_bytes: Some(file_bytes as u64),
             seconds: Some(seconds),
+            retrieval: None,
         })
     }
 
@@ -100,7 +104,13 @@ impl Row {
             multiply_adds: summary.multiply_adds,
             file_bytes,
             seconds: None,
+            retrieval: None,
         })
+    }
+
+    /// With what the network finds, where the data set is for retrieval.
+    pub fn finding(self, retrieval: Option<Retrieval>) -> Self {
+        Self { retrieval, ..self }
     }
 }
 
@@ -109,21 +119,20 @@ impl Row {
 /// # Errors
 /// Output that cannot be printed.
 pub fn print(out: &mut impl Write, rows: &[Row]) -> Result<(), CliError> {
-    let mut table = table(
-        [
-            "network",
-            "top-1",
-            "parameters",
-            "file",
-            "multiply-adds",
-            "training",
-        ],
-        1,
-    );
+    let finds = rows.iter().any(|row| row.retrieval.is_some());
+    let mut columns = vec!["network", "top-1"];
+    if finds {
+        columns.extend(["mAP", "rank-1"]);
+    }
+    columns.extend(["parameters", "file", "multiply-adds", "training"]);
+    let mut table = table(columns, 1);
     for row in rows {
-        table.add_row([
-            row.network.clone(),
-            format!("{:.2} %", row.top1),
+        let mut cells = vec![row.network.clone(), format!("{:.2} %", row.top1)];
+        if finds {
+            let Retrieval { map, rank1, .. } = row.retrieval.unwrap_or_default();
+            cells.extend([map, rank1].map(|share| format!("{share:.2} %")));
+        }
+        cells.extend([
             count(row.parameters as u64),
             row.file_bytes.map(bytes).unwrap_or_default(),
             multiply_adds(row.multiply_adds),
@@ -131,6 +140,7 @@ pub fn print(out: &mut impl Write, rows: &[Row]) -> Result<(), CliError> {
                 .map(|seconds| format!("{seconds:.0} s"))
                 .unwrap_or_default(),
         ]);
+        table.add_row(cells);
     }
     writeln!(out, "{table}")?;
     Ok(())

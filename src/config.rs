@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use potstill_core::data::{DataSpec, GlyphOptions, Pipeline, Transform, dataset};
+use potstill_core::data::{DataError, DataSpec, GlyphOptions, Normalisation, Pipeline, Transform, dataset};
 use potstill_core::plugin::PluginSpec;
 use potstill_core::train::{OptimizerConfig, ScheduleConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -111,6 +111,8 @@ pub struct DataConfig {
     pub mean: Option<Vec<f32>>,
     /// Standard deviation of each channel; the data set's own where not given.
     pub std: Option<Vec<f32>>,
+    /// What takes the place of mean and standard deviation: `gcn`, `zca`, or both in this order.
+    pub normalise: Option<Vec<String>>,
     /// What `glyphs` draws.
     pub glyphs: GlyphOptions,
 }
@@ -126,6 +128,7 @@ impl Default for DataConfig {
             test: None,
             mean: None,
             std: None,
+            normalise: None,
             glyphs: GlyphOptions::default(),
         }
     }
@@ -145,7 +148,7 @@ impl DataConfig {
     /// Transforms and normalisation.
     ///
     /// # Errors
-    /// An unknown data set or transform.
+    /// An unknown data set, transform or normalisation; `normalise` beside a mean or standard deviation.
     pub fn pipeline(&self) -> Result<Pipeline, CliError> {
         let mut pipeline = dataset(&self.name)?.pipeline();
         let parse = |texts: &Vec<String>| -> Result<Vec<Transform>, CliError> {
@@ -162,6 +165,15 @@ impl DataConfig {
         }
         if let Some(std) = &self.std {
             pipeline.std = std.clone();
+        }
+        if let Some(texts) = self.normalise.as_ref().filter(|texts| !texts.is_empty()) {
+            for (option, given) in [("mean", &self.mean), ("std", &self.std)] {
+                if given.is_some() {
+                    return Err(DataError::NormalisedTwice { option }.into());
+                }
+            }
+            pipeline.normalise = texts.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+            Normalisation::check_all(&pipeline.normalise)?;
         }
         Ok(pipeline)
     }
@@ -307,7 +319,7 @@ impl RunConfig {
 /// Flags that say which pictures.
 #[derive(Debug, Default, Args)]
 pub struct DataFlags {
-    /// Data set: glyphs, cifar10, cifar100, mnist, fashion-mnist or folder (ImageNet's layout).
+    /// Data set: glyphs, cifar10, cifar100, mnist, fashion-mnist, market1501 or folder (ImageNet's layout).
     #[arg(long, value_name = "NAME")]
     pub data: Option<String>,
     /// Folder or archive that holds the data set.

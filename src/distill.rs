@@ -183,6 +183,9 @@ impl Distill {
             return Ok(Ended::Unstarted);
         }
         let folder = RunFolder::open(config, resume)?;
+        let data = data.whitened(&folder)?;
+        let train = data.train_loader(config, &device)?;
+        let test = data.test_loader(config.threads, &device)?;
         let interrupter = interrupter();
         let job = Job {
             config,
@@ -206,6 +209,7 @@ impl Distill {
         if config.baseline && !teachers.is_empty() {
             let by_itself = config.alone();
             let alone = RunFolder::open(&by_itself, resume && by_itself.out.exists())?;
+            data.keep_whitening(&alone)?;
             let job = Job {
                 config: &by_itself,
                 ..job
@@ -254,7 +258,8 @@ impl Distill {
         };
         rows.extend(job.finish(&folder, &pupils, &outcome, &data, &name)?);
         for teacher in teachers.iter().rev() {
-            rows.insert(0, Row::teacher(teacher, &test)?);
+            let found = data.retrieval(&teacher.network, teacher.logits(), config.threads, &device)?;
+            rows.insert(0, Row::teacher(teacher, &test)?.finding(found));
         }
         let result = serde_json::to_vec_pretty(&rows).map_err(std::io::Error::from)?;
         folder.write("result.json", &result)?;

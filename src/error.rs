@@ -130,6 +130,24 @@ pub enum CliError {
         /// What would do.
         expected: &'static str,
     },
+    /// A network whose pictures are whitened, without the file that says how.
+    #[error(
+        "{network} was trained on whitened pictures: the file {path}, which belongs beside it, is missing"
+    )]
+    NoWhitening {
+        /// The network's file.
+        network: PathBuf,
+        /// What is missing.
+        path: PathBuf,
+    },
+    /// A network without a linear layer, before which features would stand.
+    #[error(
+        "{path} has no Gemm or MatMul before its logits; name the value that holds its features by --features, as `potstill inspect` lists them"
+    )]
+    NoFeatures {
+        /// The network's file.
+        path: PathBuf,
+    },
     /// An archive of arrays that cannot be read.
     #[error("{path}: {reason}")]
     Arrays {

@@ -4,17 +4,19 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use indexmap::IndexMap;
 use potstill_core::data::Split;
+use potstill_core::graph::Graph;
 use potstill_teachers::{Teacher, decode_file};
 use serde::Serialize;
 
 use crate::config::{DataConfig, DataFlags, DeviceFlags};
 use crate::error::CliError;
 use crate::prepare;
+use crate::preprocessing;
+use crate::retrieval::{DistanceName, Feed, Search};
 use crate::table::{Format, json, table};
 
-/// Evaluate an ONNX classifier on the test split of a data set.
+/// Evaluate an ONNX classifier on the test split of a data set, or on its queries and gallery (market1501).
 ///
 /// A student that Potstill exported is fed as its metadata says; any other file as is usual for the data set.
 #[derive(Debug, Args)]
@@ -25,6 +27,12 @@ pub struct Eval {
     data: DataFlags,
     #[command(flatten)]
     device: DeviceFlags,
+    /// Value that holds the features by which pictures are found, as `inspect` lists them; by default what the classifier reads.
+    #[arg(long, value_name = "VALUE")]
+    features: Option<String>,
+    /// Distance by which pictures are found; by default cosine.
+    #[arg(long, value_enum)]
+    distance: Option<DistanceName>,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -47,17 +55,35 @@ impl Eval {
             path: self.file.clone(),
             source,
         })?;
-        self.preprocess_as_stated(&graph.model.metadata, &mut config)?;
+        let pipeline = preprocessing::stated(&self.file, &graph.model.metadata, &mut config)?;
         let choice = self.device.device.as_deref().unwrap_or("auto");
         let device = prepare::device(choice, self.device.threads)?.device;
+        if let Some(search) = Search::open(&config)? {
+            let feed = Feed {
+                pipeline: &pipeline,
+                workers: self.device.threads,
+                device: &device,
+            };
+            return self.find(out, graph, &search, &feed);
+        }
+        for (flag, given) in [
+            ("--features", self.features.clone()),
+            (
+                "--distance",
+                self.distance
+                    .map(|distance| format!("{distance:?}").to_lowercase()),
+            ),
+        ] {
+            if let Some(got) = given {
+                return Err(CliError::Flag {
+                    flag,
+                    got,
+                    reason: format!("is for retrieval, and `{}` is a data set of classes", config.name),
+                });
+            }
+        }
         let source = prepare::split(&config, Split::Test)?;
-        let loader = prepare::test_loader(
-            &source,
-            &config.pipeline()?,
-            config.limit,
-            self.device.threads,
-            &device,
-        )?;
+        let loader = prepare::test_loader(&source, &pipeline, config.limit, self.device.threads, &device)?;
         let classifier = Teacher::new(&self.file, graph, loader.image_shape(), &device)?;
         classifier.check_classes(source.classes().len())?;
         let evaluation = prepare::evaluate_classifier(&classifier, &loader)?;
@@ -82,30 +108,40 @@ impl Eval {
         Ok(())
     }
 
-    /// A student that Potstill exported says how its pictures were prepared; other files get what is usual for the data set.
-    fn preprocess_as_stated(
+    /// Looks for the data set's queries in its gallery and prints what was found.
+    fn find(
         &self,
-        metadata: &IndexMap<String, String>,
-        config: &mut DataConfig,
+        out: &mut impl Write,
+        graph: Graph,
+        search: &Search,
+        feed: &Feed<'_>,
     ) -> Result<(), CliError> {
-        let numbers = |key: &'static str| -> Result<Option<Vec<f32>>, CliError> {
-            let Some(text) = metadata.get(key) else {
-                return Ok(None);
-            };
-            let numbers: Result<Vec<f32>, _> = text.split(',').map(str::parse).collect();
-            let refuse = |_| CliError::Metadata {
-                path: self.file.clone(),
-                key,
-                got: text.clone(),
-                expected: "numbers with commas between",
-            };
-            numbers.map(Some).map_err(refuse)
-        };
-        config.mean = numbers("potstill.mean")?;
-        config.std = numbers("potstill.std")?;
-        config.test = metadata
-            .get("potstill.transforms")
-            .map(|text| text.split_whitespace().map(str::to_owned).collect());
+        let picture = search.picture(feed.pipeline)?;
+        let classifier = Teacher::new(&self.file, graph, picture, feed.device)?;
+        let graph = classifier.network.graph();
+        let given = self.features.as_deref();
+        let features = given.or_else(|| graph.features_before(classifier.logits()));
+        let features = features.ok_or_else(|| CliError::NoFeatures {
+            path: self.file.clone(),
+        })?;
+        let distance = self.distance.unwrap_or_default().into();
+        let found = search.measure(&self.file, &classifier.network, features, distance, feed)?;
+        if self.format == Format::Json {
+            return json(out, &found);
+        }
+        let columns = ["file", "mAP", "rank-1", "rank-5", "rank-10", "queries", "gallery"];
+        let mut rows = table(columns, 1);
+        let share = |share: f64| format!("{share:.2} %");
+        rows.add_row([
+            self.file.display().to_string(),
+            share(found.map),
+            share(found.rank1),
+            share(found.rank5),
+            share(found.rank10),
+            found.queries.to_string(),
+            found.gallery.to_string(),
+        ]);
+        writeln!(out, "{rows}")?;
         Ok(())
     }
 }

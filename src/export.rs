@@ -17,6 +17,7 @@ use crate::cohort;
 use crate::config::RunConfig;
 use crate::error::CliError;
 use crate::prepare::Data;
+use crate::preprocessing;
 use crate::run_folder::RunFolder;
 use crate::table::bytes;
 use crate::training::{self, Pupils};
@@ -55,7 +56,7 @@ impl ExportRun {
         let (folder, mut config) = RunFolder::existing(&self.run)?;
         config.export.opset = self.opset.unwrap_or(config.export.opset);
         config.export.fold &= !self.no_fold;
-        let data = Data::open(&config.data)?;
+        let data = Data::open(&config.data)?.whitened_by(&folder)?;
         let picture = data.train_loader(&config, &Device::flex())?.image_shape();
         let mut plugins = config
             .plugins()?
@@ -143,7 +144,6 @@ pub fn export_student(
     top1: Option<f64>,
     path: &Path,
 ) -> Result<Written, CliError> {
-    let numbers = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
     let mut provenance = Provenance::new();
     let mut say = |key: &str, value: String| {
         provenance.insert(format!("potstill.{key}"), value);
@@ -155,10 +155,9 @@ pub fn export_student(
         "classes",
         serde_json::to_string(data.train.classes()).unwrap_or_default(),
     );
-    say("mean", numbers(&data.pipeline.mean));
-    say("std", numbers(&data.pipeline.std));
-    let transforms: Vec<String> = data.pipeline.test.iter().map(ToString::to_string).collect();
-    say("transforms", transforms.join(" "));
+    for (key, value) in preprocessing::state(&data.pipeline, path)? {
+        say(key, value);
+    }
     say("seed", config.seed.to_string());
     say("epochs", config.training.epochs.to_string());
     for (index, plugin) in config.plugins()?.iter().enumerate() {

@@ -1,16 +1,21 @@
 //! From a configuration to what it names: device, data, teachers, student.
 
-use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, open};
+use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, Whitening, open};
 use potstill_core::device::{Resolved, resolve, set_threads};
+use potstill_core::network::Network;
 use potstill_core::plugin::PluginError;
-use potstill_core::train::{Evaluation, Frozen, TrainError, evaluate};
+use potstill_core::train::{Distance, Evaluation, Frozen, Retrieval, TrainError, evaluate};
 use potstill_teachers::Teacher;
 
 use burn::tensor::Device;
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{DataConfig, RunConfig};
 use crate::error::CliError;
+use crate::retrieval::{Feed, Search};
+use crate::run_folder::RunFolder;
 
 /// Batches that wait ahead of the step.
 const AHEAD: usize = 4;
@@ -25,6 +30,8 @@ pub struct Data {
     pub test: Arc<dyn Source>,
     /// Transforms and normalisation.
     pub pipeline: Pipeline,
+    /// Queries and gallery, where the data set is for retrieval.
+    search: Option<Search>,
     config: DataConfig,
 }
 
@@ -46,8 +53,71 @@ impl Data {
             train: split(config, Split::Train)?,
             test: split(config, Split::Test)?,
             pipeline: config.pipeline()?,
+            search: Search::open(config)?,
             config: config.clone(),
         })
+    }
+
+    /// With what the pipeline's `zca` needs, from the folder of the run, or fitted and left there.
+    ///
+    /// # Errors
+    /// Pictures that cannot be read, or a file in the folder that is another run's.
+    pub fn whitened(mut self, folder: &RunFolder) -> Result<Self, CliError> {
+        if !self.pipeline.whitens() || folder.join(Whitening::FILE).exists() {
+            return self.whitened_by(folder);
+        }
+        writeln!(std::io::stderr(), "fitting zca on the training pictures")?;
+        let whitening = Whitening::fit(self.train.as_ref(), &self.pipeline, self.config.limit)?;
+        self.pipeline.whitening = Some(Arc::new(whitening));
+        self.keep_whitening(folder)?;
+        Ok(self)
+    }
+
+    /// With what the pipeline's `zca` needs, from the folder of a run that has begun.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged or for other pictures.
+    pub fn whitened_by(mut self, folder: &RunFolder) -> Result<Self, CliError> {
+        if self.pipeline.whitens() {
+            let whitening = Whitening::read(&folder.join(Whitening::FILE), None)?;
+            self.pipeline.whitening = Some(Arc::new(whitening));
+        }
+        Ok(self)
+    }
+
+    /// Leaves the whitening, if there is one, in the folder of a run.
+    ///
+    /// # Errors
+    /// A disk that refuses.
+    pub fn keep_whitening(&self, folder: &RunFolder) -> Result<(), CliError> {
+        if let Some(whitening) = &self.pipeline.whitening {
+            whitening.write(&folder.join(Whitening::FILE))?;
+        }
+        Ok(())
+    }
+
+    /// What a network finds by the features that its classifier reads, where the data set is for retrieval and the classifier is one linear layer.
+    ///
+    /// # Errors
+    /// Pictures that cannot be read, or none to be found.
+    pub fn retrieval(
+        &self,
+        network: &Network,
+        logits: &str,
+        workers: Option<usize>,
+        device: &Device,
+    ) -> Result<Option<Retrieval>, CliError> {
+        let (Some(search), Some(features)) = (&self.search, network.graph().features_before(logits)) else {
+            return Ok(None);
+        };
+        let feed = Feed {
+            pipeline: &self.pipeline,
+            workers,
+            device,
+        };
+        let path = Path::new(&network.graph().name);
+        let found = search.measure(path, network, features, Distance::default(), &feed)?;
+        Ok(Some(found))
     }
 
     /// The number of classes.

@@ -6,7 +6,7 @@ use potstill_core::data::Loader;
 use potstill_core::graph::Graph;
 use potstill_core::network::Network;
 use potstill_core::plugin::{Chosen, Plan, Plugin, Students};
-use potstill_core::train::{Outcome, Setup, Trained, Trainer};
+use potstill_core::train::{Outcome, Setup, TrainError, Trained, Trainer};
 use potstill_teachers::Teacher;
 
 use crate::comparison::Row;
@@ -154,7 +154,11 @@ impl Job<'_> {
         let last = pupils.result(&outcome.last)?;
         let file = folder.join("student-last.onnx");
         export_student(self.config, &last, data, top1(&outcome.last), &file)?;
-        let mut rows = vec![Row::student(name, &graph, best, written.bytes, outcome.seconds)?];
+        let network = Network::new(graph.clone(), self.device).map_err(TrainError::from)?;
+        let logits = &graph.outputs[0].name;
+        let found = data.retrieval(&network, logits, self.config.threads, self.device)?;
+        let row = Row::student(name, &graph, best, written.bytes, outcome.seconds)?;
+        let mut rows = vec![row.finding(found)];
         if let Some(evaluation) = &outcome.best.evaluation
             && let Some(ensemble) = evaluation.ensemble
         {

@@ -17,7 +17,7 @@ pub struct Batch {
     pub number: usize,
 }
 
-/// Labelled images in host memory; the fields are those of [`Batch`].
+/// Labelled images in host memory, before whitening; the fields are those of [`Batch`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostBatch {
     /// `[batch, channels, height, width]`, normalised.

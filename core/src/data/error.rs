@@ -1,7 +1,7 @@
 //! What can be wrong with a data set, a transform or a loader: the file or option, what was expected, what
 //! was found.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An error in data that came from outside: files, options, the network.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,67 @@ pub enum DataError {
     /// The test folder has a class that the training folder lacks.
     #[error("class folder `{}` has no counterpart among the {known} training classes", path.display())]
     UnknownClass { path: PathBuf, known: usize },
+    /// Pictures lie where class folders are expected.
+    #[error("`{}` holds {pictures} pictures and no class folders: {}", root.display(), flat_advice(labels.as_deref()))]
+    Flat {
+        root: PathBuf,
+        pictures: usize,
+        labels: Option<PathBuf>,
+    },
+    /// A list of classes lacks a picture, or names a class that is none.
+    #[error("`{}` {problem}", path.display())]
+    FlatLabel { path: PathBuf, problem: String },
+    /// A picture of Market-1501 whose name says neither person nor camera.
+    #[error(
+        "`{}` is no name of a Market-1501 picture: expected one as `0002_c1s1_000451_03.jpg`, with identity (-1 and 0000 in the gallery), camera, sequence, frame and box",
+        path.display()
+    )]
+    MarketName { path: PathBuf },
+    /// Training pictures of which none can be held out.
+    #[error("`{}` has no identity of {expected} pictures or more, so that none can be held out for validation", path.display())]
+    NoHeldOut { path: PathBuf, expected: usize },
+    /// Steps of `normalise` in an order that has no meaning.
+    #[error("`normalise` is {got:?}, expected `gcn`, `zca`, or `gcn` and then `zca`")]
+    NormaliseOrder { got: Vec<String> },
+    /// A normalisation among the transforms.
+    #[error(
+        "`{text}` takes the place of mean and standard deviation in both splits: write it in `normalise`, not among the transforms"
+    )]
+    Misplaced { text: String },
+    /// Two normalisations at once.
+    #[error(
+        "`{option}` and `normalise` are given together, expected one of them: `normalise` takes the place of mean and standard deviation"
+    )]
+    NormalisedTwice { option: &'static str },
+    /// Pictures whose whitening matrix would not fit the memory.
+    #[error(
+        "zca of pictures {shape:?} [channels, height, width], expected at most {most} numbers, as 3x64x64 has: the matrix has their square"
+    )]
+    TooLargeToWhiten { shape: [usize; 3], most: usize },
+    /// Training pictures from which no whitening can be computed.
+    #[error(
+        "zca cannot be fitted on {pictures} pictures with eps={eps}: expected finite numbers, and an eps that 64 bits can tell from 0 beside the largest variance"
+    )]
+    NoWhitening { pictures: usize, eps: f64 },
+    /// A pipeline with `zca` of which nothing was fitted.
+    #[error("`zca` was not fitted on the training pictures")]
+    NotFitted,
+    /// A whitening for other pictures, or after other steps.
+    #[error("the whitening was fitted for {got}, expected {expected}")]
+    WhiteningMisfit { got: String, expected: String },
+    /// A file of a whitening that is damaged.
+    #[error("`{}` is no whitening that could be read: {problem}", path.display())]
+    WhiteningFile { path: PathBuf, problem: String },
+    /// A file of a whitening, but of another one.
+    #[error("`{}` has SHA-256 {got}, expected {expected}: it is not the whitening that the network was trained with", path.display())]
+    WhiteningHash {
+        path: PathBuf,
+        expected: String,
+        got: String,
+    },
+    /// The place for a whitening's file is taken by another one.
+    #[error("`{}` holds the whitening of another run: choose another folder, or remove it", path.display())]
+    OtherWhitening { path: PathBuf },
     /// Buffers given to a data set in memory do not fit together.
     #[error("{what}: expected {expected}, got {got}")]
     Size {
@@ -99,10 +160,10 @@ pub enum DataError {
         got: String,
     },
     /// An image is smaller than what is to be cut out of it.
-    #[error("{transform} needs at least {expected}x{expected} pixels, got {}x{}", got[0], got[1])]
+    #[error("{transform} needs at least {}x{} pixels, got {}x{}", expected[0], expected[1], got[0], got[1])]
     TooSmall {
         transform: &'static str,
-        expected: usize,
+        expected: [usize; 2],
         got: [usize; 2],
     },
     /// Images of varying size reach the batch.
@@ -153,4 +214,14 @@ fn near(nearest: Option<&str>) -> String {
     nearest
         .map(|name| format!(" (did you mean `{name}`?)"))
         .unwrap_or_default()
+}
+
+fn flat_advice(labels: Option<&Path>) -> String {
+    match labels {
+        Some(labels) => format!(
+            "sort them into folders by class, or write `{}` with a line `FILE CLASS` for each, where CLASS is a folder of `train`",
+            labels.display()
+        ),
+        None => "sort them into folders by class".to_owned(),
+    }
 }

@@ -3,12 +3,21 @@
 //! Only names are read when the data set is opened; a picture is decoded when it is asked for, by the thread
 //! that prepares its batch. Classes are the folders of `train` in the order of their names, as torchvision's
 //! `ImageFolder` has them.
+//!
+//! ImageNet's own archive of validation pictures has no class folders. Its ground truth numbers the classes in an
+//! order of its own, which only a MATLAB file explains; what is read here instead is a list of files and class names.
 
-use super::{DataError, Image, Sample, Source, Split};
-use image::ImageReader;
-use std::path::{Path, PathBuf};
+use super::{
+    DataError, Sample, Source, Split,
+    picture::{decode, is_picture, last_name, list},
+};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
-const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// Where the classes of a `val` without class folders stand, beside it.
+const LABELS: &str = "val_labels.txt";
 
 /// One split of a folder of pictures; every picture is read as RGB.
 #[derive(Clone, Debug)]
@@ -22,7 +31,8 @@ impl ImageFolder {
     ///
     /// # Errors
     /// [`DataError::Missing`] without the split's folder, [`DataError::UnknownClass`] where a test class is
-    /// not a training class, [`DataError::Empty`] without pictures, [`DataError::Io`].
+    /// not a training class, [`DataError::Flat`] and [`DataError::FlatLabel`] where pictures without class folders
+    /// lack their classes, [`DataError::Empty`] without pictures, [`DataError::Io`].
     pub fn open(dir: &Path, split: Split) -> Result<Self, DataError> {
         let names: &[&str] = match split {
             Split::Train => &["train"],
@@ -55,7 +65,7 @@ impl ImageFolder {
             files.extend(list(&folder, is_picture)?.into_iter().map(|path| (path, label)));
         }
         if files.is_empty() {
-            return Err(DataError::Empty { path: root });
+            files = flat(dir, root, &classes)?;
         }
         Ok(Self { classes, files })
     }
@@ -91,64 +101,70 @@ impl Source for ImageFolder {
 
     fn read(&self, index: usize) -> Result<Sample, DataError> {
         let (path, label) = self.file(index)?;
-        let io = |source| DataError::Io {
-            action: "read",
-            path: path.clone(),
-            source,
-        };
-        // The content decides the format: ImageNet itself has a PNG that is called JPEG.
-        let reader = ImageReader::open(path)
-            .map_err(io)?
-            .with_guessed_format()
-            .map_err(io)?;
-        let picture = reader
-            .decode()
-            .map_err(|source| DataError::Decode {
-                path: path.clone(),
-                source,
-            })?
-            .into_rgb8();
-        let shape = [3, picture.height() as usize, picture.width() as usize];
         Ok(Sample {
-            image: Image::from_interleaved(shape, picture.as_raw()),
+            image: decode(path)?,
             label: *label,
         })
     }
 }
 
-/// What lies in `dir` and is wanted, in the order of the names.
-fn list(dir: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, DataError> {
-    let io = |source| DataError::Io {
-        action: "list",
-        path: dir.to_owned(),
-        source,
+/// The pictures that lie in `root` itself, with the classes that a list beside it gives them.
+fn flat(dir: &Path, root: PathBuf, classes: &[String]) -> Result<Vec<(PathBuf, usize)>, DataError> {
+    let pictures = list(&root, is_picture)?;
+    if pictures.is_empty() {
+        return Err(DataError::Empty { path: root });
+    }
+    let path = dir.join(LABELS);
+    if root != dir.join("val") || !path.is_file() {
+        return Err(DataError::Flat {
+            labels: (root == dir.join("val")).then_some(path),
+            root,
+            pictures: pictures.len(),
+        });
+    }
+    let labels = read_labels(&path)?;
+    let labelled = |picture: PathBuf| {
+        let Some((line, class)) = labels.get(&stem(&picture)) else {
+            return Err(DataError::FlatLabel {
+                path: path.clone(),
+                problem: format!("has no line for `{}`", last_name(&picture)),
+            });
+        };
+        match classes.binary_search(class) {
+            Ok(label) => Ok((picture, label)),
+            Err(_) => Err(DataError::FlatLabel {
+                path: path.clone(),
+                problem: format!("line {line}: `{class}` is no folder of `train`"),
+            }),
+        }
     };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        if wanted(&path) {
-            paths.push(path);
+    pictures.into_iter().map(labelled).collect()
+}
+
+/// The classes of pictures that lie in one folder, by file name: the lines of `val_labels.txt`, each with a file and its class, separated by a
+/// space or a comma, with or without the file's ending; what follows on a line does not count.
+fn read_labels(path: &Path) -> Result<HashMap<String, (usize, String)>, DataError> {
+    let text = std::fs::read_to_string(path).map_err(|source| DataError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut labels = HashMap::new();
+    for (line, text) in text.lines().enumerate() {
+        let mut fields = text.split([',', ' ', '\t']).filter(|field| !field.is_empty());
+        if let (Some(file), Some(class)) = (fields.next(), fields.next()) {
+            labels.insert(stem(Path::new(file)), (line + 1, class.to_owned()));
         }
     }
-    // By the text, in which classes are also looked up: paths compare part by part and could order otherwise.
-    paths.sort_by_cached_key(|path| last_name(path));
-    Ok(paths)
+    Ok(labels)
 }
 
-fn last_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
-}
-
-fn is_picture(path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase();
-    EXTENSIONS.contains(&extension.as_str())
+/// A picture's name without its ending; other dots belong to the name.
+fn stem(path: &Path) -> String {
+    match is_picture(path) {
+        true => last_name(&path.with_extension("")),
+        false => last_name(path),
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +210,50 @@ mod tests {
         let test = ImageFolder::open(dir.path(), Split::Test).unwrap();
         assert_eq!((test.len(), test.label(0).unwrap()), (1, 1));
         assert_eq!(test.read(0).unwrap().image.pixels[0], 1);
+    }
+
+    #[test]
+    fn imagenets_archive_of_validation_pictures_needs_a_list_of_classes() {
+        let dir = tempfile::tempdir().unwrap();
+        for class in ["train/n01440764", "train/n01751748", "val"] {
+            fs::create_dir_all(dir.path().join(class)).unwrap();
+        }
+        let names = ["ILSVRC2012_val_00000001", "ILSVRC2012_val_00000002"];
+        for name in names {
+            let path = dir.path().join(format!("val/{name}.JPEG"));
+            picture([9, 9, 9])
+                .save_with_format(path, ImageFormat::Jpeg)
+                .unwrap();
+        }
+        let open = |labels: Option<&str>| {
+            if let Some(labels) = labels {
+                fs::write(dir.path().join(LABELS), labels).unwrap();
+            }
+            let opened = ImageFolder::open(dir.path(), Split::Test);
+            opened.map(|folder| [0, 1].map(|index| folder.label(index).unwrap()))
+        };
+        let error = open(None).unwrap_err().to_string();
+        assert!(
+            error.contains("2 pictures and no class folders") && error.contains("val_labels.txt"),
+            "{error}"
+        );
+        let own = format!("{}.JPEG n01751748\n{}.JPEG n01440764\n", names[0], names[1]);
+        assert_eq!(open(Some(&own)).unwrap(), [1, 0]);
+        // As Kaggle's LOC_val_solution.csv has it.
+        let kaggle = format!(
+            "ImageId,PredictionString\n{},n01440764 85 1 499 272 \n{},n01751748 1 2 3 4 \n",
+            names[0], names[1]
+        );
+        assert_eq!(open(Some(&kaggle)).unwrap(), [0, 1]);
+        let error = open(Some(&own.replace("n01440764", "490")))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("line 2: `490` is no folder of `train`"), "{error}");
+        let error = open(Some("")).unwrap_err().to_string();
+        assert!(
+            error.contains("no line for `ILSVRC2012_val_00000001.JPEG`"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use super::{
     Batch, DataError, HostBatch, Pipeline, Preparation, Purpose, Source, Split, prefetch::Prefetch, stream,
+    whitening::OnDevice,
 };
 use burn::{
     data::{
@@ -86,6 +87,8 @@ impl Position {
 pub struct Loader {
     epochs: Arc<Epochs>,
     device: Device,
+    /// Where the pipeline whitens.
+    whitening: Option<OnDevice>,
     position: Position,
 }
 
@@ -102,7 +105,7 @@ impl Loader {
     /// A loader of `split`'s images, which are `source`, for `device`.
     ///
     /// # Errors
-    /// What [`Pipeline::resolve`] refuses; [`DataError::Range`] for a batch size or limit of 0, and for a
+    /// What [`Pipeline::resolve`] refuses; [`DataError::WhiteningMisfit`]; [`DataError::Range`] for a batch size or limit of 0, and for a
     /// data set that is smaller than the one batch that `drop_last` would keep.
     pub fn new(
         source: Arc<dyn Source>,
@@ -132,6 +135,10 @@ impl Loader {
                 options.batch_size,
             ));
         }
+        let whitening = pipeline.whitening.as_deref().filter(|_| pipeline.whitens());
+        if let Some(whitening) = whitening {
+            whitening.check(&pipeline.normalise, preparation.shape())?;
+        }
         let epochs = Arc::new(Epochs {
             source,
             preparation,
@@ -139,6 +146,7 @@ impl Loader {
             images,
         });
         Ok(Self {
+            whitening: whitening.map(|whitening| whitening.on(device)),
             epochs,
             device: device.clone(),
             position: Position::default(),
@@ -161,7 +169,7 @@ impl Loader {
         self.epochs.num_batches()
     }
 
-    /// The batches of `epoch` from number `first` on, in host memory.
+    /// The batches of `epoch` from number `first` on, in host memory, before whitening.
     pub fn host_batches(
         &self,
         epoch: usize,
@@ -231,6 +239,8 @@ impl DataLoader<Batch> for Loader {
         Box::new(Epoch {
             batches: Box::new(self.host_batches(epoch, first)),
             device: self.device.clone(),
+            whitening: self.whitening.clone(),
+            whitens: self.epochs.preparation.whitens(),
             processed: self
                 .epochs
                 .num_items()
@@ -248,6 +258,10 @@ impl DataLoader<Batch> for Loader {
     fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
         Arc::new(Self {
             device: device.clone(),
+            whitening: self
+                .whitening
+                .as_ref()
+                .map(|whitening| whitening.to_device(device)),
             ..self.clone()
         })
     }
@@ -279,6 +293,7 @@ impl DataLoader<Batch> for Loader {
         Arc::new(Self {
             epochs: Arc::new(epochs),
             device: self.device.clone(),
+            whitening: self.whitening.clone(),
             position,
         })
     }
@@ -287,6 +302,8 @@ impl DataLoader<Batch> for Loader {
 struct Epoch {
     batches: Box<dyn Iterator<Item = Result<HostBatch, DataError>>>,
     device: Device,
+    whitening: Option<OnDevice>,
+    whitens: bool,
     processed: usize,
     total: usize,
     failed: bool,
@@ -300,12 +317,25 @@ impl Iterator for Epoch {
         if self.failed {
             return None;
         }
-        let batch = self.batches.next()?.map_err(DatasetError::new);
+        let batch = self.batches.next()?.and_then(|batch| self.place(batch));
+        let batch = batch.map_err(DatasetError::new);
         match &batch {
-            Ok(batch) => self.processed += batch.labels.len(),
+            Ok(batch) => self.processed += batch.indices.len(),
             Err(_) => self.failed = true,
         }
-        Some(batch.map(|batch| batch.to_device(&self.device)))
+        Some(batch)
+    }
+}
+
+impl Epoch {
+    /// Puts a batch on the device and whitens it there.
+    fn place(&self, batch: HostBatch) -> Result<Batch, DataError> {
+        let batch = batch.to_device(&self.device);
+        match &self.whitening {
+            Some(whitening) => Ok(whitening.apply(batch)),
+            None if self.whitens => Err(DataError::NotFitted),
+            None => Ok(batch),
+        }
     }
 }
 

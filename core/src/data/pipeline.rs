@@ -1,8 +1,9 @@
 //! The transforms of a run: what training and test images go through, and the numbers they become.
 
-use super::{DataError, Image, Source, Split, Transform, notation};
+use super::{DataError, Image, Normalisation, Source, Split, Transform, Whitening, normalise, notation};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What is done to the images of each split, as it is written in a configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,13 +19,20 @@ pub struct Pipeline {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, of pixels in 0 to 1.
     pub std: Vec<f32>,
+    /// What takes the place of mean and standard deviation; empty where these hold. The mean stays the colour that `cutout` paints.
+    #[serde(default, with = "notation::texts", skip_serializing_if = "Vec::is_empty")]
+    pub normalise: Vec<Normalisation>,
+    /// What `zca` has learnt from the training pictures; a [`Loader`](super::Loader) gives no batch of a pipeline with `zca` that lacks it.
+    #[serde(skip)]
+    pub whitening: Option<Arc<Whitening>>,
 }
 
 impl Pipeline {
     /// Checks everything that can be known before an image is read.
     ///
     /// # Errors
-    /// [`DataError::Range`], [`DataError::Channels`], [`DataError::TooSmall`], [`DataError::SizeNotFixed`].
+    /// [`DataError::Range`], [`DataError::Channels`], [`DataError::NormaliseOrder`], [`DataError::TooSmall`],
+    /// [`DataError::SizeNotFixed`], [`DataError::TooLargeToWhiten`].
     pub fn resolve(&self, source: &dyn Source, split: Split) -> Result<Preparation, DataError> {
         let channels = source.channels();
         for (option, values) in [("mean", &self.mean), ("std", &self.std)] {
@@ -49,6 +57,7 @@ impl Pipeline {
             return Err(finite("std", "more than 0", std));
         }
 
+        Normalisation::check_all(&self.normalise)?;
         let transforms = match split {
             Split::Train => &self.train,
             Split::Test => &self.test,
@@ -60,16 +69,49 @@ impl Pipeline {
         }
         let [height, width] = size.ok_or(DataError::SizeNotFixed { split: split.name() })?;
 
+        if self.whitens() {
+            Whitening::check_size([channels, height, width])?;
+        }
+        let numbers = match self.normalise.first() {
+            Some(&Normalisation::Gcn { scale, bias }) => Numbers::Contrast { scale, bias },
+            Some(Normalisation::Zca { .. }) => {
+                Numbers::per_channel(&vec![0.0; channels], &vec![1.0; channels])
+            }
+            None => Numbers::per_channel(&self.mean, &self.std),
+        };
+        Ok(Preparation {
+            transforms: transforms.clone(),
+            mean: self.mean.clone(),
+            numbers,
+            whitens: self.whitens(),
+            shape: [channels, height, width],
+        })
+    }
+
+    /// Whether batches are to be whitened.
+    pub fn whitens(&self) -> bool {
+        self.normalise
+            .iter()
+            .any(|step| matches!(step, Normalisation::Zca { .. }))
+    }
+}
+
+/// How a byte becomes a number.
+#[derive(Clone, Debug)]
+enum Numbers {
+    /// The normalised number of each byte, per channel.
+    PerChannel(Vec<[f32; 256]>),
+    /// By the contrast of its picture.
+    Contrast { scale: f64, bias: f64 },
+}
+
+impl Numbers {
+    fn per_channel(mean: &[f32], std: &[f32]) -> Self {
         // In this order of operations the numbers are those of torchvision's ToTensor and Normalize, bit for
         // bit.
         let value = |byte: u8, mean, std| (f32::from(byte) / 255.0 - mean) / std;
         let values = |(&mean, &std): (&f32, &f32)| std::array::from_fn(|byte| value(byte as u8, mean, std));
-        Ok(Preparation {
-            transforms: transforms.clone(),
-            mean: self.mean.clone(),
-            values: self.mean.iter().zip(&self.std).map(values).collect(),
-            shape: [channels, height, width],
-        })
+        Numbers::PerChannel(mean.iter().zip(std).map(values).collect())
     }
 }
 
@@ -78,8 +120,8 @@ impl Pipeline {
 pub struct Preparation {
     transforms: Vec<Transform>,
     mean: Vec<f32>,
-    /// The normalised number of each byte, per channel.
-    values: Vec<[f32; 256]>,
+    numbers: Numbers,
+    whitens: bool,
     shape: [usize; 3],
 }
 
@@ -89,7 +131,13 @@ impl Preparation {
         self.shape
     }
 
-    /// Transforms and normalises image `index` into `out` (`[channels, height, width]`), drawing from `rng`.
+    /// Whether batches of prepared images are still to be whitened.
+    pub(super) fn whitens(&self) -> bool {
+        self.whitens
+    }
+
+    /// Transforms and normalises image `index` into `out` (`[channels, height, width]`), drawing from `rng`. Whitening, a product with a large
+    /// matrix, is left to the device that a batch goes to.
     ///
     /// # Errors
     /// [`DataError::Shape`] where the image or `out` has another size than announced,
@@ -112,16 +160,17 @@ impl Preparation {
                 got: image.shape,
             });
         }
-        let plane = self.shape[1] * self.shape[2];
-        for ((values, bytes), out) in self
-            .values
-            .iter()
-            .zip(image.pixels.chunks_exact(plane))
-            .zip(out.chunks_exact_mut(plane))
-        {
-            out.iter_mut()
-                .zip(bytes)
-                .for_each(|(out, &byte)| *out = values[usize::from(byte)]);
+        match &self.numbers {
+            Numbers::Contrast { scale, bias } => normalise::contrast(&image.pixels, *scale, *bias, out),
+            Numbers::PerChannel(channels) => {
+                let plane = self.shape[1] * self.shape[2];
+                let planes = image.pixels.chunks_exact(plane).zip(out.chunks_exact_mut(plane));
+                for (values, (bytes, out)) in channels.iter().zip(planes) {
+                    out.iter_mut()
+                        .zip(bytes)
+                        .for_each(|(out, &byte)| *out = values[usize::from(byte)]);
+                }
+            }
         }
         Ok(())
     }
@@ -149,6 +198,8 @@ mod tests {
             test,
             mean: vec![0.4, 0.0],
             std: vec![0.2, 0.5],
+            normalise: vec![],
+            whitening: None,
         }
     }
 
@@ -170,12 +221,31 @@ mod tests {
     }
 
     #[test]
+    fn contrast_takes_the_place_of_mean_and_deviation_over_all_channels() {
+        let contrast = Pipeline {
+            normalise: vec!["gcn:scale=2".parse().unwrap()],
+            ..pipeline(&[])
+        };
+        let preparation = contrast.resolve(&source(), Split::Test).unwrap();
+        let mut out = [0.0; 8];
+        let image = source().read(0).unwrap().image;
+        preparation
+            .apply(0, image, &mut stream(0, Purpose::Augment, 0, 0), &mut out)
+            .unwrap();
+        // Mean 102 over both channels, squares 2 (102² + 51² + 0 + 153²).
+        let norm = 72_828.0_f32.sqrt();
+        for (got, pixel) in out.iter().zip([0.0, 51.0, 102.0, 255.0].repeat(2)) {
+            assert!((got - 2.0 * (pixel - 102.0) / norm).abs() < 1e-6, "{out:?}");
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused_before_an_image_is_read() {
         let resolve = |pipeline: Pipeline| pipeline.resolve(&source(), Split::Test).unwrap_err();
         assert!(matches!(
             resolve(pipeline(&["centre-crop:size=3"])),
             DataError::TooSmall {
-                expected: 3,
+                expected: [3, 3],
                 got: [2, 2],
                 ..
             }
@@ -209,6 +279,13 @@ mod tests {
             "{text}"
         );
         assert_eq!(toml::from_str::<Pipeline>(&text).unwrap(), pipeline);
+        let whitened = format!("normalise = ['gcn', 'zca:eps=0.5']\n{text}");
+        let read = toml::from_str::<Pipeline>(&whitened).unwrap();
+        assert_eq!(read.normalise[1].to_string(), "zca:eps=0.5");
+        assert_eq!(
+            toml::from_str::<Pipeline>(&toml::to_string(&read).unwrap()).unwrap(),
+            read
+        );
         let wrong = toml::from_str::<Pipeline>(&format!("tset = []\n{text}"))
             .unwrap_err()
             .to_string();

@@ -46,6 +46,20 @@ pub enum Transform {
         /// The shorter side.
         size: usize,
     },
+    /// Scales to this size exactly, whatever becomes of the aspect ratio.
+    Stretch {
+        /// Height of the result.
+        height: usize,
+        /// Width of the result.
+        width: usize,
+    },
+    /// Cuts this size out of a random place.
+    RandomCrop {
+        /// Height of the result.
+        height: usize,
+        /// Width of the result.
+        width: usize,
+    },
     /// Cuts a square out of the middle.
     #[serde(alias = "center-crop")]
     CentreCrop {
@@ -81,6 +95,8 @@ impl Transform {
             Transform::Flip { .. } => "flip",
             Transform::RandomResizedCrop { .. } => "random-resized-crop",
             Transform::Resize { .. } => "resize",
+            Transform::Stretch { .. } => "stretch",
+            Transform::RandomCrop { .. } => "random-crop",
             Transform::CentreCrop { .. } => "centre-crop",
             Transform::Cutout { .. } => "cutout",
         }
@@ -110,6 +126,10 @@ impl Transform {
             | Transform::Resize { size }
             | Transform::CentreCrop { size }
             | Transform::Cutout { size } => side("size", size),
+            Transform::Stretch { height, width } | Transform::RandomCrop { height, width } => {
+                side("height", height)?;
+                side("width", width)
+            }
         }
     }
 
@@ -138,14 +158,21 @@ impl Transform {
                 }
                 output => Ok(output),
             },
-            Transform::CentreCrop { size } => match input {
-                Some(got) if got[0] < size || got[1] < size => Err(DataError::TooSmall {
-                    transform: self.name(),
-                    expected: size,
-                    got,
-                }),
-                _ => Ok(Some([size, size])),
-            },
+            Transform::Stretch { height, width } => Ok(Some([height, width])),
+            Transform::RandomCrop { height, width } => self.cut(input, [height, width]),
+            Transform::CentreCrop { size } => self.cut(input, [size, size]),
+        }
+    }
+
+    /// The size of what is cut out of an input of that size, or of an unknown one.
+    fn cut(&self, input: Option<[usize; 2]>, size: [usize; 2]) -> Result<Option<[usize; 2]>, DataError> {
+        match input {
+            Some(got) if got[0] < size[0] || got[1] < size[1] => Err(DataError::TooSmall {
+                transform: self.name(),
+                expected: size,
+                got,
+            }),
+            _ => Ok(Some(size)),
         }
     }
 
@@ -176,6 +203,24 @@ impl Transform {
             Transform::Resize { size } => {
                 self.size(Some([height, width]))?;
                 resize(image, scaled([height, width], size))
+            }
+            Transform::Stretch { height, width } => resize(image, [height, width]),
+            Transform::RandomCrop {
+                height: rows,
+                width: columns,
+            } => {
+                self.size(Some([height, width]))?;
+                let top = rng.random_range(0..=height - rows);
+                let left = rng.random_range(0..=width - columns);
+                crop(
+                    &image,
+                    Window {
+                        top,
+                        left,
+                        height: rows,
+                        width: columns,
+                    },
+                )
             }
             Transform::CentreCrop { size } => {
                 self.size(Some([height, width]))?;
@@ -383,6 +428,30 @@ mod tests {
     fn resize_keeps_the_aspect_ratio() {
         assert_eq!(scaled([333, 500], 256), [256, 384]);
         assert_eq!((scaled([7, 9], 5), scaled([9, 7], 5)), ([5, 6], [6, 5]));
+    }
+
+    #[test]
+    fn stretch_changes_the_aspect_ratio_and_random_crop_reaches_every_place() {
+        let stretched = Transform::Stretch { height: 4, width: 2 }
+            .apply(counting(3, 2, 6), &mut rng(0), &[])
+            .unwrap();
+        assert_eq!(stretched.shape, [3, 4, 2]);
+        let crop = Transform::RandomCrop { height: 1, width: 2 };
+        let mut seen = std::collections::BTreeSet::new();
+        for index in 0..300 {
+            let cropped = crop.apply(counting(1, 2, 3), &mut rng(index), &[]).unwrap();
+            assert_eq!(cropped.shape, [1, 1, 2]);
+            seen.insert(cropped.pixels);
+        }
+        assert_eq!(
+            seen.into_iter().collect::<Vec<_>>(),
+            [[1, 2], [2, 3], [4, 5], [5, 6]]
+        );
+        let error = crop.apply(counting(1, 3, 1), &mut rng(0), &[]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "random-crop needs at least 1x2 pixels, got 3x1"
+        );
     }
 
     #[test]

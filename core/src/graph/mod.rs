@@ -7,6 +7,7 @@
 mod attribute;
 mod branch;
 mod builder;
+mod classifier;
 mod error;
 mod fact;
 mod infer;

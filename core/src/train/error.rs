@@ -73,6 +73,12 @@ pub enum TrainError {
         /// What the loader says.
         reason: String,
     },
+    /// Queries that have nothing to be found.
+    #[error("none of {queries} queries has a picture of its person by another camera in the gallery")]
+    NoQuery {
+        /// How many there are.
+        queries: usize,
+    },
     /// A network that does not run.
     #[error(transparent)]
     Graph(#[from] GraphError),

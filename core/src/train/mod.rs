@@ -11,6 +11,7 @@
 //! | `view` | what a step needs of each network, and how its members find it |
 //! | `gradient_report` | how strongly each loss term pulls |
 //! | [`evaluation`] | accuracy and loss of a network on a data set |
+//! | [`retrieval`] | mean average precision and CMC, where pictures are looked for instead of named |
 //! | `restored` | where an optimizer's state lies when a run goes on |
 //! | [`observer`] | what a run tells to whoever watches it |
 
@@ -23,6 +24,7 @@ mod gradient_report;
 pub mod learning_rate;
 pub mod observer;
 mod restored;
+pub mod retrieval;
 mod run;
 pub mod trainer;
 mod view;
@@ -33,4 +35,5 @@ pub use error::TrainError;
 pub use evaluation::{CohortEvaluation, Evaluation, MemberEvaluation, evaluate};
 pub use gradient_report::GradientReport;
 pub use observer::{Event, Observer, Silent};
+pub use retrieval::{Distance, Retrieval};
 pub use trainer::{Outcome, Setup, Trained, Trainer};
