@@ -1,7 +1,7 @@
 //! `potstill export`: the student of a run as an ONNX file, written anew.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
@@ -10,15 +10,12 @@ use potstill_core::network::Network;
 use potstill_core::plugin::{Chosen, Plan, PluginSpec};
 use potstill_core::train::checkpoint::{Checkpoints, Which};
 use potstill_core::train::{TrainError, Trained};
-use potstill_exporters::export::Written;
-use potstill_exporters::{Export, Provenance};
 
 use crate::cohort;
-use crate::config::RunConfig;
 use crate::error::CliError;
 use crate::prepare::Data;
-use crate::preprocessing;
 use crate::run_folder::RunFolder;
+use crate::student_file::export_student;
 use crate::table::bytes;
 use crate::training::{self, Pupils};
 
@@ -131,52 +128,4 @@ impl ExportRun {
         )?;
         Ok(())
     }
-}
-
-/// Writes a trained student with what whoever deploys it must know.
-///
-/// # Errors
-/// An export that fails its check, a disk that refuses.
-pub fn export_student(
-    config: &RunConfig,
-    graph: &Graph,
-    data: &Data,
-    top1: Option<f64>,
-    path: &Path,
-) -> Result<Written, CliError> {
-    let mut provenance = Provenance::new();
-    let mut say = |key: &str, value: String| {
-        provenance.insert(format!("potstill.{key}"), value);
-    };
-    say("version", env!("CARGO_PKG_VERSION").to_owned());
-    say("student", config.student_names());
-    say("data", config.data.name.clone());
-    say(
-        "classes",
-        serde_json::to_string(data.train.classes()).unwrap_or_default(),
-    );
-    for (key, value) in preprocessing::state(&data.pipeline, path)? {
-        say(key, value);
-    }
-    say("seed", config.seed.to_string());
-    say("epochs", config.training.epochs.to_string());
-    for (index, plugin) in config.plugins()?.iter().enumerate() {
-        say(&format!("plugin.{index}"), plugin.to_string());
-    }
-    for (index, teacher) in config.teacher.iter().enumerate() {
-        let name = teacher
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
-        say(&format!("teacher.{index}"), name.unwrap_or_default());
-    }
-    if let Some(top1) = top1 {
-        say("top1", format!("{top1:.2}"));
-    }
-    let export = Export {
-        opset: config.export.opset,
-        fold: config.export.fold,
-        verify: true,
-        provenance,
-    };
-    Ok(export.write(graph, path)?)
 }

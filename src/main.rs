@@ -24,6 +24,7 @@ mod report;
 mod retrieval;
 mod run;
 mod run_folder;
+mod student_file;
 mod sweep;
 mod table;
 mod training;

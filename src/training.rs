@@ -12,10 +12,10 @@ use potstill_teachers::Teacher;
 use crate::comparison::Row;
 use crate::config::RunConfig;
 use crate::error::CliError;
-use crate::export::export_student;
 use crate::prepare::{self, Data};
 use crate::progress::{Both, Progress};
 use crate::run_folder::RunFolder;
+use crate::student_file::export_student;
 
 /// The auxiliary network that weighs the ensemble, and the shared value that it reads.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use indexmap::{IndexMap, IndexSet};
 
 use super::{Plugin, PluginError, Students};
-use crate::graph::{Facts, Graph, Role, infer};
+use crate::graph::{Facts, Graph, infer};
 use crate::schedule::Schedule;
 
 /// A network that a method trains beside the students and that is never exported: a regressor, a gate.
@@ -114,25 +114,9 @@ impl<'a> Observation<'a> {
             .unwrap_or_default())
     }
 
-    /// The features that the classifier reads: what the last layer with weights before the logits takes.
+    /// The features that the classifier reads.
     pub fn features(&self) -> Option<String> {
-        let stored = |name: &String| self.graph.tensors.contains_key(name);
-        let mut value = self.logits.clone();
-        loop {
-            let node = &self.graph.nodes[self.graph.producer(&value)?];
-            let data = node
-                .inputs
-                .iter()
-                .find(|name| !name.is_empty() && !stored(name))?;
-            let weighs = |(index, name): (usize, &String)| {
-                let rank = self.facts.get(name).map_or(0, |fact| fact.rank());
-                stored(name) && node.op.role(index) == Role::Weight && rank >= 2
-            };
-            if node.inputs.iter().enumerate().any(weighs) {
-                return Some(data.clone());
-            }
-            value.clone_from(data);
-        }
+        self.graph.features_before(&self.logits).map(str::to_owned)
     }
 }
 
