@@ -111,12 +111,14 @@ impl ExportRun {
             chosen: asked,
             gate,
         };
-        let trained = pupils.result(&Trained {
+        let trained = Trained {
             students: networks,
             auxiliaries,
             evaluation,
-        })?;
-        let written = export_student(&config, &trained, &data, top1, &self.output)?;
+        };
+        let member = pupils.result_name(&trained);
+        let graph = pupils.result(&trained)?;
+        let written = export_student(&config, &graph, &data, member, top1, &self.output)?;
         writeln!(
             out,
             "{}: {}, opset {}, {} BatchNorms folded; tract agrees to {:.1e}",

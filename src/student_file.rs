@@ -11,7 +11,7 @@ use crate::error::CliError;
 use crate::prepare::Data;
 use crate::preprocessing;
 
-/// Writes a trained student.
+/// Writes a trained student; `member` says which of several it is.
 ///
 /// # Errors
 /// An export that fails its check, a disk that refuses.
@@ -19,6 +19,7 @@ pub fn export_student(
     config: &RunConfig,
     graph: &Graph,
     data: &Data,
+    member: Option<&str>,
     top1: Option<f64>,
     path: &Path,
 ) -> Result<Written, CliError> {
@@ -28,6 +29,9 @@ pub fn export_student(
     };
     say("version", env!("CARGO_PKG_VERSION").to_owned());
     say("student", config.student_names());
+    if let Some(member) = member {
+        say("member", member.to_owned());
+    }
     say("data", config.data.name.clone());
     say(
         "classes",

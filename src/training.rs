@@ -49,14 +49,35 @@ pub struct Pupils<'a> {
 }
 
 impl Pupils<'_> {
+    /// Which of several students is the run's result; `None` where there is one.
+    pub fn result_name(&self, trained: &Trained) -> Option<&str> {
+        let members = &self.students.members;
+        if members.len() < 2 {
+            return None;
+        }
+        match self.result_member(trained) {
+            Some(member) => members.get(member).map(|member| member.name.as_str()),
+            None => Some("ensemble"),
+        }
+    }
+
+    /// The number of the member that is the run's result; `None` for the ensemble.
+    fn result_member(&self, trained: &Trained) -> Option<usize> {
+        match trained.evaluation.as_ref().map(|evaluation| evaluation.chosen) {
+            Some(Chosen::Ensemble) => None,
+            Some(Chosen::Member(member)) => Some(member),
+            _ if self.students.leader => Some(self.students.members.len() - 1),
+            _ => Some(0),
+        }
+    }
+
     /// The run's result as one network.
     ///
     /// # Errors
     /// Networks of other students.
     pub fn result(&self, trained: &Trained) -> Result<Graph, CliError> {
         let networks: Vec<Graph> = trained.students.iter().map(Network::to_graph).collect();
-        let chosen = trained.evaluation.as_ref().map(|evaluation| evaluation.chosen);
-        if chosen == Some(Chosen::Ensemble) {
+        let Some(member) = self.result_member(trained) else {
             let gate = self.gate.as_ref().and_then(|gate| {
                 Some((
                     trained.auxiliaries.get(gate.index)?.to_graph(),
@@ -65,11 +86,6 @@ impl Pupils<'_> {
             });
             let gate = gate.as_ref().map(|(graph, fork)| (graph, *fork));
             return Ok(self.students.ensemble(&networks, gate)?);
-        }
-        let member = match chosen {
-            Some(Chosen::Member(member)) => member,
-            _ if self.students.leader => self.students.members.len() - 1,
-            _ => 0,
         };
         Ok(self.students.cut(&networks, member)?)
     }
@@ -150,10 +166,24 @@ impl Job<'_> {
         let graph = pupils.result(&outcome.best)?;
         let best = top1(&outcome.best).unwrap_or(0.0);
         let file = folder.join("student.onnx");
-        let written = export_student(self.config, &graph, data, Some(best), &file)?;
+        let written = export_student(
+            self.config,
+            &graph,
+            data,
+            pupils.result_name(&outcome.best),
+            Some(best),
+            &file,
+        )?;
         let last = pupils.result(&outcome.last)?;
         let file = folder.join("student-last.onnx");
-        export_student(self.config, &last, data, top1(&outcome.last), &file)?;
+        export_student(
+            self.config,
+            &last,
+            data,
+            pupils.result_name(&outcome.last),
+            top1(&outcome.last),
+            &file,
+        )?;
         let network = Network::new(graph.clone(), self.device).map_err(TrainError::from)?;
         let logits = &graph.outputs[0].name;
         let found = data.retrieval(&network, logits, self.config.threads, self.device)?;

@@ -87,6 +87,13 @@ fn what_is_exported_is_a_network_of_the_students_own_size_unless_the_ensemble_is
     let alone = parameters("alone/student.onnx");
     assert_eq!(parameters("run/student.onnx"), alone);
     assert!(parameters("all/student.onnx") > 2 * alone);
+    let member = |file: &str| {
+        let answer = done(folder.path(), &format!("inspect {file} --format json"));
+        answer.json()["metadata"]["potstill.member"].clone()
+    };
+    assert_eq!(member("run/student.onnx"), "branch0");
+    assert_eq!(member("all/student.onnx"), "ensemble");
+    assert_eq!(member("alone/student.onnx"), Value::Null);
     // The same run's other members, and its ensemble, from the checkpoint.
     for member in ["branch2", "best"] {
         done(
@@ -95,6 +102,8 @@ fn what_is_exported_is_a_network_of_the_students_own_size_unless_the_ensemble_is
         );
         assert_eq!(parameters("one.onnx"), alone, "{member}");
     }
+    done(folder.path(), "export run --member branch2 -o one.onnx");
+    assert_eq!(member("one.onnx"), "branch2");
     done(folder.path(), "export run --member ensemble -o whole.onnx");
     assert_eq!(parameters("whole.onnx"), parameters("all/student.onnx"));
 }
