@@ -1,0 +1,169 @@
+//! Convolutions against their definition in double precision, on every instruction set of the machine, and on any number of threads.
+
+use potstill_kernels::conv::{Conv, ConvShape, OutputGradient};
+use potstill_kernels::simd::Simd;
+use proptest::prelude::*;
+
+/// Numbers between −1 and 1 without a pattern.
+fn noise(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    })
+    .take(len)
+    .collect()
+}
+
+/// Output, gradient of the input, gradient of the weight, as the formulas say.
+fn defined(shape: &ConvShape, x: &[f32], w: &[f32], b: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+    let [height, width] = shape.input;
+    let [out_height, out_width] = shape.output();
+    let [inputs, outputs] = shape.channels;
+    let (per_group, of_group) = (inputs / shape.groups, outputs / shape.groups);
+    let mut y = vec![0.0; shape.output_len()];
+    let mut dx = vec![0.0; shape.input_len()];
+    let mut dw = vec![0.0; shape.weight_len()];
+    for n in 0..shape.batch {
+        for row in 0..out_height {
+            for column in 0..out_width {
+                for o in 0..outputs {
+                    let at = ((n * out_height + row) * out_width + column) * outputs + o;
+                    y[at] += f64::from(b[o]);
+                    for i in 0..per_group {
+                        for kr in 0..shape.kernel[0] {
+                            for kc in 0..shape.kernel[1] {
+                                let r = (row * shape.stride[0] + kr * shape.dilation[0]) as isize - shape.padding[0].0 as isize;
+                                let c = (column * shape.stride[1] + kc * shape.dilation[1]) as isize - shape.padding[1].0 as isize;
+                                if r < 0 || c < 0 || r >= height as isize || c >= width as isize {
+                                    continue;
+                                }
+                                let channel = o / of_group * per_group + i;
+                                let x_at = ((n * height + r as usize) * width + c as usize) * inputs + channel;
+                                let w_at = ((o * per_group + i) * shape.kernel[0] + kr) * shape.kernel[1] + kc;
+                                y[at] += f64::from(x[x_at]) * f64::from(w[w_at]);
+                                dx[x_at] += f64::from(dy[at]) * f64::from(w[w_at]);
+                                dw[w_at] += f64::from(dy[at]) * f64::from(x[x_at]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    [y, dx, dw]
+}
+
+fn assert_close(what: &str, simd: Simd, got: &[f32], expected: &[f64]) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(1e-3f64, |scale, value| scale.max(value.abs()));
+    for (index, (got, expected)) in got.iter().zip(expected).enumerate() {
+        let error = (f64::from(*got) - expected).abs();
+        assert!(error < 1e-5 * scale, "{what} on {simd:?}, element {index}: {got}, expected {expected}");
+    }
+}
+
+fn agrees(shape: &ConvShape) {
+    let x = noise(shape.input_len(), 1);
+    let w = noise(shape.weight_len(), 2);
+    let b = noise(shape.channels[1], 3);
+    let dy = noise(shape.output_len(), 4);
+    let [y, dx, dw] = defined(shape, &x, &w, &b, &dy);
+    for simd in Simd::available() {
+        let conv = Conv::new(shape.clone(), simd);
+        assert_close("y", simd, &conv.forward(&x, &w, Some(&b)), &y);
+        let ready = conv.backward(&x, &w, OutputGradient::Ready(&dy), true, true);
+        assert_close("dx", simd, ready.input.as_ref().unwrap(), &dx);
+        assert_close("dw", simd, ready.weight.as_ref().unwrap(), &dw);
+        let channels = shape.channels[1];
+        let make = |pixels: std::ops::Range<usize>, to: &mut [f32]| {
+            to.copy_from_slice(&dy[pixels.start * channels..pixels.end * channels]);
+        };
+        let made = conv.backward(&x, &w, OutputGradient::Made(&make), true, true);
+        assert_eq!(made.input, ready.input);
+        assert_eq!(made.weight, ready.weight);
+    }
+}
+
+fn shapes() -> impl Strategy<Value = ConvShape> {
+    let axis = || (1usize..=3, 1usize..=3, 1usize..=2, 0usize..=2, 0usize..=2, 0usize..7);
+    let channels = prop_oneof![
+        (1usize..20, 1usize..40).prop_map(|(i, o)| (i, o, 1)),
+        (1usize..4, 1usize..10, 1usize..10).prop_map(|(g, i, o)| (g * i, g * o, g)),
+        (1usize..40).prop_map(|c| (c, c, c)),
+    ];
+    (1usize..5, axis(), axis(), channels).prop_map(|(batch, rows, columns, (inputs, outputs, groups))| {
+        let axes = [rows, columns];
+        ConvShape {
+            batch,
+            input: axes.map(|(kernel, _, dilation, before, after, more)| {
+                // At least one position for the kernel.
+                (dilation * (kernel - 1) + 1 + more).saturating_sub(before + after).max(1)
+            }),
+            channels: [inputs, outputs],
+            groups,
+            kernel: axes.map(|(kernel, ..)| kernel),
+            stride: axes.map(|(_, stride, ..)| stride),
+            dilation: axes.map(|(_, _, dilation, ..)| dilation),
+            padding: axes.map(|(_, _, _, before, after, _)| (before, after)),
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn convolutions_are_what_their_definition_says(shape in shapes()) {
+        agrees(&shape);
+    }
+}
+
+fn same(batch: usize, size: usize, channels: [usize; 2], kernel: usize, stride: usize) -> ConvShape {
+    ConvShape {
+        batch,
+        input: [size; 2],
+        channels,
+        groups: 1,
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        dilation: [1; 2],
+        padding: [(kernel / 2, kernel / 2); 2],
+    }
+}
+
+#[test]
+fn the_layers_of_a_resnet_agree_with_the_definition() {
+    for (size, channels, kernel, stride) in [
+        (32, [3, 16], 3, 1),
+        (16, [16, 32], 3, 2),
+        (16, [16, 32], 1, 2),
+        (8, [64, 64], 3, 1),
+        // Its weight's gradient is summed by channels, not by pictures.
+        (4, [256, 128], 3, 1),
+    ] {
+        agrees(&same(3, size, channels, kernel, stride));
+    }
+}
+
+#[test]
+fn numbers_do_not_depend_on_the_threads() {
+    let shape = same(37, 8, [24, 32], 3, 1);
+    let x = noise(shape.input_len(), 5);
+    let w = noise(shape.weight_len(), 6);
+    let dy = noise(shape.output_len(), 7);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let conv = Conv::new(shape.clone(), Simd::best());
+            let gradients = conv.backward(&x, &w, OutputGradient::Ready(&dy), true, true);
+            (conv.forward(&x, &w, None), gradients.input, gradients.weight)
+        })
+    };
+    let alone = on(1);
+    for threads in [2, 3, 7] {
+        assert_eq!(on(threads), alone);
+    }
+}
