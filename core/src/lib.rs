@@ -18,6 +18,7 @@
 //! The core knows no distillation method and no file format: methods live in `potstill-plugins`, decoding in `potstill-teachers`, encoding in
 //! `potstill-exporters`.
 
+mod cpu;
 pub mod data;
 pub mod device;
 pub mod files;

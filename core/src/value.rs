@@ -167,6 +167,11 @@ impl Value {
         Device::new(self.tensor.device())
     }
 
+    /// The rank-erased tensor as it is held.
+    pub(crate) fn dispatch(&self) -> &DispatchTensor {
+        &self.tensor
+    }
+
     /// The rank-erased tensor; a scalar has shape `[1]`.
     pub fn into_dispatch(self) -> DispatchTensor {
         self.tensor

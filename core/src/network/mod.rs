@@ -1,5 +1,6 @@
 //! A graph that runs: its tensors on a device, as a Burn module that Burn's optimizers, records and learner work on.
 
+mod fusion;
 mod parameter;
 mod plan;
 mod run;

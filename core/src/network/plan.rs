@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
+use super::fusion::Fusion;
 use crate::graph::{Facts, Graph, GraphError, infer_from};
 use crate::value::{Kind, Value};
 
@@ -35,6 +36,24 @@ pub(super) struct Step {
 /// Kinds and extents of all inputs, in the graph's order.
 type Signature = Vec<(Kind, Vec<usize>)>;
 
+/// One thing to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action {
+    /// Run a step.
+    Step(usize),
+    /// Run a fusion.
+    Fusion(usize),
+}
+
+/// What one run does.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    /// In order.
+    pub actions: Vec<Action>,
+    /// For each slot, the last action that reads it.
+    pub last_use: Vec<Option<usize>>,
+}
+
 /// A graph made ready to run.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -43,8 +62,8 @@ pub(super) struct Plan {
     slots: HashMap<String, usize>,
     /// The steps in order.
     pub steps: Vec<Step>,
-    /// For each slot, the last step that reads it.
-    pub last_use: Vec<Option<usize>>,
+    /// Steps that can run as one.
+    pub fusions: Vec<Fusion>,
     /// Kinds and extents of inputs that every operator takes.
     checked: Mutex<HashSet<Signature>>,
 }
@@ -66,15 +85,11 @@ impl Plan {
             let next = slots.len();
             slots.entry(name.to_owned()).or_insert(next);
         }
-        let mut last_use = vec![None; slots.len()];
         let slot = |name: &String| slots.get(name).copied();
         let mut steps = Vec::with_capacity(graph.nodes.len());
         for (index, node) in graph.nodes.iter().enumerate() {
             let inputs: Vec<Option<usize>> = node.inputs.iter().map(slot).collect();
             let outputs: Vec<Option<usize>> = node.outputs.iter().map(slot).collect();
-            for input in inputs.iter().flatten() {
-                last_use[*input] = Some(index);
-            }
             let buffer = |input: usize| match inputs.get(input).copied().flatten() {
                 Some(slot) => match sources.get(slot) {
                     Some(Source::Buffer(buffer)) => Some(*buffer),
@@ -95,12 +110,13 @@ impl Plan {
                 updates,
             });
         }
+        let fusions = Fusion::find(&graph, &steps, &slots);
         Self {
             graph,
             sources,
             slots,
             steps,
-            last_use,
+            fusions,
             checked: Mutex::default(),
         }
     }
@@ -128,8 +144,8 @@ impl Plan {
         Ok(())
     }
 
-    /// For each step, whether a wanted slot depends on it.
-    pub fn needed(&self, wanted: &[bool]) -> Vec<bool> {
+    /// What to run, in order, so that the wanted slots are filled.
+    pub fn schedule(&self, wanted: &[bool]) -> Schedule {
         let mut read = wanted.to_vec();
         let mut needed = vec![false; self.steps.len()];
         for (index, step) in self.steps.iter().enumerate().rev() {
@@ -138,7 +154,44 @@ impl Plan {
                 step.inputs.iter().flatten().for_each(|slot| read[*slot] = true);
             }
         }
-        needed
+        // What each step is replaced by: nothing, or a fusion in the place of its last step.
+        let mut instead: Vec<Option<Option<usize>>> = vec![None; self.steps.len()];
+        for (index, fusion) in self.fusions.iter().enumerate() {
+            if needed[fusion.last()] && fusion.inner.iter().all(|slot| !wanted[*slot]) {
+                fusion.steps.iter().for_each(|step| instead[*step] = Some(None));
+                instead[fusion.last()] = Some(Some(index));
+            }
+        }
+        let mut schedule = Schedule {
+            actions: Vec::with_capacity(self.steps.len()),
+            last_use: vec![None; self.slots.len()],
+        };
+        for index in (0..self.steps.len()).filter(|index| needed[*index]) {
+            let action = match instead[index] {
+                None => Action::Step(index),
+                Some(Some(fusion)) => Action::Fusion(fusion),
+                Some(None) => continue,
+            };
+            for step in self.steps_of(action) {
+                for slot in step.inputs.iter().flatten() {
+                    schedule.last_use[*slot] = Some(schedule.actions.len());
+                }
+            }
+            schedule.actions.push(action);
+        }
+        schedule
+    }
+
+    /// The steps that an action stands for.
+    pub fn steps_of(&self, action: Action) -> impl Iterator<Item = &Step> {
+        let (single, fused) = match action {
+            Action::Step(step) => (Some(step), None),
+            Action::Fusion(fusion) => (None, Some(&self.fusions[fusion].steps)),
+        };
+        single
+            .into_iter()
+            .chain(fused.into_iter().flatten().copied())
+            .map(|step| &self.steps[step])
     }
 
     /// The graph.

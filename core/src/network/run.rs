@@ -4,7 +4,9 @@ use burn::tensor::Tensor;
 use indexmap::IndexMap;
 
 use super::Network;
-use super::plan::Source;
+use super::fusion::Fusion;
+use super::plan::{Action, Source, Step};
+use crate::cpu::{BlockInputs, BlockMode};
 use crate::graph::{Dim, Fact, Facts, GraphError, ValueInfo};
 use crate::ops::{Inputs, Mode, RunContext};
 use crate::value::Value;
@@ -185,7 +187,6 @@ impl Network {
         for (_, slot) in &wanted {
             keep[*slot] = true;
         }
-        let needed = plan.needed(&keep);
         for (slot, source) in plan.sources().iter().enumerate() {
             slots[slot] = Some(match source {
                 Source::Weight { index, scalar } => self.weights[*index].value(*scalar),
@@ -198,49 +199,23 @@ impl Network {
             mode,
             device: self.device(),
         };
-        for (index, step) in plan.steps.iter().enumerate().filter(|(index, _)| needed[*index]) {
-            let mut inputs = Vec::with_capacity(step.inputs.len());
-            for slot in &step.inputs {
-                inputs.push(match slot {
-                    None => None,
-                    Some(slot) if plan.last_use[*slot] == Some(index) && !keep[*slot] => {
-                        // A node may read one value twice; only its last mention may take it.
-                        let again = step.inputs.iter().filter(|other| **other == Some(*slot)).count() > 1;
-                        if again {
-                            slots[*slot].clone()
-                        } else {
-                            slots[*slot].take()
+        let schedule = plan.schedule(&keep);
+        for (index, action) in schedule.actions.iter().enumerate() {
+            let ends = |slot: usize| schedule.last_use[slot] == Some(index) && !keep[slot];
+            match action {
+                Action::Step(step) => self.run_step(&plan.steps[*step], &mut slots, ends, &context)?,
+                Action::Fusion(fusion) => {
+                    let fusion = &plan.fusions[*fusion];
+                    if !self.run_fusion(fusion, &mut slots, mode) {
+                        for step in plan.steps_of(*action) {
+                            self.run_step(step, &mut slots, |_| false, &context)?;
                         }
-                    }
-                    Some(slot) => slots[*slot].clone(),
-                });
-            }
-            let node = &graph.nodes[step.node];
-            let values = node
-                .op
-                .run(&Inputs(&inputs), &context)
-                .map_err(|source| GraphError::Node {
-                    node: node.label().to_owned(),
-                    op: node.op.name().to_owned(),
-                    source,
-                })?;
-            drop(inputs);
-            if mode == Mode::Training {
-                for (output, buffer) in &step.updates {
-                    if let Some(value) = values.get(*output) {
-                        self.buffers[*buffer].update(value.clone().float::<1>());
+                        fusion.inner.iter().for_each(|slot| slots[*slot] = None);
                     }
                 }
             }
-            for (slot, value) in step.outputs.iter().zip(values) {
-                if let Some(slot) = slot
-                    && (keep[*slot] || plan.last_use[*slot].is_some())
-                {
-                    slots[*slot] = Some(value);
-                }
-            }
-            for slot in step.inputs.iter().flatten() {
-                if plan.last_use[*slot] == Some(index) && !keep[*slot] {
+            for slot in plan.steps_of(*action).flat_map(|step| step.inputs.iter().flatten()) {
+                if ends(*slot) {
                     slots[*slot] = None;
                 }
             }
@@ -252,6 +227,87 @@ impl Network {
             }
         }
         Ok(outputs)
+    }
+
+    /// Runs one node. It may take the inputs of which `ends` says that nobody reads them later.
+    fn run_step(
+        &self,
+        step: &Step,
+        slots: &mut [Option<Value>],
+        ends: impl Fn(usize) -> bool,
+        context: &RunContext,
+    ) -> Result<(), GraphError> {
+        let mut inputs = Vec::with_capacity(step.inputs.len());
+        for slot in &step.inputs {
+            inputs.push(match slot {
+                None => None,
+                Some(slot) if ends(*slot) => {
+                    // A node may read one value twice; only its last mention may take it.
+                    let again = step.inputs.iter().filter(|other| **other == Some(*slot)).count() > 1;
+                    if again {
+                        slots[*slot].clone()
+                    } else {
+                        slots[*slot].take()
+                    }
+                }
+                Some(slot) => slots[*slot].clone(),
+            });
+        }
+        let node = &self.plan.graph().nodes[step.node];
+        let values = node
+            .op
+            .run(&Inputs(&inputs), context)
+            .map_err(|source| GraphError::Node {
+                node: node.label().to_owned(),
+                op: node.op.name().to_owned(),
+                source,
+            })?;
+        if context.mode == Mode::Training {
+            for (output, buffer) in &step.updates {
+                if let Some(value) = values.get(*output) {
+                    self.buffers[*buffer].update(value.clone().float::<1>());
+                }
+            }
+        }
+        for (slot, value) in step.outputs.iter().zip(values) {
+            if let Some(slot) = slot {
+                slots[*slot] = Some(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs some nodes as one; false if they have to run one by one.
+    fn run_fusion(&self, fusion: &Fusion, slots: &mut [Option<Value>], mode: Mode) -> bool {
+        let value = |slot: Option<usize>| slot.and_then(|slot| slots[slot].as_ref());
+        let norm = fusion.slots.norm.map(value);
+        let inputs = BlockInputs {
+            x: value(Some(fusion.slots.x)),
+            weight: value(fusion.slots.weight),
+            bias: value(fusion.slots.bias),
+            norm,
+            residual: value(fusion.slots.residual),
+        };
+        let statistics_of = match mode {
+            Mode::Training | Mode::Rehearsal => BlockMode::Training,
+            Mode::Inference => BlockMode::Inference,
+        };
+        let Some(outputs) = fusion.block.run(inputs, statistics_of) else {
+            return false;
+        };
+        if let (Mode::Training, Some((step, operator)), Some(batch)) = (mode, &fusion.norm, outputs.statistics)
+            && let [_, _, Some(mean), Some(variance)] = norm
+        {
+            let count = outputs.y.len() / batch[0].len().max(1);
+            let moved = operator.moved([mean.clone(), variance.clone()], batch, count);
+            for (output, buffer) in &self.plan.steps[*step].updates {
+                if let Some(value) = output.checked_sub(1).and_then(|output| moved.get(output)) {
+                    self.buffers[*buffer].update(value.clone().float::<1>());
+                }
+            }
+        }
+        slots[fusion.output] = Some(outputs.y);
+        true
     }
 }
 

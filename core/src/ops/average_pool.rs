@@ -11,6 +11,7 @@ use burn::tensor::ops::ConvOptions;
 
 use super::pool::{Placement, Pool};
 use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
+use crate::cpu::{self, Pooling};
 use crate::graph::Fact;
 use crate::value::Value;
 
@@ -90,6 +91,12 @@ impl Op for AveragePool {
         let mut dims = x.dims();
         let placement = self.pool.place(&dims)?;
         let [height, width] = placement.output;
+        let size = (placement.kernel[0] * placement.kernel[1]) as f32;
+        let factors = self.correction(&placement).unwrap_or_else(|| vec![1.0; height * width]);
+        let factors = Pooling::WeightedSum(factors.iter().map(|factor| factor / size).collect());
+        if let Some(y) = cpu::pooled(&x, factors, |[batch, channels, ..]| placement.shape([batch, channels])) {
+            return Ok(vec![y]);
+        }
         let (x, padding) = placement.prepare(x, 0.0);
         let mut y = mean(x, &placement, padding).reshape(&[dims[0], dims[1], height, width]);
         if let Some(factors) = self.correction(&placement) {

@@ -28,6 +28,19 @@ pub struct BatchNorm {
     pub momentum: f64,
 }
 
+impl BatchNorm {
+    /// The running mean and variance after a step whose batch had these, its variance biased, over `count` elements of a channel.
+    pub(crate) fn moved(&self, running: [Value; 2], batch: [Value; 2], count: usize) -> [Value; 2] {
+        let unbiased = count as f64 / (count.max(2) - 1) as f64;
+        let blend = |running: Value, new: Value, share: f64| -> Value {
+            let new: Tensor<1> = new.float::<1>().detach() * (share * (1.0 - self.momentum));
+            (running.float::<1>() * self.momentum + new).into()
+        };
+        let ([mean, variance], [new_mean, new_variance]) = (running, batch);
+        [blend(mean, new_mean, 1.0), blend(variance, new_variance, unbiased)]
+    }
+}
+
 /// Names of the per-channel inputs, in ONNX's order from 1 on.
 const PER_CHANNEL: [&str; 4] = ["scale", "B", "input_mean", "input_var"];
 
@@ -89,13 +102,8 @@ impl Op for BatchNorm {
                     bias.into_dispatch(),
                     self.epsilon,
                 );
-                let unbiased = count as f64 / (count.max(2) - 1) as f64;
-                let blend = |running: Value, new: Tensor<1>| -> Value {
-                    let new = new.detach() * (1.0 - self.momentum);
-                    (running.float::<1>() * self.momentum + new).into()
-                };
-                let mean = blend(mean, Tensor::from_dispatch(batch.mean));
-                let variance = blend(variance, Tensor::from_dispatch(batch.variance) * unbiased);
+                let new = [batch.mean, batch.variance].map(Value::new);
+                let [mean, variance] = self.moved([mean, variance], new, count);
                 Ok(vec![Value::new(batch.output), mean, variance])
             }
         }

@@ -16,6 +16,18 @@ pub struct Clip {
     bounds: [Option<f32>; 2],
 }
 
+impl Clip {
+    /// Lower and upper bound, where those that are inputs have the given values.
+    pub(crate) fn bounds(&self, inputs: [Option<f32>; 2]) -> [Option<f32>; 2] {
+        let [lower, upper] = self.bounds;
+        let both = |a: Option<f32>, b: Option<f32>, pick: fn(f32, f32) -> f32| match (a, b) {
+            (Some(a), Some(b)) => Some(pick(a, b)),
+            (a, b) => a.or(b),
+        };
+        [both(lower, inputs[0], f32::max), both(upper, inputs[1], f32::min)]
+    }
+}
+
 /// Names of the bounds, in the order of attributes and inputs.
 const NAMES: [&str; 2] = ["min", "max"];
 

@@ -6,6 +6,7 @@
 use burn::tensor::Tensor;
 
 use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
+use crate::cpu;
 use crate::graph::Fact;
 use crate::value::Value;
 
@@ -45,6 +46,11 @@ impl Op for GlobalPool {
 
     fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
         let x = inputs.required(0, "X")?.clone();
+        if !self.max
+            && let Some(y) = cpu::global_average(&x)
+        {
+            return Ok(vec![y]);
+        }
         let dims = x.dims();
         let spatial: usize = dims[2..].iter().product();
         let flat: Tensor<3> = x.reshape(&[dims[0], dims[1], spatial]).float();

@@ -6,6 +6,7 @@
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::ops::PadMode;
+use potstill_kernels::pool::PoolShape;
 
 use super::{NodeReader, OpError, Window};
 use crate::graph::Fact;
@@ -105,6 +106,20 @@ impl Pool {
 }
 
 impl Placement {
+    /// The same for the CPU's kernels.
+    pub fn shape(&self, [batch, channels]: [usize; 2]) -> PoolShape {
+        PoolShape {
+            batch,
+            channels,
+            input: self.input,
+            output: self.output,
+            kernel: self.kernel,
+            stride: self.strides,
+            dilation: self.dilations,
+            before: self.before,
+        }
+    }
+
     /// The input as `[batch, channels, height, width]`, with its border written out as `fill` unless Burn's own padding (returned) gives the same
     /// windows.
     pub fn prepare(&self, x: Value, fill: f32) -> (Value, [usize; 2]) {

@@ -1,0 +1,312 @@
+//! Convolution, normalisation, residual sum and activation as one operation of Burn's autodiff, run by `potstill-kernels`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::{Autodiff, AutodiffBackend, DispatchAutodiffContext, Flex, TensorMetadata};
+use burn::tensor::Shape;
+use potstill_kernels::block::{self, Kept, Operands, Wanted};
+use potstill_kernels::conv::{Conv, ConvShape};
+use potstill_kernels::norm::Clamp;
+use potstill_kernels::simd::Simd;
+
+use super::tensor::{
+    Operand, channels_last, extents, from_channels_last, from_order, in_order, is_channels_last, no_node, recorded,
+    untracked,
+};
+use crate::ops::Window;
+use crate::value::Value;
+
+/// What a block does; each part is optional.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Groups and window of the convolution.
+    pub conv: Option<(usize, Window)>,
+    /// ε of the normalisation.
+    pub epsilon: Option<f64>,
+    /// The activation.
+    pub clamp: Clamp,
+}
+
+/// A block's inputs, in ONNX's roles.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockInputs<'a> {
+    /// `[batch, channels, height, width]`
+    pub x: Option<&'a Value>,
+    /// The convolution's weight.
+    pub weight: Option<&'a Value>,
+    /// The convolution's bias.
+    pub bias: Option<&'a Value>,
+    /// The normalisation's scale, bias, running mean and running variance.
+    pub norm: [Option<&'a Value>; 4],
+    /// What is added before the activation.
+    pub residual: Option<&'a Value>,
+}
+
+/// Which statistics normalise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockMode {
+    /// The batch's.
+    Training,
+    /// The running ones; nothing is recorded.
+    Inference,
+}
+
+/// What a block gives.
+#[derive(Debug)]
+pub struct BlockOutputs {
+    /// Like the residual.
+    pub y: Value,
+    /// Mean and biased variance of the batch, where it was normalised by them.
+    pub statistics: Option<[Value; 2]>,
+}
+
+impl Block {
+    /// Runs the block; `None` where it has to be done by Burn's operators: on another device, in another rank, with a residual that is stretched,
+    /// or without a convolution on maps that are not channels-last yet.
+    pub fn run(&self, inputs: BlockInputs<'_>, mode: BlockMode) -> Option<BlockOutputs> {
+        let x = Operand::of(inputs.x?)?;
+        let dims = extents(&x.tensor)?;
+        if dims.contains(&0) || (self.conv.is_none() && !is_channels_last(&x.tensor)) {
+            return None;
+        }
+        let operand = |value: Option<&Value>| value.map(|value| Operand::of(value).ok_or(())).transpose().ok();
+        let weight = operand(inputs.weight)?;
+        let bias = operand(inputs.bias)?;
+        let gamma = operand(inputs.norm[0])?;
+        let beta = operand(inputs.norm[1])?;
+        let residual = operand(inputs.residual)?;
+        let simd = Simd::best();
+        let (conv, out_dims) = match (&self.conv, &weight) {
+            (None, _) => (None, dims),
+            (Some(_), None) => return None,
+            (Some((groups, window)), Some(weight)) => {
+                let shape = conv_shape(*groups, window, dims, extents(&weight.tensor)?);
+                let [height, width] = shape.output();
+                let out = [dims[0], shape.channels[1], height, width];
+                if out.contains(&0) {
+                    return None;
+                }
+                (Some(ready(shape, simd)), out)
+            }
+        };
+        if let Some(residual) = &residual
+            && extents(&residual.tensor) != Some(out_dims)
+        {
+            return None;
+        }
+        let tracked = [Some(&x), weight.as_ref(), bias.as_ref(), gamma.as_ref(), beta.as_ref(), residual.as_ref()];
+        let context = tracked
+            .iter()
+            .flatten()
+            .map(|operand| operand.context())
+            .fold(DispatchAutodiffContext::Disabled, merged);
+        let is_tracked = tracked.iter().flatten().any(|operand| operand.is_tracked());
+        if is_tracked && mode == BlockMode::Inference && self.epsilon.is_some() {
+            return None;
+        }
+        let block = block::Block {
+            conv,
+            epsilon: self.epsilon,
+            clamp: self.clamp,
+            channels: out_dims[1],
+            simd,
+        };
+        let tensors = Tensors {
+            x: x.tensor.clone(),
+            weight: weight.as_ref().map(|operand| operand.tensor.clone()),
+            bias: bias.as_ref().map(|operand| operand.tensor.clone()),
+            gamma: gamma.as_ref().map(|operand| operand.tensor.clone()),
+            beta: beta.as_ref().map(|operand| operand.tensor.clone()),
+            residual: residual.as_ref().map(|operand| operand.tensor.clone()),
+        };
+        let (y, kept) = match mode {
+            BlockMode::Training => tensors.with(|operands| block.train(operands)),
+            BlockMode::Inference => {
+                let running = [inputs.norm[2], inputs.norm[3]].map(|value| value.and_then(Operand::of));
+                let running = running.each_ref().map(|value| value.as_ref().map(|value| in_order(&value.tensor)));
+                let statistics = match &running {
+                    [Some(mean), Some(variance)] => Some([mean.as_ref(), variance.as_ref()]),
+                    _ => None,
+                };
+                let y = tensors.with(|operands| block.infer(operands, statistics));
+                (y, None)
+            }
+        };
+        let y = from_channels_last(y, out_dims);
+        let statistics = kept.as_ref().map(|kept| {
+            let channels = Shape::new([out_dims[1]]);
+            [&kept.mean, &kept.variance].map(|values| untracked(from_order(values.clone(), channels.clone())))
+        });
+        if context == DispatchAutodiffContext::Disabled {
+            return Some(BlockOutputs {
+                y: untracked(y),
+                statistics,
+            });
+        }
+        let nodes = [Some(x), weight, bias, gamma, beta, residual]
+            .map(|operand| operand.map_or_else(no_node, Operand::into_guard));
+        let state = |output: FlexTensor| State {
+            block,
+            tensors,
+            kept: kept.map(Arc::new),
+            output,
+            in_dims: dims,
+            out_dims,
+        };
+        let prepared = BlockBackward.prepare::<NoCheckpointing>(nodes).compute_bound().stateful();
+        let y = match prepared {
+            OpsKind::Tracked(prepared) => prepared.finish(state(y.clone()), y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        };
+        Some(BlockOutputs {
+            y: recorded(y, context),
+            statistics,
+        })
+    }
+}
+
+fn merged(a: DispatchAutodiffContext, b: DispatchAutodiffContext) -> DispatchAutodiffContext {
+    match a {
+        DispatchAutodiffContext::Disabled => b,
+        enabled => enabled,
+    }
+}
+
+fn conv_shape(groups: usize, window: &Window, x: [usize; 4], weight: [usize; 4]) -> ConvShape {
+    let input = [x[2], x[3]];
+    let pads = window.pads(&input);
+    let pair = |values: &[usize]| [values[0], values[1]];
+    ConvShape {
+        batch: x[0],
+        input,
+        channels: [x[1], weight[0]],
+        groups,
+        kernel: [weight[2], weight[3]],
+        stride: pair(&window.strides),
+        dilation: pair(&window.dilations),
+        padding: [pads[0], pads[1]],
+    }
+}
+
+/// So many convolutions are kept ready: pictures of all sizes must not fill the memory.
+const READY: usize = 512;
+
+/// A convolution made ready, from those of earlier steps if it was there.
+fn ready(shape: ConvShape, simd: Simd) -> Arc<Conv> {
+    static CONVS: OnceLock<Mutex<HashMap<ConvShape, Arc<Conv>>>> = OnceLock::new();
+    let mut convs = CONVS
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Some(conv) = convs.get(&shape) {
+        return conv.clone();
+    }
+    if convs.len() >= READY {
+        convs.clear();
+    }
+    let conv = Arc::new(Conv::new(shape.clone(), simd));
+    convs.insert(shape, conv.clone());
+    conv
+}
+
+/// The operands' tensors, which share their elements with the graph's.
+#[derive(Clone, Debug)]
+struct Tensors {
+    x: FlexTensor,
+    weight: Option<FlexTensor>,
+    bias: Option<FlexTensor>,
+    gamma: Option<FlexTensor>,
+    beta: Option<FlexTensor>,
+    residual: Option<FlexTensor>,
+}
+
+impl Tensors {
+    /// Runs `work` on the elements, in the order that kernels want.
+    fn with<R>(&self, work: impl FnOnce(Operands<'_>) -> R) -> R {
+        let x = channels_last(&self.x);
+        let weight = self.weight.as_ref().map(in_order).unwrap_or_default();
+        let bias = self.bias.as_ref().map(in_order);
+        let gamma = self.gamma.as_ref().map(in_order).unwrap_or_default();
+        let beta = self.beta.as_ref().map(in_order).unwrap_or_default();
+        let residual = self.residual.as_ref().map(channels_last);
+        work(Operands {
+            x: &x,
+            weight: &weight,
+            bias: bias.as_deref(),
+            gamma: &gamma,
+            beta: &beta,
+            residual: residual.as_deref(),
+        })
+    }
+}
+
+/// The block's place in the backward pass. Its parents: input, weight, bias, scale, shift, residual.
+#[derive(Debug)]
+struct BlockBackward;
+
+#[derive(Clone, Debug)]
+struct State {
+    block: block::Block,
+    tensors: Tensors,
+    kept: Option<Arc<Kept>>,
+    output: FlexTensor,
+    in_dims: [usize; 4],
+    out_dims: [usize; 4],
+}
+
+impl Backward<Flex, 6> for BlockBackward {
+    type State = State;
+
+    fn backward(self, ops: Ops<State, 6>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let State {
+            block,
+            tensors,
+            kept,
+            output,
+            in_dims,
+            out_dims,
+        } = ops.state;
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let [x, weight, bias, gamma, beta, residual] = ops.parents;
+        let wanted = Wanted {
+            x: x.is_some(),
+            weight: weight.is_some(),
+            bias: bias.is_some(),
+            residual: residual.is_some(),
+        };
+        let made = {
+            let output = channels_last(&output);
+            let gradient = channels_last(&gradient);
+            tensors.with(|operands| block.backward(operands, kept.as_deref(), &output, &gradient, wanted))
+        };
+        let map = |elements: Option<Vec<f32>>, dims: [usize; 4]| {
+            elements.map_or_else(|| gradient.clone(), |elements| from_channels_last(elements, dims))
+        };
+        if let Some(node) = x {
+            grads.register::<Flex>(node.id, map(made.x, in_dims));
+        }
+        if let Some(node) = residual {
+            grads.register::<Flex>(node.id, map(made.residual, out_dims));
+        }
+        let like = |elements: Option<Vec<f32>>, tensor: Option<FlexTensor>| {
+            Some(from_order(elements?, tensor?.shape()))
+        };
+        let weights = [
+            (weight, like(made.weight, tensors.weight)),
+            (bias, like(made.bias, tensors.bias)),
+            (gamma, like(made.gamma, tensors.gamma)),
+            (beta, like(made.beta, tensors.beta)),
+        ];
+        for (node, gradient) in weights {
+            if let (Some(node), Some(gradient)) = (node, gradient) {
+                grads.register::<Flex>(node.id, gradient);
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Training on the CPU with kernels of our own: Burn's Flex tensors in, Burn's Flex tensors out, recorded for its autodiff.
+//!
+//! Feature maps are kept **channels-last**: a tensor of shape `[batch, channels, height, width]` whose strides say that the channels of a pixel lie
+//! side by side, as PyTorch's `channels_last`. Burn's own operators read such a tensor like any other, so that what has no kernel here needs no
+//! copy of its own. On other devices nothing of this module is used.
+
+mod block;
+mod pool;
+mod tensor;
+
+pub(crate) use block::{Block, BlockInputs, BlockMode};
+pub(crate) use pool::{Pooling, global_average, pooled};

@@ -1,0 +1,228 @@
+//! Neighbouring nodes that run as one block: convolution, normalisation, residual sum, activation.
+//!
+//! Found once, when a network is made, on any graph: what fuses are nodes that follow one another and whose values nobody else reads. A fusion is used
+//! in a run that keeps none of these values, if the tensors are where the block's kernels work; else its nodes run one by one.
+
+use std::collections::HashMap;
+
+use potstill_kernels::norm::Clamp;
+
+use super::plan::Step;
+use crate::cpu::Block;
+use crate::graph::Graph;
+use crate::ops::batch_norm::BatchNorm;
+use crate::ops::binary::{Arithmetic, Binary};
+use crate::ops::clip::Clip;
+use crate::ops::conv::ConvOp;
+use crate::ops::relu::Relu;
+
+/// Nodes that run as one.
+#[derive(Debug)]
+pub(super) struct Fusion {
+    /// The steps, in order.
+    pub steps: Vec<usize>,
+    /// What they do together.
+    pub block: Block,
+    /// Slots of the block's inputs.
+    pub slots: Slots,
+    /// The step that normalises, with its operator.
+    pub norm: Option<(usize, BatchNorm)>,
+    /// The slots between the steps.
+    pub inner: Vec<usize>,
+    /// The slot of the result.
+    pub output: usize,
+}
+
+/// Slots of a block's inputs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slots {
+    pub x: usize,
+    pub weight: Option<usize>,
+    pub bias: Option<usize>,
+    pub norm: [Option<usize>; 4],
+    pub residual: Option<usize>,
+}
+
+/// How far a block has come; its parts follow one another in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Start,
+    Conv,
+    Norm,
+    Sum,
+    Activation,
+}
+
+impl Fusion {
+    /// All fusions of a graph; no step is in two. `slots` are those of the graph's values.
+    pub fn find(graph: &Graph, steps: &[Step], slots: &HashMap<String, usize>) -> Vec<Self> {
+        let mut readers = vec![Vec::new(); slots.len()];
+        for (index, step) in steps.iter().enumerate() {
+            for slot in step.inputs.iter().flatten() {
+                readers[*slot].push(index);
+            }
+        }
+        for output in &graph.outputs {
+            // A graph's output is never inside a fusion.
+            if let Some(slot) = slots.get(&output.name) {
+                readers[*slot].push(usize::MAX);
+            }
+        }
+        let mut claimed = vec![false; steps.len()];
+        let mut fusions = Vec::new();
+        for first in 0..steps.len() {
+            if claimed[first] {
+                continue;
+            }
+            let mut fusion = Draft::new(graph, steps);
+            let mut next = Some(first);
+            while let Some(step) = next.filter(|step| !claimed[*step] && fusion.take(*step)) {
+                next = match readers[fusion.output.unwrap_or_default()].as_slice() {
+                    [only] if *only != usize::MAX => Some(*only),
+                    _ => None,
+                };
+                debug_assert_eq!(fusion.steps.last(), Some(&step));
+            }
+            if let Some(fusion) = fusion.finish() {
+                fusion.steps.iter().for_each(|step| claimed[*step] = true);
+                fusions.push(fusion);
+            }
+        }
+        fusions
+    }
+
+    /// The last of its steps, in whose place it runs: all inputs are there by then.
+    pub fn last(&self) -> usize {
+        self.steps.last().copied().unwrap_or_default()
+    }
+}
+
+/// A fusion in the making.
+struct Draft<'a> {
+    graph: &'a Graph,
+    all: &'a [Step],
+    part: Part,
+    steps: Vec<usize>,
+    block: Block,
+    slots: Slots,
+    norm: Option<(usize, BatchNorm)>,
+    inner: Vec<usize>,
+    output: Option<usize>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(graph: &'a Graph, all: &'a [Step]) -> Self {
+        Self {
+            graph,
+            all,
+            part: Part::Start,
+            steps: Vec::new(),
+            block: Block {
+                conv: None,
+                epsilon: None,
+                clamp: Clamp::NONE,
+            },
+            slots: Slots::default(),
+            norm: None,
+            inner: Vec::new(),
+            output: None,
+        }
+    }
+
+    /// Adds a step if it can come next.
+    fn take(&mut self, index: usize) -> bool {
+        let step = &self.all[index];
+        let node = &self.graph.nodes[step.node];
+        let input = |place: usize| step.inputs.get(place).copied().flatten();
+        let Some(output) = step.outputs.first().copied().flatten() else {
+            return false;
+        };
+        let (Some(first), before) = (input(0), self.output) else {
+            return false;
+        };
+        // What came before must be what the step works on.
+        let follows = before.is_none_or(|before| before == first);
+        let part = if let Some(conv) = node.op.downcast::<ConvOp>() {
+            let window = input(1).and_then(|weight| self.window(conv, weight));
+            let (Some(window), Part::Start) = (window, self.part) else {
+                return false;
+            };
+            self.block.conv = Some((conv.groups, window));
+            (self.slots.weight, self.slots.bias) = (input(1), input(2));
+            Part::Conv
+        } else if let Some(norm) = node.op.downcast::<BatchNorm>() {
+            if !follows || self.part >= Part::Norm {
+                return false;
+            }
+            self.block.epsilon = Some(norm.epsilon);
+            self.slots.norm = [input(1), input(2), input(3), input(4)];
+            self.norm = Some((index, norm.clone()));
+            Part::Norm
+        } else if let Some(Binary(Arithmetic::Add)) = node.op.downcast::<Binary>() {
+            let Some(second) = input(1).filter(|second| *second != first && self.part < Part::Sum) else {
+                return false;
+            };
+            self.slots.residual = Some(match before {
+                Some(before) if before == second => first,
+                _ => second,
+            });
+            Part::Sum
+        } else {
+            let Some(clamp) = self.clamp(step).filter(|_| follows && self.part < Part::Activation) else {
+                return false;
+            };
+            self.block.clamp = clamp;
+            Part::Activation
+        };
+        if let Some(before) = before {
+            self.inner.push(before);
+        } else {
+            self.slots.x = first;
+        }
+        self.part = part;
+        self.steps.push(index);
+        self.output = Some(output);
+        true
+    }
+
+    /// The window of a convolution over two axes whose weight is stored.
+    fn window(&self, conv: &ConvOp, weight: usize) -> Option<crate::ops::Window> {
+        let (_, weight) = self.graph.tensors.get_index(weight)?;
+        let dims = weight.data.shape().to_vec();
+        (dims.len() == 4).then(|| conv.window(&dims).ok()).flatten()
+    }
+
+    /// The bounds of an activation that only clamps.
+    fn clamp(&self, step: &Step) -> Option<Clamp> {
+        let op = &self.graph.nodes[step.node].op;
+        if op.downcast::<Relu>().is_some() {
+            return Some(Clamp::RELU);
+        }
+        let clip = op.downcast::<Clip>()?;
+        let stored = |place: usize| match step.inputs.get(place).copied().flatten() {
+            None => Some(None),
+            Some(slot) => {
+                let (_, tensor) = self.graph.tensors.get_index(slot)?;
+                (tensor.data.shape().num_elements() == 1).then(|| tensor.data.iter::<f32>().next())
+            }
+        };
+        let [low, high] = clip.bounds([stored(1)?, stored(2)?]);
+        let clamp = Clamp {
+            low: low.unwrap_or(f32::NEG_INFINITY),
+            high: high.unwrap_or(f32::INFINITY),
+        };
+        // Where the bounds cross, the upper one wins, and no gradient flows: left to the operator.
+        (clamp.low < clamp.high).then_some(clamp)
+    }
+
+    fn finish(self) -> Option<Fusion> {
+        Some(Fusion {
+            output: self.output?,
+            steps: self.steps,
+            block: self.block,
+            slots: self.slots,
+            norm: self.norm,
+            inner: self.inner,
+        })
+    }
+}
