@@ -339,8 +339,7 @@ impl Conv {
         if self.shape.is_depthwise() {
             return 0..self.gradient_len();
         }
-        let start = |block: usize| self.forward.blocks.get(block).map_or(self.forward.len, |block| block.start);
-        start(block)..start(block + 1)
+        self.forward.range(&self.forward.blocks[block])
     }
 
     /// The weight's gradient in ONNX's order.

@@ -3,7 +3,12 @@
 //! Output channels are cut into blocks of one or two registers; within a block the order is `[tap][in][channel of the block]`, so that a
 //! tile reads a block from front to back.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use super::ConvShape;
+use crate::parallel::Shared;
 
 /// Some neighbouring output channels, the last registers filled up with zeros.
 #[derive(Clone, Copy, Debug)]
@@ -79,35 +84,86 @@ impl Layout {
     /// A weight of ONNX's order, packed.
     pub(super) fn pack(&self, weight: &[f32], direction: Direction) -> Vec<f32> {
         let mut packed = vec![0.0; self.len];
-        self.each(direction, |at, weight_at| packed[at] = weight[weight_at]);
+        let shared = Shared::new(&mut packed);
+        self.blocks.par_iter().with_min_len(self.blocks_per_task()).for_each(|block| {
+            // SAFETY: blocks do not overlap.
+            let part = unsafe { shared.part(self.range(block)) };
+            self.places(block, direction).each(self, |at, weight_at| part[at] = weight[weight_at]);
+        });
         packed
     }
 
     /// A packed weight, in ONNX's order.
     pub(super) fn unpack(&self, packed: &[f32], weight: &mut [f32]) {
-        self.each(Direction::Forward, |at, weight_at| weight[weight_at] = packed[at]);
+        let filter = self.taps * self.inputs;
+        let shared = Shared::new(weight);
+        self.blocks.par_iter().with_min_len(self.blocks_per_task()).for_each(|block| {
+            let rows = block.output * filter..(block.output + block.count) * filter;
+            // SAFETY: blocks do not overlap, and a forward block's filters follow one another.
+            let (first, filters) = (rows.start, unsafe { shared.part(rows) });
+            let part = &packed[self.range(block)];
+            self.places(block, Direction::Forward)
+                .each(self, |at, weight_at| filters[weight_at - first] = part[at]);
+        });
     }
 
-    /// Pairs (place in the packed weight, place in ONNX's).
+    /// Where a block's weights are.
+    pub(super) fn range(&self, block: &Block) -> Range<usize> {
+        block.start..block.start + self.taps * self.inputs * block.registers * self.lanes
+    }
+
+    /// Small weights are packed faster than a thread is woken.
+    fn blocks_per_task(&self) -> usize {
+        (TASK_ELEMENTS * self.blocks.len()).div_ceil(self.len.max(1))
+    }
+
+    /// Where a block's channels lie in a weight of ONNX's order, of which a backward block reads the second axis, which counts within the group.
+    fn places(&self, block: &Block, direction: Direction) -> Places {
+        let width = block.registers * self.lanes;
+        let channels = block.count;
+        match direction {
+            Direction::Forward => Places {
+                first: block.output * self.inputs,
+                by_channel: self.inputs,
+                by_input: 1,
+                channels,
+                width,
+            },
+            Direction::Backward => {
+                let group = block.input / self.inputs;
+                Places {
+                    first: block.input * self.outputs + block.output - group * self.outputs,
+                    by_channel: 1,
+                    by_input: self.outputs,
+                    channels,
+                    width,
+                }
+            }
+        }
+    }
+}
+
+/// Elements that are worth a task of their own.
+const TASK_ELEMENTS: usize = 1 << 15;
+
+/// Strides of a block in a weight of ONNX's order, in kernels of all taps.
+struct Places {
+    first: usize,
+    by_channel: usize,
+    by_input: usize,
+    channels: usize,
+    width: usize,
+}
+
+impl Places {
+    /// Pairs (place in the block, place in ONNX's weight).
     #[inline]
-    fn each(&self, direction: Direction, mut visit: impl FnMut(usize, usize)) {
-        for block in &self.blocks {
-            let width = block.registers * self.lanes;
-            for tap in 0..self.taps {
-                for input in 0..self.inputs {
-                    let at = block.start + (tap * self.inputs + input) * width;
-                    for channel in 0..block.count {
-                        let weight_at = match direction {
-                            Direction::Forward => (block.output + channel) * self.inputs + input,
-                            // The weight's second axis counts within the group.
-                            Direction::Backward => {
-                                let group = block.input / self.inputs;
-                                let in_group = block.output + channel - group * self.outputs;
-                                (block.input + input) * self.outputs + in_group
-                            }
-                        };
-                        visit(at + channel, weight_at * self.taps + tap);
-                    }
+    fn each(&self, layout: &Layout, mut visit: impl FnMut(usize, usize)) {
+        for channel in 0..self.channels {
+            for input in 0..layout.inputs {
+                let from = (self.first + channel * self.by_channel + input * self.by_input) * layout.taps;
+                for tap in 0..layout.taps {
+                    visit((tap * layout.inputs + input) * self.width + channel, from + tap);
                 }
             }
         }

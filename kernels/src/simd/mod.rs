@@ -9,6 +9,7 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod peak;
 mod portable;
 
 /// A register of neighbouring `f32`s.
