@@ -10,7 +10,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use clap::Parser;
 use potstill_core::data::{InMemory, Loader, LoaderOptions, Split, dataset};
-use potstill_core::device::set_threads;
+use potstill_core::device::{keep_freed_memory, set_threads};
 use potstill_core::loss::cross_entropy;
 use potstill_core::network::Network;
 use potstill_core::ops::Mode;
@@ -43,6 +43,7 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
+    keep_freed_memory();
     set_threads(arguments.threads)?;
     let mut step = row(&arguments)?;
     for _ in 0..arguments.warmup {

@@ -35,8 +35,10 @@ use potstill_plugins as _;
 use std::process::ExitCode;
 
 use clap::Parser;
+use potstill_core::device::keep_freed_memory;
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     let cli = cli::Cli::parse();
     match cli.run() {
         Ok(code) => code,

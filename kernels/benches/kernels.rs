@@ -22,7 +22,14 @@ const LAYERS: [(&str, usize, usize, [usize; 2], usize, usize, usize); 9] = [
     ("mobilenetv2 depthwise", 64, 16, [144, 144], 3, 1, 144),
 ];
 
-fn layer(batch: usize, size: usize, channels: [usize; 2], kernel: usize, stride: usize, groups: usize) -> ConvShape {
+fn layer(
+    batch: usize,
+    size: usize,
+    channels: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+) -> ConvShape {
     ConvShape {
         batch,
         input: [size; 2],
@@ -42,7 +49,10 @@ fn waves(len: usize) -> Vec<f32> {
 fn convolutions(criterion: &mut Criterion) {
     let simd = Simd::best();
     let peak = simd.peak_gflops();
-    println!("{simd:?}, {} threads: at most {peak:.0} GFLOP/s", rayon::current_num_threads());
+    println!(
+        "{simd:?}, {} threads: at most {peak:.0} GFLOP/s",
+        rayon::current_num_threads()
+    );
     for (name, batch, size, channels, kernel, stride, groups) in LAYERS {
         let shape = layer(batch, size, channels, kernel, stride, groups);
         let flop = 2 * shape.multiplications();
@@ -74,7 +84,10 @@ fn convolutions(criterion: &mut Criterion) {
                 });
             });
             let rate = flop as f64 / best.get().as_secs_f64() / 1e9;
-            println!("{name}, {kernel}: at best {rate:.0} GFLOP/s, {:.0} % of the peak", 100.0 * rate / peak);
+            println!(
+                "{name}, {kernel}: at best {rate:.0} GFLOP/s, {:.0} % of the peak",
+                100.0 * rate / peak
+            );
         }
         group.finish();
     }
@@ -101,7 +114,16 @@ fn passes(criterion: &mut Criterion) {
         bencher.iter(|| black_box(Moments::of_batch(simd, &x, channels)));
     });
     group.bench_function("normalise, add, activate", |bencher| {
-        bencher.iter(|| black_box(norm::apply(simd, &x, channels, Some(&affine), Some(&dy), Clamp::RELU)));
+        bencher.iter(|| {
+            black_box(norm::apply(
+                simd,
+                &x,
+                channels,
+                Some(&affine),
+                Some(&dy),
+                Clamp::RELU,
+            ))
+        });
     });
     group.bench_function("sums of the gradient", |bencher| {
         bencher.iter(|| black_box(norm::sums(simd, clamped, Some(normalised), channels, false)));

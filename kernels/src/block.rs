@@ -93,9 +93,10 @@ impl Block {
         let (convolved, moments) = match &self.conv {
             None => (None, Moments::of_batch(self.simd, operands.x, self.channels)),
             Some(conv) => {
-                let (convolved, parts) = conv.forward_with(operands.x, operands.weight, operands.bias, |_, part| {
-                    Moments::of(self.simd, part, self.channels)
-                });
+                let (convolved, parts) =
+                    conv.forward_with(operands.x, operands.weight, operands.bias, |_, part| {
+                        Moments::of(self.simd, part, self.channels)
+                    });
                 (Some(convolved), Moments::merged(parts))
             }
         };
@@ -143,7 +144,13 @@ impl Block {
     }
 
     /// Without a normalisation, or with one that is known.
-    fn plain(&self, operands: Operands<'_>, weight: &[f32], bias: Option<&[f32]>, affine: Option<&Affine>) -> Vec<f32> {
+    fn plain(
+        &self,
+        operands: Operands<'_>,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        affine: Option<&Affine>,
+    ) -> Vec<f32> {
         let Some(conv) = &self.conv else {
             return norm::apply(
                 self.simd,

@@ -122,7 +122,8 @@ impl Moments {
             for channel in 0..all.mean.len() {
                 let apart = part.mean[channel] - all.mean[channel];
                 all.mean[channel] += apart * part.count / count;
-                all.squares[channel] += part.squares[channel] + apart * apart * all.count * part.count / count;
+                all.squares[channel] +=
+                    part.squares[channel] + apart * apart * all.count * part.count / count;
             }
             all.count = count;
         }
@@ -169,29 +170,34 @@ impl Kernel for Deviations<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let (sums, squares) = self.sums.split_at_mut(self.channels);
-        by_registers::<L>(self.channels, #[inline(always)] |channel, count| {
-            // SAFETY: `count` channels from `channel` on are within each pixel.
-            unsafe {
-                let shift: L = load(self.pixels[channel..].as_ptr(), count);
-                let (mut sum, mut square) = ([L::splat(0.0); 2], [L::splat(0.0); 2]);
-                // Two pixels at a time, so that the sums do not wait for themselves.
-                let mut pairs = self.pixels.chunks_exact(2 * self.channels);
-                for pair in pairs.by_ref() {
-                    for place in 0..2 {
-                        let deviation = load::<L>(pair[place * self.channels + channel..].as_ptr(), count).sub(shift);
-                        sum[place] = sum[place].add(deviation);
-                        square[place] = deviation.mul_add(deviation, square[place]);
+        by_registers::<L>(
+            self.channels,
+            #[inline(always)]
+            |channel, count| {
+                // SAFETY: `count` channels from `channel` on are within each pixel.
+                unsafe {
+                    let shift: L = load(self.pixels[channel..].as_ptr(), count);
+                    let (mut sum, mut square) = ([L::splat(0.0); 2], [L::splat(0.0); 2]);
+                    // Two pixels at a time, so that the sums do not wait for themselves.
+                    let mut pairs = self.pixels.chunks_exact(2 * self.channels);
+                    for pair in pairs.by_ref() {
+                        for place in 0..2 {
+                            let deviation =
+                                load::<L>(pair[place * self.channels + channel..].as_ptr(), count).sub(shift);
+                            sum[place] = sum[place].add(deviation);
+                            square[place] = deviation.mul_add(deviation, square[place]);
+                        }
                     }
+                    for pixel in pairs.remainder().chunks_exact(self.channels) {
+                        let deviation = load::<L>(pixel[channel..].as_ptr(), count).sub(shift);
+                        sum[0] = sum[0].add(deviation);
+                        square[0] = deviation.mul_add(deviation, square[0]);
+                    }
+                    store(sum[0].add(sum[1]), sums[channel..].as_mut_ptr(), count);
+                    store(square[0].add(square[1]), squares[channel..].as_mut_ptr(), count);
                 }
-                for pixel in pairs.remainder().chunks_exact(self.channels) {
-                    let deviation = load::<L>(pixel[channel..].as_ptr(), count).sub(shift);
-                    sum[0] = sum[0].add(deviation);
-                    square[0] = deviation.mul_add(deviation, square[0]);
-                }
-                store(sum[0].add(sum[1]), sums[channel..].as_mut_ptr(), count);
-                store(square[0].add(square[1]), squares[channel..].as_mut_ptr(), count);
-            }
-        });
+            },
+        );
     }
 }
 
@@ -208,17 +214,19 @@ pub fn apply(
     unsafe {
         written(x.len(), |output| {
             let output = Shared::new(output);
-            tasks(x.len() / channels, channels).into_par_iter().for_each(|pixels| {
-                let elements = pixels.start * channels..pixels.end * channels;
-                simd.run(Apply {
-                    x: x[elements.clone()].as_ptr(),
-                    output: output.part(elements.clone()),
-                    channels,
-                    affine,
-                    residual: residual.map(|residual| &residual[elements]),
-                    clamp,
+            tasks(x.len() / channels, channels)
+                .into_par_iter()
+                .for_each(|pixels| {
+                    let elements = pixels.start * channels..pixels.end * channels;
+                    simd.run(Apply {
+                        x: x[elements.clone()].as_ptr(),
+                        output: output.part(elements.clone()),
+                        channels,
+                        affine,
+                        residual: residual.map(|residual| &residual[elements]),
+                        clamp,
+                    });
                 });
-            });
         })
     }
 }
@@ -252,28 +260,36 @@ impl Kernel for Apply<'_> {
     fn run<L: Lanes>(self) {
         let len = self.output.len();
         assert!(self.residual.is_none_or(|residual| residual.len() == len));
-        assert!(self.affine.is_none_or(|affine| affine.scale.len() == self.channels && affine.shift.len() == self.channels));
+        assert!(
+            self.affine.is_none_or(
+                |affine| affine.scale.len() == self.channels && affine.shift.len() == self.channels
+            )
+        );
         let (low, high) = (L::splat(self.clamp.low), L::splat(self.clamp.high));
         let output = self.output.as_mut_ptr();
         // Without constants of their own, channels need not be told apart.
         let channels = if self.affine.is_some() { self.channels } else { len };
         for pixel in (0..len).step_by(channels.max(1)) {
-            by_registers::<L>(channels, #[inline(always)] |channel, count| {
-                let at = pixel + channel;
-                // SAFETY: `len` is a whole number of pixels, and every buffer has `len` elements.
-                unsafe {
-                    let mut z: L = load(self.x.add(at), count);
-                    if let Some(affine) = self.affine {
-                        let scale = load(affine.scale.as_ptr().add(channel), count);
-                        z = z.mul_add(scale, load(affine.shift.as_ptr().add(channel), count));
+            by_registers::<L>(
+                channels,
+                #[inline(always)]
+                |channel, count| {
+                    let at = pixel + channel;
+                    // SAFETY: `len` is a whole number of pixels, and every buffer has `len` elements.
+                    unsafe {
+                        let mut z: L = load(self.x.add(at), count);
+                        if let Some(affine) = self.affine {
+                            let scale = load(affine.scale.as_ptr().add(channel), count);
+                            z = z.mul_add(scale, load(affine.shift.as_ptr().add(channel), count));
+                        }
+                        if let Some(residual) = self.residual {
+                            z = z.add(load(residual.as_ptr().add(at), count));
+                        }
+                        // In this order a NaN stays one.
+                        store(high.min(low.max(z)), output.add(at), count);
                     }
-                    if let Some(residual) = self.residual {
-                        z = z.add(load(residual.as_ptr().add(at), count));
-                    }
-                    // In this order a NaN stays one.
-                    store(high.min(low.max(z)), output.add(at), count);
-                }
-            });
+                },
+            );
         }
     }
 }
@@ -396,7 +412,14 @@ impl<'a> Normalised<'a> {
 /// # Safety
 /// All buffers have these elements.
 #[inline(always)]
-unsafe fn unclamped<L: Lanes>(clamped: &Clamped<'_>, bounds: [L; 2], x: Option<L>, at: usize, channel: usize, count: usize) -> L {
+unsafe fn unclamped<L: Lanes>(
+    clamped: &Clamped<'_>,
+    bounds: [L; 2],
+    x: Option<L>,
+    at: usize,
+    channel: usize,
+    count: usize,
+) -> L {
     unsafe {
         let gradient: L = load(clamped.gradient.as_ptr().add(at), count);
         let seen = match (clamped.seen, x) {
@@ -426,42 +449,53 @@ impl Kernel for Summing<'_> {
     fn run<L: Lanes>(mut self) {
         let channels = self.channels;
         let len = self.clamped.gradient.len();
-        let bounds = [L::splat(self.clamped.clamp.low), L::splat(self.clamped.clamp.high)];
+        let bounds = [
+            L::splat(self.clamped.clamp.low),
+            L::splat(self.clamped.clamp.high),
+        ];
         let kept = self.kept.as_mut().map(|kept| kept.as_mut_ptr());
         let (sums, products) = self.sums.split_at_mut(channels);
-        by_registers::<L>(channels, #[inline(always)] |channel, count| {
-            // SAFETY: `len` is a whole number of pixels, and every buffer has `len` elements.
-            unsafe {
-                let mean = match self.normalised {
-                    Some(normalised) => load(normalised.mean.as_ptr().add(channel), count),
-                    None => L::splat(0.0),
-                };
-                let (mut sum, mut product) = ([L::splat(0.0); 2], [L::splat(0.0); 2]);
-                // Two pixels at a time, so that the sums do not wait for themselves.
-                for pixel in (0..len).step_by(2 * channels) {
-                    for place in 0..2 {
-                        let at = pixel + place * channels + channel;
-                        if at >= len {
-                            break;
-                        }
-                        let x = match self.normalised {
-                            Some(normalised) => Some(load::<L>(normalised.x.as_ptr().add(at), count)),
-                            None => None,
-                        };
-                        let gradient = unclamped(&self.clamped, bounds, x, at, channel, count);
-                        sum[place] = sum[place].add(gradient);
-                        if let Some(x) = x {
-                            product[place] = gradient.mul_add(x.sub(mean), product[place]);
-                        }
-                        if let Some(kept) = kept {
-                            store(gradient, kept.add(at), count);
+        by_registers::<L>(
+            channels,
+            #[inline(always)]
+            |channel, count| {
+                // SAFETY: `len` is a whole number of pixels, and every buffer has `len` elements.
+                unsafe {
+                    let mean = match self.normalised {
+                        Some(normalised) => load(normalised.mean.as_ptr().add(channel), count),
+                        None => L::splat(0.0),
+                    };
+                    let (mut sum, mut product) = ([L::splat(0.0); 2], [L::splat(0.0); 2]);
+                    // Two pixels at a time, so that the sums do not wait for themselves.
+                    for pixel in (0..len).step_by(2 * channels) {
+                        for place in 0..2 {
+                            let at = pixel + place * channels + channel;
+                            if at >= len {
+                                break;
+                            }
+                            let x = match self.normalised {
+                                Some(normalised) => Some(load::<L>(normalised.x.as_ptr().add(at), count)),
+                                None => None,
+                            };
+                            let gradient = unclamped(&self.clamped, bounds, x, at, channel, count);
+                            sum[place] = sum[place].add(gradient);
+                            if let Some(x) = x {
+                                product[place] = gradient.mul_add(x.sub(mean), product[place]);
+                            }
+                            if let Some(kept) = kept {
+                                store(gradient, kept.add(at), count);
+                            }
                         }
                     }
+                    store(sum[0].add(sum[1]), sums[channel..].as_mut_ptr(), count);
+                    store(
+                        product[0].add(product[1]),
+                        products[channel..].as_mut_ptr(),
+                        count,
+                    );
                 }
-                store(sum[0].add(sum[1]), sums[channel..].as_mut_ptr(), count);
-                store(product[0].add(product[1]), products[channel..].as_mut_ptr(), count);
-            }
-        });
+            },
+        );
     }
 }
 
@@ -524,10 +558,14 @@ pub fn clamp_gradient(simd: Simd, clamped: Clamped<'_>, to: &mut [f32]) {
         #[inline(always)]
         fn run<L: Lanes>(self) {
             let bounds = [L::splat(self.0.clamp.low), L::splat(self.0.clamp.high)];
-            by_registers::<L>(self.1.len(), #[inline(always)] |at, count| unsafe {
-                let gradient = unclamped(&self.0, bounds, None, at, 0, count);
-                store(gradient, self.1.as_mut_ptr().add(at), count);
-            });
+            by_registers::<L>(
+                self.1.len(),
+                #[inline(always)]
+                |at, count| unsafe {
+                    let gradient = unclamped(&self.0, bounds, None, at, 0, count);
+                    store(gradient, self.1.as_mut_ptr().add(at), count);
+                },
+            );
         }
     }
     assert_eq!(clamped.gradient.len(), to.len());
@@ -542,7 +580,13 @@ pub fn normalisation_gradient_of_batch(
     slope: &Slope,
 ) -> Vec<f32> {
     by_tasks(normalised.x.len(), normalised.mean.len(), |elements, to| {
-        normalisation_gradient(simd, clamped.part(elements.clone()), normalised.part(elements), slope, to);
+        normalisation_gradient(
+            simd,
+            clamped.part(elements.clone()),
+            normalised.part(elements),
+            slope,
+            to,
+        );
     })
 }
 
@@ -559,10 +603,12 @@ fn by_tasks(len: usize, channels: usize, write: impl Fn(Range<usize>, &mut [f32]
     unsafe {
         written(len, |output| {
             let output = Shared::new(output);
-            tasks(len / channels, channels).into_par_iter().for_each(|pixels| {
-                let elements = pixels.start * channels..pixels.end * channels;
-                write(elements.clone(), output.part(elements));
-            });
+            tasks(len / channels, channels)
+                .into_par_iter()
+                .for_each(|pixels| {
+                    let elements = pixels.start * channels..pixels.end * channels;
+                    write(elements.clone(), output.part(elements));
+                });
         })
     }
 }
@@ -581,22 +627,30 @@ impl Kernel for Sloping<'_> {
     fn run<L: Lanes>(self) {
         let (len, channels) = (self.to.len(), self.normalised.mean.len());
         assert!(self.clamped.gradient.len() == len && self.normalised.x.len() == len);
-        let bounds = [L::splat(self.clamped.clamp.low), L::splat(self.clamped.clamp.high)];
+        let bounds = [
+            L::splat(self.clamped.clamp.low),
+            L::splat(self.clamped.clamp.high),
+        ];
         let to = self.to.as_mut_ptr();
         for pixel in (0..len).step_by(channels.max(1)) {
-            by_registers::<L>(channels, #[inline(always)] |channel, count| {
-                let at = pixel + channel;
-                // SAFETY: `len` is a whole number of pixels, and every buffer has `len` elements.
-                unsafe {
-                    let x: L = load(self.normalised.x.as_ptr().add(at), count);
-                    let gradient = unclamped(&self.clamped, bounds, Some(x), at, channel, count);
-                    let from_mean = x.sub(load(self.normalised.mean.as_ptr().add(channel), count));
-                    let slope = load(self.slope.slope.as_ptr().add(channel), count);
-                    let shifted = from_mean.mul_add(slope, load(self.slope.shift.as_ptr().add(channel), count));
-                    let scale = load(self.slope.scale.as_ptr().add(channel), count);
-                    store(gradient.mul_add(scale, shifted), to.add(at), count);
-                }
-            });
+            by_registers::<L>(
+                channels,
+                #[inline(always)]
+                |channel, count| {
+                    let at = pixel + channel;
+                    // SAFETY: `len` is a whole number of pixels, and every buffer has `len` elements.
+                    unsafe {
+                        let x: L = load(self.normalised.x.as_ptr().add(at), count);
+                        let gradient = unclamped(&self.clamped, bounds, Some(x), at, channel, count);
+                        let from_mean = x.sub(load(self.normalised.mean.as_ptr().add(channel), count));
+                        let slope = load(self.slope.slope.as_ptr().add(channel), count);
+                        let shifted =
+                            from_mean.mul_add(slope, load(self.slope.shift.as_ptr().add(channel), count));
+                        let scale = load(self.slope.scale.as_ptr().add(channel), count);
+                        store(gradient.mul_add(scale, shifted), to.add(at), count);
+                    }
+                },
+            );
         }
     }
 }

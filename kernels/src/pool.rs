@@ -93,18 +93,25 @@ impl Kernel for Maximum<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let channels = self.shape.channels;
-        let outputs = self.y.chunks_exact_mut(channels).zip(self.taps.chunks_exact_mut(channels));
+        let outputs = self
+            .y
+            .chunks_exact_mut(channels)
+            .zip(self.taps.chunks_exact_mut(channels));
         for (pixel, (best, taps)) in outputs.enumerate() {
             best.fill(f32::NEG_INFINITY);
             taps.fill(0);
-            self.shape.window(pixel, #[inline(always)] |tap, pixel| {
-                let x = &self.x[pixel * channels..][..channels];
-                for ((best, taken), x) in best.iter_mut().zip(taps.iter_mut()).zip(x) {
-                    let better = *x > *best || x.is_nan();
-                    *best = if better { *x } else { *best };
-                    *taken = if better { tap as u32 } else { *taken };
-                }
-            });
+            self.shape.window(
+                pixel,
+                #[inline(always)]
+                |tap, pixel| {
+                    let x = &self.x[pixel * channels..][..channels];
+                    for ((best, taken), x) in best.iter_mut().zip(taps.iter_mut()).zip(x) {
+                        let better = *x > *best || x.is_nan();
+                        *best = if better { *x } else { *best };
+                        *taken = if better { tap as u32 } else { *taken };
+                    }
+                },
+            );
         }
     }
 }
@@ -122,14 +129,21 @@ pub fn maximum_gradient(simd: Simd, shape: &PoolShape, taps: &[u32], gradient: &
         #[inline(always)]
         fn run<L: Lanes>(self) {
             let channels = self.shape.channels;
-            let outputs = self.gradient.chunks_exact(channels).zip(self.taps.chunks_exact(channels));
+            let outputs = self
+                .gradient
+                .chunks_exact(channels)
+                .zip(self.taps.chunks_exact(channels));
             for (pixel, (gradient, taps)) in outputs.enumerate() {
-                self.shape.window(pixel, #[inline(always)] |tap, pixel| {
-                    let to = &mut self.to[pixel * channels..][..channels];
-                    for ((to, gradient), taken) in to.iter_mut().zip(gradient).zip(taps) {
-                        *to += if *taken == tap as u32 { *gradient } else { 0.0 };
-                    }
-                });
+                self.shape.window(
+                    pixel,
+                    #[inline(always)]
+                    |tap, pixel| {
+                        let to = &mut self.to[pixel * channels..][..channels];
+                        for ((to, gradient), taken) in to.iter_mut().zip(gradient).zip(taps) {
+                            *to += if *taken == tap as u32 { *gradient } else { 0.0 };
+                        }
+                    },
+                );
             }
         }
     }
@@ -160,11 +174,15 @@ pub fn weighted_sum(simd: Simd, shape: &PoolShape, factors: &[f32], x: &[f32]) -
             let channels = self.shape.channels;
             for ((pixel, y), factor) in self.y.chunks_exact_mut(channels).enumerate().zip(self.factors) {
                 y.fill(0.0);
-                self.shape.window(pixel, #[inline(always)] |_, pixel| {
-                    for (y, x) in y.iter_mut().zip(&self.x[pixel * channels..][..channels]) {
-                        *y += *x;
-                    }
-                });
+                self.shape.window(
+                    pixel,
+                    #[inline(always)]
+                    |_, pixel| {
+                        for (y, x) in y.iter_mut().zip(&self.x[pixel * channels..][..channels]) {
+                            *y += *x;
+                        }
+                    },
+                );
                 y.iter_mut().for_each(|y| *y *= factor);
             }
         }
@@ -193,13 +211,19 @@ pub fn weighted_sum_gradient(simd: Simd, shape: &PoolShape, factors: &[f32], gra
         #[inline(always)]
         fn run<L: Lanes>(self) {
             let channels = self.shape.channels;
-            for ((pixel, gradient), factor) in self.gradient.chunks_exact(channels).enumerate().zip(self.factors) {
-                self.shape.window(pixel, #[inline(always)] |_, pixel| {
-                    let to = &mut self.to[pixel * channels..][..channels];
-                    for (to, gradient) in to.iter_mut().zip(gradient) {
-                        *to += gradient * factor;
-                    }
-                });
+            for ((pixel, gradient), factor) in
+                self.gradient.chunks_exact(channels).enumerate().zip(self.factors)
+            {
+                self.shape.window(
+                    pixel,
+                    #[inline(always)]
+                    |_, pixel| {
+                        let to = &mut self.to[pixel * channels..][..channels];
+                        for (to, gradient) in to.iter_mut().zip(gradient) {
+                            *to += gradient * factor;
+                        }
+                    },
+                );
             }
         }
     }

@@ -35,14 +35,18 @@ fn defined(shape: &ConvShape, x: &[f32], w: &[f32], b: &[f32], dy: &[f32]) -> [V
                     for i in 0..per_group {
                         for kr in 0..shape.kernel[0] {
                             for kc in 0..shape.kernel[1] {
-                                let r = (row * shape.stride[0] + kr * shape.dilation[0]) as isize - shape.padding[0].0 as isize;
-                                let c = (column * shape.stride[1] + kc * shape.dilation[1]) as isize - shape.padding[1].0 as isize;
+                                let r = (row * shape.stride[0] + kr * shape.dilation[0]) as isize
+                                    - shape.padding[0].0 as isize;
+                                let c = (column * shape.stride[1] + kc * shape.dilation[1]) as isize
+                                    - shape.padding[1].0 as isize;
                                 if r < 0 || c < 0 || r >= height as isize || c >= width as isize {
                                     continue;
                                 }
                                 let channel = o / of_group * per_group + i;
-                                let x_at = ((n * height + r as usize) * width + c as usize) * inputs + channel;
-                                let w_at = ((o * per_group + i) * shape.kernel[0] + kr) * shape.kernel[1] + kc;
+                                let x_at =
+                                    ((n * height + r as usize) * width + c as usize) * inputs + channel;
+                                let w_at =
+                                    ((o * per_group + i) * shape.kernel[0] + kr) * shape.kernel[1] + kc;
                                 y[at] += f64::from(x[x_at]) * f64::from(w[w_at]);
                                 dx[x_at] += f64::from(dy[at]) * f64::from(w[w_at]);
                                 dw[w_at] += f64::from(dy[at]) * f64::from(x[x_at]);
@@ -58,10 +62,15 @@ fn defined(shape: &ConvShape, x: &[f32], w: &[f32], b: &[f32], dy: &[f32]) -> [V
 
 fn assert_close(what: &str, simd: Simd, got: &[f32], expected: &[f64]) {
     assert_eq!(got.len(), expected.len(), "{what}");
-    let scale = expected.iter().fold(1e-3f64, |scale, value| scale.max(value.abs()));
+    let scale = expected
+        .iter()
+        .fold(1e-3f64, |scale, value| scale.max(value.abs()));
     for (index, (got, expected)) in got.iter().zip(expected).enumerate() {
         let error = (f64::from(*got) - expected).abs();
-        assert!(error < 1e-5 * scale, "{what} on {simd:?}, element {index}: {got}, expected {expected}");
+        assert!(
+            error < 1e-5 * scale,
+            "{what} on {simd:?}, element {index}: {got}, expected {expected}"
+        );
     }
 }
 
@@ -88,7 +97,16 @@ fn agrees(shape: &ConvShape) {
 }
 
 fn shapes() -> impl Strategy<Value = ConvShape> {
-    let axis = || (1usize..=3, 1usize..=3, 1usize..=2, 0usize..=2, 0usize..=2, 0usize..7);
+    let axis = || {
+        (
+            1usize..=3,
+            1usize..=3,
+            1usize..=2,
+            0usize..=2,
+            0usize..=2,
+            0usize..7,
+        )
+    };
     let channels = prop_oneof![
         (1usize..20, 1usize..40).prop_map(|(i, o)| (i, o, 1)),
         (1usize..4, 1usize..10, 1usize..10).prop_map(|(g, i, o)| (g * i, g * o, g)),
@@ -100,7 +118,9 @@ fn shapes() -> impl Strategy<Value = ConvShape> {
             batch,
             input: axes.map(|(kernel, _, dilation, before, after, more)| {
                 // At least one position for the kernel.
-                (dilation * (kernel - 1) + 1 + more).saturating_sub(before + after).max(1)
+                (dilation * (kernel - 1) + 1 + more)
+                    .saturating_sub(before + after)
+                    .max(1)
             }),
             channels: [inputs, outputs],
             groups,
@@ -155,7 +175,10 @@ fn numbers_do_not_depend_on_the_threads() {
     let w = noise(shape.weight_len(), 6);
     let dy = noise(shape.output_len(), 7);
     let on = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let conv = Conv::new(shape.clone(), Simd::best());
             let gradients = conv.backward(&x, &w, OutputGradient::Ready(&dy), true, true);

@@ -16,8 +16,8 @@ use potstill_kernels::norm::Clamp;
 use potstill_kernels::simd::Simd;
 
 use super::tensor::{
-    Operand, channels_last, extents, from_channels_last, from_order, in_order, is_channels_last, no_node, recorded,
-    untracked,
+    Operand, channels_last, extents, from_channels_last, from_order, in_order, is_channels_last, no_node,
+    recorded, untracked,
 };
 use crate::ops::Window;
 use crate::value::Value;
@@ -34,18 +34,18 @@ pub struct Block {
 }
 
 /// A block's inputs, in ONNX's roles.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BlockInputs<'a> {
+#[derive(Clone, Debug, Default)]
+pub struct BlockInputs {
     /// `[batch, channels, height, width]`
-    pub x: Option<&'a Value>,
+    pub x: Option<Value>,
     /// The convolution's weight.
-    pub weight: Option<&'a Value>,
+    pub weight: Option<Value>,
     /// The convolution's bias.
-    pub bias: Option<&'a Value>,
+    pub bias: Option<Value>,
     /// The normalisation's scale, bias, running mean and running variance.
-    pub norm: [Option<&'a Value>; 4],
+    pub norm: [Option<Value>; 4],
     /// What is added before the activation.
-    pub residual: Option<&'a Value>,
+    pub residual: Option<Value>,
 }
 
 /// Which statistics normalise.
@@ -69,22 +69,28 @@ pub struct BlockOutputs {
 impl Block {
     /// Runs the block; `None` where it has to be done by Burn's operators: on another device, in another rank, with a residual that is stretched,
     /// or without a convolution on maps that are not channels-last yet.
-    pub fn run(&self, inputs: BlockInputs<'_>, mode: BlockMode) -> Option<BlockOutputs> {
+    pub fn run(&self, inputs: &BlockInputs, mode: BlockMode) -> Option<BlockOutputs> {
         self.run_on(Simd::best(), inputs, mode)
     }
 
-    fn run_on(&self, simd: Simd, inputs: BlockInputs<'_>, mode: BlockMode) -> Option<BlockOutputs> {
-        let x = Operand::of(inputs.x?)?;
+    fn run_on(&self, simd: Simd, inputs: &BlockInputs, mode: BlockMode) -> Option<BlockOutputs> {
+        let x = Operand::of(inputs.x.as_ref()?)?;
         let dims = extents(&x.tensor)?;
         if dims.contains(&0) || (self.conv.is_none() && !is_channels_last(&x.tensor)) {
             return None;
         }
-        let operand = |value: Option<&Value>| value.map(|value| Operand::of(value).ok_or(())).transpose().ok();
-        let weight = operand(inputs.weight)?;
-        let bias = operand(inputs.bias)?;
-        let gamma = operand(inputs.norm[0])?;
-        let beta = operand(inputs.norm[1])?;
-        let residual = operand(inputs.residual)?;
+        let operand = |value: &Option<Value>| {
+            value
+                .as_ref()
+                .map(|value| Operand::of(value).ok_or(()))
+                .transpose()
+                .ok()
+        };
+        let weight = operand(&inputs.weight)?;
+        let bias = operand(&inputs.bias)?;
+        let gamma = operand(&inputs.norm[0])?;
+        let beta = operand(&inputs.norm[1])?;
+        let residual = operand(&inputs.residual)?;
         let (conv, out_dims) = match (&self.conv, &weight) {
             (None, _) => (None, dims),
             (Some(_), None) => return None,
@@ -103,7 +109,14 @@ impl Block {
         {
             return None;
         }
-        let tracked = [Some(&x), weight.as_ref(), bias.as_ref(), gamma.as_ref(), beta.as_ref(), residual.as_ref()];
+        let tracked = [
+            Some(&x),
+            weight.as_ref(),
+            bias.as_ref(),
+            gamma.as_ref(),
+            beta.as_ref(),
+            residual.as_ref(),
+        ];
         let context = tracked
             .iter()
             .flatten()
@@ -131,8 +144,11 @@ impl Block {
         let (y, kept) = match mode {
             BlockMode::Training => tensors.with(|operands| block.train(operands)),
             BlockMode::Inference => {
-                let running = [inputs.norm[2], inputs.norm[3]].map(|value| value.and_then(Operand::of));
-                let running = running.each_ref().map(|value| value.as_ref().map(|value| in_order(&value.tensor)));
+                let running =
+                    [&inputs.norm[2], &inputs.norm[3]].map(|value| value.as_ref().and_then(Operand::of));
+                let running = running
+                    .each_ref()
+                    .map(|value| value.as_ref().map(|value| in_order(&value.tensor)));
                 let statistics = match &running {
                     [Some(mean), Some(variance)] => Some([mean.as_ref(), variance.as_ref()]),
                     _ => None,
@@ -162,7 +178,10 @@ impl Block {
             in_dims: dims,
             out_dims,
         };
-        let prepared = BlockBackward.prepare::<NoCheckpointing>(nodes).compute_bound().stateful();
+        let prepared = BlockBackward
+            .prepare::<NoCheckpointing>(nodes)
+            .compute_bound()
+            .stateful();
         let y = match prepared {
             OpsKind::Tracked(prepared) => prepared.finish(state(y.clone()), y),
             OpsKind::UnTracked(prepared) => prepared.finish(y),
@@ -405,19 +424,26 @@ mod tests {
             clamp: case.clamp.map_or(Clamp::NONE, |high| Clamp { low: 0.0, high }),
         };
         // What has no convolution wants maps that are channels-last already.
-        let turned = x.clone().permute([0, 2, 3, 1]).mul_scalar(1.0).permute([0, 3, 1, 2]);
-        let input = Value::from(if case.conv.is_some() { x.clone() } else { turned });
-        let [weight_value, bias_value] = [weight.clone().map(Value::from), bias.clone().map(Value::from)];
-        let norm = [gamma.clone().map(Value::from), beta.clone().map(Value::from)];
-        let residual_value = residual.clone().map(Value::from);
+        let turned = x
+            .clone()
+            .permute([0, 2, 3, 1])
+            .mul_scalar(1.0)
+            .permute([0, 3, 1, 2]);
         let inputs = BlockInputs {
-            x: Some(&input),
-            weight: weight_value.as_ref(),
-            bias: bias_value.as_ref(),
-            norm: [norm[0].as_ref(), norm[1].as_ref(), None, None],
-            residual: residual_value.as_ref(),
+            x: Some(Value::from(if case.conv.is_some() { x.clone() } else { turned })),
+            weight: weight.clone().map(Value::from),
+            bias: bias.clone().map(Value::from),
+            norm: [
+                gamma.clone().map(Value::from),
+                beta.clone().map(Value::from),
+                None,
+                None,
+            ],
+            residual: residual.clone().map(Value::from),
         };
-        let outputs = block.run_on(simd, inputs, BlockMode::Training).expect("the block runs");
+        let outputs = block
+            .run_on(simd, &inputs, BlockMode::Training)
+            .expect("the block runs");
         let got = outputs.y.float::<4>();
         let dy = noise(expected.dims(), 7).detach();
         assert_close("y", got.clone(), expected.clone(), 1e-5);
@@ -425,13 +451,28 @@ mod tests {
         let got = (got * dy).sum().backward();
         assert_close("dx", x.grad(&got).unwrap(), x.grad(&expected).unwrap(), 1e-4);
         if let Some(weight) = weight {
-            assert_close("dw", weight.grad(&got).unwrap(), weight.grad(&expected).unwrap(), 1e-4);
+            assert_close(
+                "dw",
+                weight.grad(&got).unwrap(),
+                weight.grad(&expected).unwrap(),
+                1e-4,
+            );
         }
         if let Some(bias) = bias.filter(|_| !case.norm) {
-            assert_close("db", bias.grad(&got).unwrap(), bias.grad(&expected).unwrap(), 1e-4);
+            assert_close(
+                "db",
+                bias.grad(&got).unwrap(),
+                bias.grad(&expected).unwrap(),
+                1e-4,
+            );
         }
         for weight in [gamma, beta].into_iter().flatten() {
-            assert_close("dγ, dβ", weight.grad(&got).unwrap(), weight.grad(&expected).unwrap(), 1e-4);
+            assert_close(
+                "dγ, dβ",
+                weight.grad(&got).unwrap(),
+                weight.grad(&expected).unwrap(),
+                1e-4,
+            );
         }
         if let Some(residual) = residual {
             let [got, expected] = [&got, &expected].map(|grads| residual.grad(grads).unwrap());
@@ -443,7 +484,9 @@ mod tests {
     fn assert_close<const D: usize>(what: &str, got: Tensor<D>, expected: Tensor<D>, tolerance: f32) {
         assert_eq!(got.dims(), expected.dims(), "{what}");
         let [got, expected] = [got, expected].map(|tensor| Value::from(tensor).to_floats().unwrap());
-        let scale = expected.iter().fold(1e-2f32, |scale, value| scale.max(value.abs()));
+        let scale = expected
+            .iter()
+            .fold(1e-2f32, |scale, value| scale.max(value.abs()));
         for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
             assert!(
                 (got - expected).abs() <= tolerance * scale,
@@ -455,9 +498,11 @@ mod tests {
     fn cases() -> impl Strategy<Value = Case> {
         let pair = |range: std::ops::RangeInclusive<usize>| [range.clone(), range];
         let conv = (
-            prop_oneof![(1usize..12, 1usize..20).prop_map(|(i, o)| (i, o, 1)),
+            prop_oneof![
+                (1usize..12, 1usize..20).prop_map(|(i, o)| (i, o, 1)),
                 (2usize..4, 1usize..5, 1usize..5).prop_map(|(g, i, o)| (g * i, g * o, g)),
-                (1usize..20).prop_map(|c| (c, c, c))],
+                (1usize..20).prop_map(|c| (c, c, c))
+            ],
             pair(1..=3),
             pair(1..=3),
             pair(1..=2),
@@ -465,8 +510,15 @@ mod tests {
         );
         let flags = any::<(bool, bool, bool)>();
         let clamp = prop_oneof![Just(None), Just(Some(f32::INFINITY)), Just(Some(0.6))];
-        (prop::option::weighted(0.8, conv), 1usize..4, pair(5..=9), 1usize..12, flags, clamp).prop_map(
-            |(conv, batch, size, channels, (bias, norm, residual), clamp)| {
+        (
+            prop::option::weighted(0.8, conv),
+            1usize..4,
+            pair(5..=9),
+            1usize..12,
+            flags,
+            clamp,
+        )
+            .prop_map(|(conv, batch, size, channels, (bias, norm, residual), clamp)| {
                 let channels = conv.as_ref().map_or(channels, |conv| conv.0.0);
                 Case {
                     dims: [batch, channels, size[0], size[1]],
@@ -478,8 +530,7 @@ mod tests {
                     residual,
                     clamp,
                 }
-            },
-        )
+            })
     }
 
     proptest! {

@@ -5,8 +5,10 @@
 //! copy of its own. On other devices nothing of this module is used.
 
 mod block;
+mod fork;
 mod pool;
 mod tensor;
 
 pub(crate) use block::{Block, BlockInputs, BlockMode};
+pub(crate) use fork::Fork;
 pub(crate) use pool::{Pooling, global_average, pooled};

@@ -10,7 +10,9 @@ use burn::backend::{DispatchAutodiffContext, Flex};
 use potstill_kernels::pool::{self, PoolShape};
 use potstill_kernels::simd::Simd;
 
-use super::tensor::{Operand, channels_last, extents, from_channels_last, is_channels_last, recorded, untracked};
+use super::tensor::{
+    Operand, channels_last, extents, from_channels_last, is_channels_last, recorded, untracked,
+};
 use crate::value::Value;
 
 /// What a pool takes of each window.
@@ -101,7 +103,12 @@ impl Backward<Flex, 1> for PoolBackward {
         let [Some(node)] = ops.parents else {
             return;
         };
-        let State { shape, kept, dims, simd } = ops.state;
+        let State {
+            shape,
+            kept,
+            dims,
+            simd,
+        } = ops.state;
         let gradient = channels_last(&gradient);
         let of_input = match kept.as_ref() {
             Kept::Taps(taps) => pool::maximum_gradient(simd, &shape, taps, &gradient),

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use burn::backend::autodiff::ops::NodeGuard;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{
-    Autodiff, AutodiffBackend, BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Flex,
-    TensorMetadata,
+    Autodiff, AutodiffBackend, BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind,
+    Flex, TensorMetadata,
 };
 use burn::tensor::{Bytes, DType, Shape};
 
@@ -30,9 +30,11 @@ impl Operand {
         let (tensor, guard, tracked) = match kind {
             DispatchTensorKind::Flex(BackendTensor::Float(tensor)) => (tensor.clone(), None, false),
             DispatchTensorKind::Autodiff(inner) => match inner.as_ref() {
-                DispatchTensorKind::Flex(BackendTensor::Autodiff(tensor)) => {
-                    (tensor.primitive().clone(), Some(tensor.node()), tensor.is_tracked())
-                }
+                DispatchTensorKind::Flex(BackendTensor::Autodiff(tensor)) => (
+                    tensor.primitive().clone(),
+                    Some(tensor.node()),
+                    tensor.is_tracked(),
+                ),
                 _ => return None,
             },
             _ => return None,

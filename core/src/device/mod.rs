@@ -6,6 +6,7 @@
 //! | [`found`] | the devices of this machine, opened without a panic |
 //! | [`self_test`] | a small network on a device, compared with the CPU |
 //! | [`selection`] | from a choice to a device, with the reason |
+//! | [`memory`] | freed memory is kept for the next step |
 //! | [`threads`] | how many threads the CPU backend uses |
 //!
 //! GPU runtimes panic where a driver disappoints them; `panics` turns that into an error, so that no broken driver ends a run that the CPU
@@ -14,6 +15,7 @@
 pub mod choice;
 mod error;
 pub mod found;
+pub mod memory;
 mod panics;
 pub mod selection;
 pub mod self_test;
@@ -22,6 +24,7 @@ pub mod threads;
 pub use choice::DeviceChoice;
 pub use error::{DeviceError, SelfTestError};
 pub use found::{Backend, Found, Hardware, available};
+pub use memory::keep_freed_memory;
 pub use selection::{Resolved, resolve};
 pub use self_test::{Report, self_test};
 pub use threads::set_threads;

@@ -168,7 +168,10 @@ impl<'a> Draft<'a> {
             });
             Part::Sum
         } else {
-            let Some(clamp) = self.clamp(step).filter(|_| follows && self.part < Part::Activation) else {
+            let Some(clamp) = self
+                .clamp(step)
+                .filter(|_| follows && self.part < Part::Activation)
+            else {
                 return false;
             };
             self.block.clamp = clamp;

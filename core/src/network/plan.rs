@@ -52,6 +52,8 @@ pub(super) struct Schedule {
     pub actions: Vec<Action>,
     /// For each slot, the last action that reads it.
     pub last_use: Vec<Option<usize>>,
+    /// For each slot, how many actions read it, and the caller, if it was asked for.
+    pub readers: Vec<usize>,
 }
 
 /// A graph made ready to run.
@@ -165,6 +167,7 @@ impl Plan {
         let mut schedule = Schedule {
             actions: Vec::with_capacity(self.steps.len()),
             last_use: vec![None; self.slots.len()],
+            readers: wanted.iter().map(|wanted| usize::from(*wanted)).collect(),
         };
         for index in (0..self.steps.len()).filter(|index| needed[*index]) {
             let action = match instead[index] {
@@ -175,6 +178,7 @@ impl Plan {
             for step in self.steps_of(action) {
                 for slot in step.inputs.iter().flatten() {
                     schedule.last_use[*slot] = Some(schedule.actions.len());
+                    schedule.readers[*slot] += 1;
                 }
             }
             schedule.actions.push(action);

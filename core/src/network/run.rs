@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use super::Network;
 use super::fusion::Fusion;
 use super::plan::{Action, Source, Step};
-use crate::cpu::{BlockInputs, BlockMode};
+use crate::cpu::{BlockInputs, BlockMode, Fork};
 use crate::graph::{Dim, Fact, Facts, GraphError, ValueInfo};
 use crate::ops::{Inputs, Mode, RunContext};
 use crate::value::Value;
@@ -100,6 +100,40 @@ impl Outputs {
     }
 }
 
+/// A value on its way through a run.
+#[derive(Clone, Debug)]
+enum Held {
+    /// It is read once, or nobody minds how its gradients are added.
+    Plain(Value),
+    /// Several read it.
+    Forked(Fork),
+}
+
+impl Held {
+    fn forked(self) -> Self {
+        match self {
+            Self::Plain(value) => Self::Forked(Fork::new(value)),
+            forked => forked,
+        }
+    }
+
+    /// What a reader gets.
+    fn read(&self) -> Value {
+        match self {
+            Self::Plain(value) => value.clone(),
+            Self::Forked(fork) => fork.alias(),
+        }
+    }
+
+    /// What the last reader gets.
+    fn into_value(self) -> Value {
+        match self {
+            Self::Plain(value) => value,
+            Self::Forked(fork) => fork.alias(),
+        }
+    }
+}
+
 impl Network {
     /// Runs on one input, as image classifiers have; returns the outputs and the values named in `taps`.
     ///
@@ -152,7 +186,7 @@ impl Network {
     ) -> Result<Outputs, GraphError> {
         let plan = &self.plan;
         let graph = plan.graph();
-        let mut slots: Vec<Option<Value>> = vec![None; plan.len()];
+        let mut slots: Vec<Option<Held>> = vec![None; plan.len()];
         for (name, value) in inputs {
             let declared = graph.inputs.iter().find(|input| input.name == name);
             let Some(declared) = declared else {
@@ -164,12 +198,15 @@ impl Network {
             };
             check_shape(declared, &value)?;
             if let Some(slot) = plan.slot(&name) {
-                slots[slot] = Some(value);
+                slots[slot] = Some(Held::Plain(value));
             }
         }
         let mut facts = Facts::with_capacity(graph.inputs.len());
         for input in &graph.inputs {
-            let value = plan.slot(&input.name).and_then(|slot| slots[slot].as_ref());
+            let value = plan
+                .slot(&input.name)
+                .and_then(|slot| slots[slot].as_ref())
+                .map(Held::read);
             let value = value.ok_or_else(|| GraphError::MissingInput {
                 input: input.name.clone(),
             })?;
@@ -188,12 +225,12 @@ impl Network {
             keep[*slot] = true;
         }
         for (slot, source) in plan.sources().iter().enumerate() {
-            slots[slot] = Some(match source {
+            slots[slot] = Some(Held::Plain(match source {
                 Source::Weight { index, scalar } => self.weights[*index].value(*scalar),
                 Source::Constant { index, scalar } => self.constants[*index].value(*scalar),
                 Source::Buffer(index) => self.buffers[*index].value_sync().into(),
                 Source::Host(value) => value.as_ref().clone(),
-            });
+            }));
         }
         let context = RunContext {
             mode,
@@ -214,7 +251,19 @@ impl Network {
                     }
                 }
             }
-            for slot in plan.steps_of(*action).flat_map(|step| step.inputs.iter().flatten()) {
+            for slot in plan
+                .steps_of(*action)
+                .flat_map(|step| step.outputs.iter().flatten())
+            {
+                // Only training's readers send gradients back.
+                if schedule.readers[*slot] > 1 && mode != Mode::Inference {
+                    slots[*slot] = slots[*slot].take().map(Held::forked);
+                }
+            }
+            for slot in plan
+                .steps_of(*action)
+                .flat_map(|step| step.inputs.iter().flatten())
+            {
                 if ends(*slot) {
                     slots[*slot] = None;
                 }
@@ -222,8 +271,8 @@ impl Network {
         }
         let mut outputs = Outputs::default();
         for (name, slot) in wanted {
-            if let Some(value) = slots[slot].clone() {
-                outputs.values.insert(name, value);
+            if let Some(value) = &slots[slot] {
+                outputs.values.insert(name, value.read());
             }
         }
         Ok(outputs)
@@ -233,7 +282,7 @@ impl Network {
     fn run_step(
         &self,
         step: &Step,
-        slots: &mut [Option<Value>],
+        slots: &mut [Option<Held>],
         ends: impl Fn(usize) -> bool,
         context: &RunContext,
     ) -> Result<(), GraphError> {
@@ -245,12 +294,12 @@ impl Network {
                     // A node may read one value twice; only its last mention may take it.
                     let again = step.inputs.iter().filter(|other| **other == Some(*slot)).count() > 1;
                     if again {
-                        slots[*slot].clone()
+                        slots[*slot].as_ref().map(Held::read)
                     } else {
-                        slots[*slot].take()
+                        slots[*slot].take().map(Held::into_value)
                     }
                 }
-                Some(slot) => slots[*slot].clone(),
+                Some(slot) => slots[*slot].as_ref().map(Held::read),
             });
         }
         let node = &self.plan.graph().nodes[step.node];
@@ -271,42 +320,43 @@ impl Network {
         }
         for (slot, value) in step.outputs.iter().zip(values) {
             if let Some(slot) = slot {
-                slots[*slot] = Some(value);
+                slots[*slot] = Some(Held::Plain(value));
             }
         }
         Ok(())
     }
 
     /// Runs some nodes as one; false if they have to run one by one.
-    fn run_fusion(&self, fusion: &Fusion, slots: &mut [Option<Value>], mode: Mode) -> bool {
-        let value = |slot: Option<usize>| slot.and_then(|slot| slots[slot].as_ref());
-        let norm = fusion.slots.norm.map(value);
+    fn run_fusion(&self, fusion: &Fusion, slots: &mut [Option<Held>], mode: Mode) -> bool {
+        let value = |slot: Option<usize>| slot.and_then(|slot| slots[slot].as_ref()).map(Held::read);
+        let of = &fusion.slots;
         let inputs = BlockInputs {
-            x: value(Some(fusion.slots.x)),
-            weight: value(fusion.slots.weight),
-            bias: value(fusion.slots.bias),
-            norm,
-            residual: value(fusion.slots.residual),
+            x: value(Some(of.x)),
+            weight: value(of.weight),
+            bias: value(of.bias),
+            norm: of.norm.map(value),
+            residual: value(of.residual),
         };
         let statistics_of = match mode {
             Mode::Training | Mode::Rehearsal => BlockMode::Training,
             Mode::Inference => BlockMode::Inference,
         };
-        let Some(outputs) = fusion.block.run(inputs, statistics_of) else {
+        let Some(outputs) = fusion.block.run(&inputs, statistics_of) else {
             return false;
         };
-        if let (Mode::Training, Some((step, operator)), Some(batch)) = (mode, &fusion.norm, outputs.statistics)
-            && let [_, _, Some(mean), Some(variance)] = norm
+        if let (Mode::Training, Some((step, operator)), Some(batch)) =
+            (mode, &fusion.norm, outputs.statistics)
+            && let [_, _, Some(mean), Some(variance)] = inputs.norm
         {
             let count = outputs.y.len() / batch[0].len().max(1);
-            let moved = operator.moved([mean.clone(), variance.clone()], batch, count);
+            let moved = operator.moved([mean, variance], batch, count);
             for (output, buffer) in &self.plan.steps[*step].updates {
                 if let Some(value) = output.checked_sub(1).and_then(|output| moved.get(output)) {
                     self.buffers[*buffer].update(value.clone().float::<1>());
                 }
             }
         }
-        slots[fusion.output] = Some(outputs.y);
+        slots[fusion.output] = Some(Held::Plain(outputs.y));
         true
     }
 }

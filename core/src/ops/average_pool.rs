@@ -92,9 +92,13 @@ impl Op for AveragePool {
         let placement = self.pool.place(&dims)?;
         let [height, width] = placement.output;
         let size = (placement.kernel[0] * placement.kernel[1]) as f32;
-        let factors = self.correction(&placement).unwrap_or_else(|| vec![1.0; height * width]);
+        let factors = self
+            .correction(&placement)
+            .unwrap_or_else(|| vec![1.0; height * width]);
         let factors = Pooling::WeightedSum(factors.iter().map(|factor| factor / size).collect());
-        if let Some(y) = cpu::pooled(&x, factors, |[batch, channels, ..]| placement.shape([batch, channels])) {
+        if let Some(y) = cpu::pooled(&x, factors, |[batch, channels, ..]| {
+            placement.shape([batch, channels])
+        }) {
             return Ok(vec![y]);
         }
         let (x, padding) = placement.prepare(x, 0.0);

@@ -37,7 +37,10 @@ impl BatchNorm {
             (running.float::<1>() * self.momentum + new).into()
         };
         let ([mean, variance], [new_mean, new_variance]) = (running, batch);
-        [blend(mean, new_mean, 1.0), blend(variance, new_variance, unbiased)]
+        [
+            blend(mean, new_mean, 1.0),
+            blend(variance, new_variance, unbiased),
+        ]
     }
 }
 

@@ -29,7 +29,9 @@ impl Op for MaxPool {
         let x = inputs.required(0, "X")?.clone();
         let mut dims = x.dims();
         let placement = self.0.place(&dims)?;
-        if let Some(y) = cpu::pooled(&x, Pooling::Maximum, |[batch, channels, ..]| placement.shape([batch, channels])) {
+        if let Some(y) = cpu::pooled(&x, Pooling::Maximum, |[batch, channels, ..]| {
+            placement.shape([batch, channels])
+        }) {
             return Ok(vec![y]);
         }
         let (x, padding) = placement.prepare(x, f32::NEG_INFINITY);

@@ -90,7 +90,8 @@ impl Convolve<'_> {
                     .as_ptr()
                     .add(block.start + *tap as usize * inputs * width);
                 for channel in 0..inputs {
-                    let weights: [L; REGISTERS] = std::array::from_fn(|register| L::load(weight.add(register * L::N)));
+                    let weights: [L; REGISTERS] =
+                        std::array::from_fn(|register| L::load(weight.add(register * L::N)));
                     weight = weight.add(width);
                     for (sums, pixel) in sums.iter_mut().zip(pixels) {
                         let element = L::splat(*pixel.add(channel));

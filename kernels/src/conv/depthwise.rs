@@ -53,9 +53,13 @@ impl Kernel for Convolve<'_> {
 impl Convolve<'_> {
     #[inline(always)]
     unsafe fn tile<L: Lanes, const PIXELS: usize>(&self, tile: usize) {
-        by_registers::<L>(self.channels, #[inline(always)] |channel, count| unsafe {
-            self.register::<L, PIXELS>(tile, channel, count);
-        });
+        by_registers::<L>(
+            self.channels,
+            #[inline(always)]
+            |channel, count| unsafe {
+                self.register::<L, PIXELS>(tile, channel, count);
+            },
+        );
     }
 
     /// One register of channels, `count` of which are there.
@@ -73,7 +77,10 @@ impl Convolve<'_> {
                 let from = self.input.as_ptr().add(channel);
                 let pixels = sources::<PIXELS>(at, from, self.channels, self.zeros.as_ptr());
                 at = at.add(PIXELS);
-                let weight = load(self.weight.as_ptr().add(*tap as usize * self.channels + channel), count);
+                let weight = load(
+                    self.weight.as_ptr().add(*tap as usize * self.channels + channel),
+                    count,
+                );
                 for (sum, pixel) in sums.iter_mut().zip(pixels) {
                     *sum = load::<L>(pixel, count).mul_add(weight, *sum);
                 }
@@ -81,7 +88,11 @@ impl Convolve<'_> {
         }
         for (pixel, sum) in self.table.outputs(tile).iter().zip(sums) {
             unsafe {
-                store(sum, self.output.add(*pixel as usize * self.channels + channel), count);
+                store(
+                    sum,
+                    self.output.add(*pixel as usize * self.channels + channel),
+                    count,
+                );
             }
         }
     }
@@ -139,10 +150,14 @@ impl WeightGradient<'_> {
     ) {
         unsafe {
             let to = self.gradient.add(tap * self.channels + channel);
-            let mut sums: [L; REGISTERS] = std::array::from_fn(|register| load(to.add(register * L::N), count));
+            let mut sums: [L; REGISTERS] =
+                std::array::from_fn(|register| load(to.add(register * L::N), count));
             for (input, output) in pairs {
                 let input = self.input.as_ptr().add(*input as usize * self.channels + channel);
-                let output = self.output.as_ptr().add(*output as usize * self.channels + channel);
+                let output = self
+                    .output
+                    .as_ptr()
+                    .add(*output as usize * self.channels + channel);
                 for (register, sum) in sums.iter_mut().enumerate() {
                     let element: L = load(input.add(register * L::N), count);
                     *sum = element.mul_add(load(output.add(register * L::N), count), *sum);

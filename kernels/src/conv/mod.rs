@@ -247,10 +247,24 @@ impl Conv {
                             // SAFETY: each group is in one task.
                             let to = unsafe { data.part(inputs(group)) };
                             let tiles = 0..table.tiles.len();
-                            self.convolve(table, tiles, gradient, weight, Direction::Backward, None, to.as_mut_ptr());
+                            self.convolve(
+                                table,
+                                tiles,
+                                gradient,
+                                weight,
+                                Direction::Backward,
+                                None,
+                                to.as_mut_ptr(),
+                            );
                         }
                         if by_task {
-                            self.add_weight_gradient(group, &input[inputs(group)], gradient, 0..self.blocks(), &mut sums);
+                            self.add_weight_gradient(
+                                group,
+                                &input[inputs(group)],
+                                gradient,
+                                0..self.blocks(),
+                                &mut sums,
+                            );
                         }
                     }
                     sums
@@ -450,8 +464,17 @@ impl Geometry {
             at[0] % shape.stride[0] * shape.stride[1] + at[1] % shape.stride[1]
         };
         Self {
-            forward: Table::new(pictures, [read, written], taps, width, |_| 0, |pixel, tap| shape.source(pixel, tap)),
-            backward: Table::new(pictures, [written, read], taps, width, phase, |pixel, tap| shape.sink(pixel, tap)),
+            forward: Table::new(
+                pictures,
+                [read, written],
+                taps,
+                width,
+                |_| 0,
+                |pixel, tap| shape.source(pixel, tap),
+            ),
+            backward: Table::new(pictures, [written, read], taps, width, phase, |pixel, tap| {
+                shape.sink(pixel, tap)
+            }),
             pairs: Pairs::new(shape, pictures),
         }
     }

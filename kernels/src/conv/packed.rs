@@ -85,11 +85,15 @@ impl Layout {
     pub(super) fn pack(&self, weight: &[f32], direction: Direction) -> Vec<f32> {
         let mut packed = vec![0.0; self.len];
         let shared = Shared::new(&mut packed);
-        self.blocks.par_iter().with_min_len(self.blocks_per_task()).for_each(|block| {
-            // SAFETY: blocks do not overlap.
-            let part = unsafe { shared.part(self.range(block)) };
-            self.places(block, direction).each(self, |at, weight_at| part[at] = weight[weight_at]);
-        });
+        self.blocks
+            .par_iter()
+            .with_min_len(self.blocks_per_task())
+            .for_each(|block| {
+                // SAFETY: blocks do not overlap.
+                let part = unsafe { shared.part(self.range(block)) };
+                self.places(block, direction)
+                    .each(self, |at, weight_at| part[at] = weight[weight_at]);
+            });
         packed
     }
 
@@ -97,14 +101,17 @@ impl Layout {
     pub(super) fn unpack(&self, packed: &[f32], weight: &mut [f32]) {
         let filter = self.taps * self.inputs;
         let shared = Shared::new(weight);
-        self.blocks.par_iter().with_min_len(self.blocks_per_task()).for_each(|block| {
-            let rows = block.output * filter..(block.output + block.count) * filter;
-            // SAFETY: blocks do not overlap, and a forward block's filters follow one another.
-            let (first, filters) = (rows.start, unsafe { shared.part(rows) });
-            let part = &packed[self.range(block)];
-            self.places(block, Direction::Forward)
-                .each(self, |at, weight_at| filters[weight_at - first] = part[at]);
-        });
+        self.blocks
+            .par_iter()
+            .with_min_len(self.blocks_per_task())
+            .for_each(|block| {
+                let rows = block.output * filter..(block.output + block.count) * filter;
+                // SAFETY: blocks do not overlap, and a forward block's filters follow one another.
+                let (first, filters) = (rows.start, unsafe { shared.part(rows) });
+                let part = &packed[self.range(block)];
+                self.places(block, Direction::Forward)
+                    .each(self, |at, weight_at| filters[weight_at - first] = part[at]);
+            });
     }
 
     /// Where a block's weights are.

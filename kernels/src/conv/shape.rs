@@ -27,7 +27,9 @@ impl ConvShape {
         std::array::from_fn(|axis| {
             let padded = self.input[axis] + self.padding[axis].0 + self.padding[axis].1;
             let span = self.dilation[axis] * (self.kernel[axis] - 1) + 1;
-            padded.checked_sub(span).map_or(0, |free| free / self.stride[axis] + 1)
+            padded
+                .checked_sub(span)
+                .map_or(0, |free| free / self.stride[axis] + 1)
         })
     }
 

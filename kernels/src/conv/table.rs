@@ -68,9 +68,10 @@ impl Table {
                     tap_count: 0,
                     inputs: table.inputs.len() as u32,
                 };
-                table
-                    .outputs
-                    .extend(tile.iter().map(|(picture, pixel)| (picture * written + pixel) as u32));
+                table.outputs.extend(
+                    tile.iter()
+                        .map(|(picture, pixel)| (picture * written + pixel) as u32),
+                );
                 for tap in 0..taps {
                     let sources = || tile.iter().map(|(picture, pixel)| (picture, source(*pixel, tap)));
                     if sources().any(|(_, source)| source.is_some()) {

@@ -66,7 +66,10 @@ impl Lanes for F32x4 {
     fn where_between(self, value: Self, low: Self, high: Self) -> Self {
         unsafe {
             let both = vandq_u32(vcgtq_f32(value.0, low.0), vcltq_f32(value.0, high.0));
-            Self(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(self.0), both)))
+            Self(vreinterpretq_f32_u32(vandq_u32(
+                vreinterpretq_u32_f32(self.0),
+                both,
+            )))
         }
     }
 }
