@@ -7,8 +7,10 @@
 mod block;
 mod fork;
 mod pool;
+mod scale;
 mod tensor;
 
 pub(crate) use block::{Block, BlockInputs, BlockMode};
 pub(crate) use fork::Fork;
 pub(crate) use pool::{Pooling, global_average, pooled};
+pub(crate) use scale::scaled_gradient;

@@ -7,6 +7,7 @@ use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 
 use super::{Inputs, Mode, Op, OpError, RunContext};
+use crate::cpu;
 use crate::graph::Fact;
 use crate::value::{Kind, Value};
 
@@ -30,6 +31,9 @@ impl Op for ScaleGradient {
         let x = inputs.required(0, "input")?.clone();
         if context.mode == Mode::Inference {
             return Ok(vec![x]);
+        }
+        if let Some(y) = cpu::scaled_gradient(&x, self.factor) {
+            return Ok(vec![y]);
         }
         let scalar = x.is_scalar();
         let x = x.into_dispatch();
