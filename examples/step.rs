@@ -14,7 +14,7 @@ use potstill_core::device::{keep_freed_memory, set_threads};
 use potstill_core::loss::cross_entropy;
 use potstill_core::network::Network;
 use potstill_core::ops::Mode;
-use potstill_core::plugin::{Plan, PluginSpec, Students, Time};
+use potstill_core::plugin::{Cohort, Plan, PluginSpec, Structure, Students, Time};
 use potstill_core::train::distillation::TimedBatch;
 use potstill_core::train::{Distillation, Frozen, TrainConfig};
 use potstill_core::value::Value;
@@ -67,17 +67,47 @@ fn main() -> Result<(), Box<dyn Error>> {
 type Step = Box<dyn FnMut() -> Result<(), Box<dyn Error>>>;
 
 fn row(arguments: &Arguments) -> Result<Step, Box<dyn Error>> {
+    let one = |branches: usize| format!("one:branches={branches}");
     match arguments.row.as_str() {
         "resnet20-train" => training("resnet20", 128),
         "resnet20-infer-128" => inference("resnet20", 128),
         "resnet20-infer-1" => inference("resnet20", 1),
-        "kd-resnet56-resnet20" => distillation("resnet56", "resnet20", 128, arguments),
+        "kd-resnet56-resnet20" => {
+            let job = Job {
+                teacher: Some("resnet56"),
+                ..Job::new("resnet20", "kd:temperature=4,alpha=0.9")
+            };
+            job.step(arguments)
+        }
+        "one-3-resnet32" => Job::new("resnet32", &one(3)).step(arguments),
+        "one-2-resnet20" => Job::new("resnet20", &one(2)).step(arguments),
+        "one-4-resnet20" => Job::new("resnet20", &one(4)).step(arguments),
+        "one-8-resnet20" => Job::new("resnet20", &one(8)).step(arguments),
+        "okddip-4-resnet20" => Job::new("resnet20", "okddip:structure=network").step(arguments),
+        "resnet20-alone" => Job::new("resnet20", "").step(arguments),
+        "resnet20-epoch" => {
+            let mut step = Job {
+                pictures: EPOCH,
+                ..Job::new("resnet20", "")
+            }
+            .step(arguments)?;
+            Ok(Box::new(move || {
+                for _ in 0..EPOCH / BATCH {
+                    step()?;
+                }
+                Ok(())
+            }))
+        }
         other => match other.strip_suffix("-train") {
             Some(name) => training(name, 64),
             None => Err(format!("no row `{other}`").into()),
         },
     }
 }
+
+/// Training pictures of CIFAR-100, and pictures of a distillation's step.
+const EPOCH: usize = 50_000;
+const BATCH: usize = 128;
 
 fn network(name: &str, device: &Device) -> Result<Network, Box<dyn Error>> {
     Ok(Network::new(zoo::build(name, CLASSES, [3, 32, 32], 0)?, device)?)
@@ -115,63 +145,104 @@ fn inference(name: &str, batch: usize) -> Result<Step, Box<dyn Error>> {
     }))
 }
 
-/// The whole step with augmentation, from the bytes of the pictures on.
-fn distillation(
-    teacher: &str,
-    student: &str,
-    batch: usize,
-    arguments: &Arguments,
-) -> Result<Step, Box<dyn Error>> {
-    let count = batch * (arguments.steps + arguments.warmup);
-    let bytes = (0..count * 3 * 32 * 32)
-        .map(|index| (index * 31 % 251) as u8)
-        .collect();
-    let names = (0..CLASSES).map(|class| class.to_string()).collect();
-    let labels = (0..count).map(|index| index % CLASSES).collect();
-    let source = InMemory::new([3, 32, 32], names, labels, bytes)?;
-    let options = LoaderOptions {
-        batch_size: batch,
-        threads: arguments.threads,
-        ..LoaderOptions::default()
-    };
-    let pipeline = dataset("cifar100")?.pipeline();
-    let device = Device::flex();
-    let loader = Loader::new(
-        std::sync::Arc::new(source),
-        &pipeline,
-        Split::Train,
-        options,
-        &device,
-    )?;
-    let teacher = Frozen {
-        network: network(teacher, &device)?,
-        logits: "logits".to_owned(),
-    };
-    let taught = teacher.network.graph().clone();
-    let plugins = vec!["kd:temperature=4,alpha=0.9".parse::<PluginSpec>()?.build()?];
-    let students = Students::single(network(student, &device)?.graph().clone());
-    let plan = Plan::prepared(&students, [&taught], &plugins, CLASSES, 1)?;
-    let mut model = Distillation::new(&students, &plan, vec![teacher], plugins, &device)?;
-    let mut optimizer = TrainConfig::default().build_optimizer();
-    // The iterator borrows its loader, which lives as long as the program.
-    let mut batches = Box::leak(Box::new(loader)).iter();
-    let time = Time {
-        step: 0,
-        epoch: 0.0,
-        epochs: 1,
-    };
-    Ok(Box::new(move || {
-        let batch = batches.next().ok_or("no more batches")??;
-        let stage = None;
-        let output = TrainStep::step(&model, TimedBatch { batch, time, stage });
-        if let Some(error) = model.take_failure() {
-            return Err(error.into());
+/// Whole steps of a method, with augmentation, from the bytes of the pictures on.
+struct Job<'a> {
+    teacher: Option<&'a str>,
+    student: &'a str,
+    plugin: &'a str,
+    /// How many there are at least; as many as the steps need are made.
+    pictures: usize,
+}
+
+impl<'a> Job<'a> {
+    fn new(student: &'a str, plugin: &'a str) -> Self {
+        Self {
+            teacher: None,
+            student,
+            plugin,
+            pictures: 0,
         }
-        model = model
-            .clone()
-            .update(&mut optimizer, LEARNING_RATE, output.grads, time)?;
-        Ok(())
-    }))
+    }
+
+    fn loader(&self, arguments: &Arguments, device: &Device) -> Result<Loader, Box<dyn Error>> {
+        let count = self.pictures.max(BATCH * (arguments.steps + arguments.warmup));
+        let bytes = (0..count * 3 * 32 * 32)
+            .map(|index| (index * 31 % 251) as u8)
+            .collect();
+        let names = (0..CLASSES).map(|class| class.to_string()).collect();
+        let labels = (0..count).map(|index| index % CLASSES).collect();
+        let source = InMemory::new([3, 32, 32], names, labels, bytes)?;
+        let options = LoaderOptions {
+            batch_size: BATCH,
+            threads: arguments.threads,
+            ..LoaderOptions::default()
+        };
+        let pipeline = dataset("cifar100")?.pipeline();
+        Ok(Loader::new(
+            std::sync::Arc::new(source),
+            &pipeline,
+            Split::Train,
+            options,
+            device,
+        )?)
+    }
+
+    fn step(&self, arguments: &Arguments) -> Result<Step, Box<dyn Error>> {
+        let device = Device::flex();
+        let plugins = match self.plugin {
+            "" => Vec::new(),
+            plugin => vec![plugin.parse::<PluginSpec>()?.build()?],
+        };
+        let cohort = Cohort::of(&plugins)?;
+        let members = cohort.as_ref().map_or(Ok(1), |cohort| cohort.members(1))?;
+        let member = |member: usize| zoo::build(self.student, CLASSES, [3, 32, 32], member as u64);
+        let members = (0..members).map(member).collect::<Result<Vec<_>, _>>()?;
+        let split = match cohort.as_ref().map(|cohort| &cohort.structure) {
+            Some(Structure::Branches { .. }) => vec![zoo::landmarks(self.student)?.split],
+            _ => Vec::new(),
+        };
+        let students = Students::new(cohort.as_ref(), members, &split)?;
+        let mut teachers = Vec::new();
+        if let Some(teacher) = self.teacher {
+            teachers.push(Frozen {
+                network: network(teacher, &device)?,
+                logits: "logits".to_owned(),
+            });
+        }
+        let taught: Vec<_> = teachers
+            .iter()
+            .map(|teacher| teacher.network.graph().clone())
+            .collect();
+        let plan = Plan::prepared(&students, &taught, &plugins, CLASSES, 1)?;
+        let mut model = Distillation::new(&students, &plan, teachers, plugins, &device)?;
+        let mut optimizer = TrainConfig::default().build_optimizer();
+        // The iterator borrows its loader, which lives as long as the program.
+        let loader: &'static Loader = Box::leak(Box::new(self.loader(arguments, &device)?));
+        let mut batches = loader.iter();
+        let time = Time {
+            step: 0,
+            epoch: 0.0,
+            epochs: 1,
+        };
+        Ok(Box::new(move || {
+            let batch = match batches.next() {
+                Some(batch) => batch?,
+                None => {
+                    batches = loader.iter();
+                    batches.next().ok_or("no batches")??
+                }
+            };
+            let stage = None;
+            let output = TrainStep::step(&model, TimedBatch { batch, time, stage });
+            if let Some(error) = model.take_failure() {
+                return Err(error.into());
+            }
+            model = model
+                .clone()
+                .update(&mut optimizer, LEARNING_RATE, output.grads, time)?;
+            Ok(())
+        }))
+    }
 }
 
 /// The largest resident memory so far, in MiB; 0 where the system does not tell.

@@ -129,8 +129,46 @@ class MobileNetV2(nn.Module):
         return self.head(self.features(x).mean((2, 3)))
 
 
+class Branched(nn.Module):
+    """ONE (Lan, Zhu, Gong 2018, arXiv:1806.04606): a ResNet whose last group is branched, and the gate that weighs the branches' logits."""
+
+    def __init__(self, depth, branches, classes=100):
+        super().__init__()
+        networks = [ResNet(depth, classes=classes) for _ in range(branches)]
+        shared, count = networks[0], (depth - 2) // 6
+        self.shared = nn.Sequential(shared.conv, shared.norm, nn.ReLU(inplace=True), *shared.blocks[: 2 * count])
+        self.branches = nn.ModuleList(network.blocks[2 * count :] for network in networks)
+        self.heads = nn.ModuleList(network.head for network in networks)
+        self.gate = nn.Sequential(nn.Linear(32, branches), nn.BatchNorm1d(branches), nn.ReLU(), nn.Softmax(1))
+
+    def forward(self, x):
+        x = self.shared(x)
+        logits = [head(branch(x).mean((2, 3))) for branch, head in zip(self.branches, self.heads)]
+        return logits, self.gate(x.mean((2, 3)))
+
+
+class Peers(nn.Module):
+    """OKDDip (Chen et al. 2020, arXiv:1912.00350), network-based: peers, a leader, and the attention by which peers mix one another's logits."""
+
+    def __init__(self, depth, members):
+        super().__init__()
+        self.members = nn.ModuleList(ResNet(depth) for _ in range(members))
+        self.query, self.key = nn.Linear(64, 8, bias=False), nn.Linear(64, 8, bias=False)
+
+    def forward(self, x):
+        features, logits = [], []
+        for member in self.members:
+            y = functional.relu(member.norm(member.conv(x)), inplace=True)
+            features.append(member.blocks(y).mean((2, 3)))
+            logits.append(member.head(features[-1]))
+        peers = torch.stack(features[:-1], 1)
+        attention = torch.softmax(self.query(peers) @ self.key(peers).transpose(1, 2), 2)
+        return logits, attention
+
+
 BUILDERS = {
     "resnet20": lambda: ResNet(20),
+    "resnet32": lambda: ResNet(32),
     "resnet56": lambda: ResNet(56),
     "resnet8x4": lambda: ResNet(8, (32, 64, 128, 256)),
     "wrn-16-2": lambda: WideResNet(16, 2),
@@ -141,6 +179,7 @@ BUILDERS = {
 # Parameters with 100 classes, as published.
 PARAMETERS = {
     "resnet20": 278_324,
+    "resnet32": 472_756,
     "resnet56": 861_620,
     "resnet8x4": 1_233_540,
     "wrn-16-2": 703_284,
@@ -150,14 +189,18 @@ PARAMETERS = {
 }
 
 
-def build(name):
-    """The network, initialised as the reference code does, after a check of its size."""
-    network = BUILDERS[name]()
+def initialised(network):
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    return network
+
+
+def build(name):
+    """The network, initialised as the reference code does, after a check of its size."""
+    network = initialised(BUILDERS[name]())
     count = sum(parameter.numel() for parameter in network.parameters())
     if count != PARAMETERS[name]:
         raise AssertionError(f"{name} has {count} parameters, expected {PARAMETERS[name]}")

@@ -17,7 +17,7 @@ import statistics
 import time
 
 import torch
-from networks import build
+from networks import Branched, Peers, build, initialised
 from torch.nn import functional
 
 CLASSES = 100
@@ -73,23 +73,86 @@ def augmented(images, layout):
     return ((cropped.float() / 255 - MEAN) / STD).contiguous(memory_format=layout)
 
 
-def distillation(teacher_name, student_name, batch, layout):
-    teacher = build(teacher_name).to(memory_format=layout).eval()
-    student = build(student_name).to(memory_format=layout).train()
+def soft_term(logits, target, temperature):
+    """T^2 KL(softmax(target / T) || softmax(logits / T))."""
+    log_predicted = functional.log_softmax(logits / temperature, 1)
+    return temperature**2 * functional.kl_div(log_predicted, functional.softmax(target / temperature, 1), reduction="batchmean")
+
+
+def whole_step(student, loss, layout, batch=128):
+    """A step from the bytes of the pictures on; `loss` is computed from pictures and labels."""
+    student.to(memory_format=layout).train()
     optimizer = optimizer_of(student)
     images = torch.randint(0, 256, (batch, 3, 32, 32), dtype=torch.uint8)
     labels = labels_of(batch)
 
     def step():
         batch_images = augmented(images, layout)
-        with torch.no_grad():
-            soft = functional.softmax(teacher(batch_images) / TEMPERATURE, 1)
         optimizer.zero_grad(set_to_none=True)
-        logits = student(batch_images)
-        divergence = functional.kl_div(functional.log_softmax(logits / TEMPERATURE, 1), soft, reduction="batchmean")
-        loss = (1 - ALPHA) * functional.cross_entropy(logits, labels) + ALPHA * TEMPERATURE**2 * divergence
-        loss.backward()
+        loss(batch_images, labels).backward()
         optimizer.step()
+
+    return step
+
+
+def distillation(teacher_name, student_name, layout):
+    teacher = build(teacher_name).to(memory_format=layout).eval()
+    student = build(student_name)
+
+    def loss(images, labels):
+        with torch.no_grad():
+            taught = teacher(images)
+        logits = student(images)
+        return (1 - ALPHA) * functional.cross_entropy(logits, labels) + ALPHA * soft_term(logits, taught, TEMPERATURE)
+
+    return whole_step(student, loss, layout)
+
+
+def one(depth, branches, layout):
+    student = initialised(Branched(depth, branches))
+
+    def loss(images, labels):
+        logits, gate = student(images)
+        ensemble = sum(gate[:, index, None] * each for index, each in enumerate(logits))
+        hard = sum(functional.cross_entropy(each, labels) for each in [*logits, ensemble])
+        return hard + sum(soft_term(each, ensemble, 3.0) for each in logits)
+
+    return whole_step(student, loss, layout)
+
+
+def okddip(depth, members, layout):
+    student = initialised(Peers(depth, members))
+
+    def loss(images, labels):
+        logits, attention = student(images)
+        peers = torch.stack(logits[:-1], 1)
+        targets = attention @ peers
+        hard = sum(functional.cross_entropy(each, labels) for each in logits)
+        soft = sum(soft_term(peers[:, index], targets[:, index], 3.0) for index in range(members - 1))
+        return hard + soft + soft_term(logits[-1], peers.mean(1), 3.0)
+
+    return whole_step(student, loss, layout)
+
+
+def alone(name, layout):
+    student = build(name)
+    return whole_step(student, lambda images, labels: functional.cross_entropy(student(images), labels), layout)
+
+
+def epoch(name, layout, batch=128, pictures=50_000):
+    """As many steps as an epoch of CIFAR-100 has, each on its own pictures, drawn in another order every epoch."""
+    student = build(name).to(memory_format=layout).train()
+    optimizer = optimizer_of(student)
+    images = torch.randint(0, 256, (pictures, 3, 32, 32), dtype=torch.uint8)
+    labels = labels_of(pictures)
+
+    def step():
+        order = torch.randperm(pictures)
+        for first in range(0, pictures // batch * batch, batch):
+            chosen = order[first : first + batch]
+            optimizer.zero_grad(set_to_none=True)
+            functional.cross_entropy(student(augmented(images[chosen], layout)), labels[chosen]).backward()
+            optimizer.step()
 
     return step
 
@@ -99,7 +162,14 @@ ROWS = {
     "resnet20-train": lambda layout: training("resnet20", 128, layout),
     "resnet20-infer-128": lambda layout: inference("resnet20", 128, layout),
     "resnet20-infer-1": lambda layout: inference("resnet20", 1, layout),
-    "kd-resnet56-resnet20": lambda layout: distillation("resnet56", "resnet20", 128, layout),
+    "kd-resnet56-resnet20": lambda layout: distillation("resnet56", "resnet20", layout),
+    "one-3-resnet32": lambda layout: one(32, 3, layout),
+    "okddip-4-resnet20": lambda layout: okddip(20, 4, layout),
+    "resnet20-alone": lambda layout: alone("resnet20", layout),
+    "one-2-resnet20": lambda layout: one(20, 2, layout),
+    "one-4-resnet20": lambda layout: one(20, 4, layout),
+    "one-8-resnet20": lambda layout: one(20, 8, layout),
+    "resnet20-epoch": lambda layout: epoch("resnet20", layout),
     "wrn-16-2-train": lambda layout: training("wrn-16-2", 64, layout),
     "vgg8-train": lambda layout: training("vgg8", 64, layout),
     "mobilenetv2-train": lambda layout: training("mobilenetv2", 64, layout),
