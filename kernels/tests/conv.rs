@@ -141,6 +141,29 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn minimal_filtering_computes_the_same_convolution(
+        batch in 16usize..20,
+        input in [4usize..9, 4usize..9],
+        channels in [64usize..70, 64usize..70],
+        padding in [(0usize..=2, 0usize..=2), (0usize..=2, 0usize..=2)],
+    ) {
+        agrees(&ConvShape {
+            batch,
+            input: [input[0] + 2, input[1] + 2],
+            channels,
+            groups: 1,
+            kernel: [3; 2],
+            stride: [1; 2],
+            dilation: [1; 2],
+            padding,
+        });
+    }
+}
+
 fn same(batch: usize, size: usize, channels: [usize; 2], kernel: usize, stride: usize) -> ConvShape {
     ConvShape {
         batch,

@@ -23,8 +23,8 @@ pub(super) struct Convolve<'a> {
     pub(super) bias: Option<&'a [f32]>,
     /// The first pixel of the table's output, which tasks share.
     pub(super) output: *mut f32,
-    /// Channels of input and output.
-    pub(super) channels: [usize; 2],
+    /// Channels of the output.
+    pub(super) channels: usize,
 }
 
 impl Kernel for Convolve<'_> {
@@ -83,28 +83,18 @@ impl Convolve<'_> {
         let mut sums = [bias; PIXELS];
         for tap in self.table.taps(tile) {
             unsafe {
-                let pixels = sources::<PIXELS>(at, from, self.channels[0], self.zeros.as_ptr());
+                let pixels = sources::<PIXELS>(at, from, self.zeros.as_ptr());
                 at = at.add(PIXELS);
-                let mut weight = self
+                let weight = self
                     .weight
                     .as_ptr()
                     .add(block.start + *tap as usize * inputs * width);
-                for channel in 0..inputs {
-                    let weights: [L; REGISTERS] =
-                        std::array::from_fn(|register| L::load(weight.add(register * L::N)));
-                    weight = weight.add(width);
-                    for (sums, pixel) in sums.iter_mut().zip(pixels) {
-                        let element = L::splat(*pixel.add(channel));
-                        for (sum, weight) in sums.iter_mut().zip(weights) {
-                            *sum = element.mul_add(weight, *sum);
-                        }
-                    }
-                }
+                accumulate(&mut sums, pixels, weight, inputs);
             }
         }
         for (pixel, sums) in self.table.outputs(tile).iter().zip(sums) {
             unsafe {
-                let to = self.output.add(*pixel as usize * self.channels[1] + block.output);
+                let to = self.output.add(*pixel as usize * self.channels + block.output);
                 for (register, sum) in sums.into_iter().enumerate() {
                     let left = block.count - register * L::N;
                     if left >= L::N {
@@ -112,6 +102,32 @@ impl Convolve<'_> {
                     } else {
                         sum.store_part(to.add(register * L::N), left);
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Adds to each pixel's sums its `inputs` elements times the weights `[input][channel]`, a step of which is as long as the sums.
+///
+/// # Safety
+/// The pixels have `inputs` elements, and the weight has as many steps.
+#[inline(always)]
+pub(super) unsafe fn accumulate<L: Lanes, const PIXELS: usize, const REGISTERS: usize>(
+    sums: &mut [[L; REGISTERS]; PIXELS],
+    pixels: [*const f32; PIXELS],
+    mut weight: *const f32,
+    inputs: usize,
+) {
+    for input in 0..inputs {
+        unsafe {
+            let weights: [L; REGISTERS] =
+                std::array::from_fn(|register| L::load(weight.add(register * L::N)));
+            weight = weight.add(REGISTERS * L::N);
+            for (sums, pixel) in sums.iter_mut().zip(pixels) {
+                let element = L::splat(*pixel.add(input));
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum = element.mul_add(weight, *sum);
                 }
             }
         }

@@ -75,7 +75,7 @@ impl Convolve<'_> {
         for tap in self.table.taps(tile) {
             unsafe {
                 let from = self.input.as_ptr().add(channel);
-                let pixels = sources::<PIXELS>(at, from, self.channels, self.zeros.as_ptr());
+                let pixels = sources::<PIXELS>(at, from, self.zeros.as_ptr());
                 at = at.add(PIXELS);
                 let weight = load(
                     self.weight.as_ptr().add(*tap as usize * self.channels + channel),
@@ -153,11 +153,8 @@ impl WeightGradient<'_> {
             let mut sums: [L; REGISTERS] =
                 std::array::from_fn(|register| load(to.add(register * L::N), count));
             for (input, output) in pairs {
-                let input = self.input.as_ptr().add(*input as usize * self.channels + channel);
-                let output = self
-                    .output
-                    .as_ptr()
-                    .add(*output as usize * self.channels + channel);
+                let input = self.input.as_ptr().add(*input as usize + channel);
+                let output = self.output.as_ptr().add(*output as usize + channel);
                 for (register, sum) in sums.iter_mut().enumerate() {
                     let element: L = load(input.add(register * L::N), count);
                     *sum = element.mul_add(load(output.add(register * L::N), count), *sum);

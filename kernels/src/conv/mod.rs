@@ -1,16 +1,19 @@
 //! Convolution: forward, gradient of the data, gradient of the weight.
 //!
-//! Nothing is copied or padded before: a [table](table) says where each tile of output pixels reads. Work is cut into groups of pictures, small
-//! enough for a cache and many enough to keep the registers busy; what a caller does with a group's result before the next one begins
-//! (statistics, activation) finds it in the cache.
+//! Nothing is copied or padded before: a [table](table) says where each tile of output pixels reads; 3 × 3 kernels are [transformed](winograd) tile by tile where that
+//! saves multiplications. Work is cut into groups of pictures, small enough for a cache and many enough to keep the registers busy; what a caller does with a
+//! group's result before the next one begins (statistics, activation) finds it in the cache.
 
+mod algorithm;
 mod dense;
 mod depthwise;
+mod direct;
 mod packed;
 mod pairs;
 mod shape;
 mod table;
 mod weight_gradient;
+mod winograd;
 
 use std::ops::Range;
 
@@ -18,10 +21,13 @@ use rayon::prelude::*;
 
 use crate::parallel::{Shared, written};
 use crate::simd::{Lanes, Simd};
-use packed::{Direction, Layout};
+use algorithm::{Algorithm, Part};
+use direct::Direct;
+use packed::Direction;
 use pairs::Pairs;
 pub use shape::ConvShape;
 use table::Table;
+use winograd::Minimal;
 
 /// A convolution of some extents, made ready: make it once, use it at every step.
 #[derive(Debug)]
@@ -33,8 +39,8 @@ pub struct Conv {
     whole: Geometry,
     /// Of the last group where it has fewer pictures.
     rest: Option<Geometry>,
-    forward: Layout,
-    backward: Layout,
+    direct: Direct,
+    minimal: Option<Minimal>,
     zeros: Vec<f32>,
 }
 
@@ -75,18 +81,17 @@ pub struct ConvGradients {
 impl Conv {
     /// Makes a convolution ready for an instruction set.
     pub fn new(shape: ConvShape, simd: Simd) -> Self {
-        let [read, written] = shape.pixels();
+        let [_, written] = shape.pixels();
         let pictures = GROUP_PIXELS
             .div_ceil(written.max(1))
             .min(shape.batch.div_ceil(TASKS))
             .max(1);
-        let geometry = |pictures: usize| Geometry::new(&shape, pictures, [read, written], simd);
         let left = shape.batch % pictures;
         Self {
-            whole: geometry(pictures),
-            rest: (left > 0).then(|| geometry(left)),
-            forward: Layout::new(&shape, Direction::Forward, simd.lanes()),
-            backward: Layout::new(&shape, Direction::Backward, simd.lanes()),
+            whole: Geometry::new(&shape, pictures, simd),
+            rest: (left > 0).then(|| Geometry::new(&shape, left, simd)),
+            direct: Direct::new(&shape, simd),
+            minimal: Minimal::new(&shape, simd),
             zeros: vec![0.0; shape.channels[0].max(shape.channels[1])],
             pictures,
             shape,
@@ -97,11 +102,6 @@ impl Conv {
     /// Its extents.
     pub fn shape(&self) -> &ConvShape {
         &self.shape
-    }
-
-    /// The instruction set that it uses.
-    pub fn simd(&self) -> Simd {
-        self.simd
     }
 
     fn groups(&self) -> usize {
@@ -120,6 +120,23 @@ impl Conv {
         group * self.pictures..((group + 1) * self.pictures).min(self.shape.batch)
     }
 
+    /// The pixels of a group's output, counted over the batch.
+    fn output_pixels(&self, group: usize) -> Range<usize> {
+        let (pictures, pixels) = (self.group(group), self.shape.pixels()[1]);
+        pictures.start * pixels..pictures.end * pixels
+    }
+
+    /// The elements of a group's input.
+    fn input_elements(&self, group: usize) -> Range<usize> {
+        let (pictures, len) = (self.group(group), self.shape.pixels()[0] * self.shape.channels[0]);
+        pictures.start * len..pictures.end * len
+    }
+
+    /// The elements of some output pixels.
+    fn output_elements(&self, pixels: &Range<usize>) -> Range<usize> {
+        pixels.start * self.shape.channels[1]..pixels.end * self.shape.channels[1]
+    }
+
     /// The output, `[batch, height, width, channels]`, of an input `[batch, height, width, channels]`, a weight
     /// `[out, in / groups, height, width]` and a bias `[out]`.
     pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
@@ -135,47 +152,54 @@ impl Conv {
         bias: Option<&[f32]>,
         finish: impl Fn(Range<usize>, &mut [f32]) -> R + Sync,
     ) -> (Vec<f32>, Vec<R>) {
-        let weight = self.packed(weight, Direction::Forward);
-        let [read, per_picture] = self.shape.pixels();
-        let channels = self.shape.channels;
-        assert_eq!(input.len(), self.shape.input_len(), "the input's elements");
-        // Few groups are cut into ranges of tiles.
+        self.check(input, weight);
+        // Few groups are cut into ranges of tiles, which minimal filtering does not know.
         let cuts = TASKS.div_ceil(self.groups().max(1));
+        let algorithm: &dyn Algorithm = match &self.minimal {
+            Some(minimal) if cuts == 1 => minimal,
+            _ => &self.direct,
+        };
+        let weight = algorithm.packed(weight, Direction::Forward);
+        let mut tasks = Vec::new();
+        for group in 0..self.groups() {
+            let tiles = self.geometry(group).forward.tiles.len();
+            let size = if cuts == 1 {
+                tiles
+            } else {
+                tiles.div_ceil(cuts).max(TASK_TILES)
+            };
+            tasks.extend(
+                (0..tiles)
+                    .step_by(size)
+                    .map(|first| (group, first..(first + size).min(tiles))),
+            );
+        }
         let mut finished = Vec::new();
         // SAFETY: every pixel is in one tile, and every tile in one task.
         let output = unsafe {
             written(self.shape.output_len(), |output| {
                 let output = Shared::new(output);
-                let mut tasks = Vec::new();
-                for group in 0..self.groups() {
-                    let tiles = self.geometry(group).forward.tiles.len();
-                    let size = tiles.div_ceil(cuts).max(TASK_TILES);
-                    tasks.extend(
-                        (0..tiles)
-                            .step_by(size)
-                            .map(|first| (group, first..(first + size).min(tiles))),
-                    );
-                }
                 finished = tasks
                     .into_par_iter()
                     .map(|(group, tiles)| {
-                        let (pictures, geometry) = (self.group(group), self.geometry(group));
-                        let first = pictures.start * per_picture;
+                        let (geometry, first) = (self.geometry(group), self.output_pixels(group).start);
                         let span = geometry.forward.span(tiles.clone());
-                        let span = first + span.start..first + span.end;
-                        let to = output.part(span.start * channels[1]..span.end * channels[1]);
-                        // Tiles count pixels from the group's first.
-                        let origin = to.as_mut_ptr().wrapping_sub((span.start - first) * channels[1]);
-                        self.convolve(
-                            &geometry.forward,
+                        let pixels = first + span.start..first + span.end;
+                        let to = output.part(self.output_elements(&pixels));
+                        let part = Part {
+                            geometry,
+                            direction: Direction::Forward,
                             tiles,
-                            &input[pictures.start * read * channels[0]..pictures.end * read * channels[0]],
-                            &weight,
-                            Direction::Forward,
+                            pictures: self.group(group).len(),
+                            input: &input[self.input_elements(group)],
+                            zeros: &self.zeros,
+                            weight: &weight,
                             bias,
-                            origin,
-                        );
-                        finish(span, to)
+                            // Tiles count pixels from the group's first.
+                            output: to.as_mut_ptr().wrapping_sub(self.output_elements(&span).start),
+                        };
+                        algorithm.convolve(self.simd, part);
+                        finish(pixels, to)
                     })
                     .collect();
             })
@@ -192,22 +216,12 @@ impl Conv {
         of_input: bool,
         of_weight: bool,
     ) -> ConvGradients {
-        let weight_packed = of_input.then(|| self.packed(weight, Direction::Backward));
-        let length = self.gradient_len();
-        let by_task = of_weight && length * 4 <= PARTIAL_BYTES;
+        self.check(input, weight);
+        let summing = &self.direct;
+        let by_task = of_weight && summing.sums_len() * 4 <= PARTIAL_BYTES;
         let later = of_weight && !by_task;
-        let groups = self.groups();
-        let [read, per_picture] = self.shape.pixels();
-        let channels = self.shape.channels;
-        let pixels = |group: usize| {
-            let pictures = self.group(group);
-            pictures.start * per_picture..pictures.end * per_picture
-        };
-        let inputs = |group: usize| {
-            let pictures = self.group(group);
-            pictures.start * read * channels[0]..pictures.end * read * channels[0]
-        };
         // Tasks share out the groups by number, so that sums do not depend on the threads.
+        let groups = self.groups();
         let size = groups.div_ceil(TASKS).max(1);
         let tasks: Vec<Range<usize>> = (0..groups)
             .step_by(size)
@@ -218,16 +232,41 @@ impl Conv {
             _ => Vec::new(),
         };
         let keep = Shared::new(&mut kept);
+        let sums_of = |group: usize, gradient: &[f32], parts: Range<usize>, sums: &mut [f32]| {
+            let operands = [&input[self.input_elements(group)], gradient];
+            summing.add_weight_gradient(self.simd, self.geometry(group), operands, parts, sums);
+        };
+        let data: &dyn Algorithm = match &self.minimal {
+            Some(minimal) => minimal,
+            None => &self.direct,
+        };
+        let data_weight = of_input.then(|| data.packed(weight, Direction::Backward));
+        let data_of = |group: usize, gradient: &[f32], weight: &[f32], to: &mut [f32]| {
+            let geometry = self.geometry(group);
+            let part = Part {
+                geometry,
+                direction: Direction::Backward,
+                tiles: 0..geometry.backward.tiles.len(),
+                pictures: self.group(group).len(),
+                input: gradient,
+                zeros: &self.zeros,
+                weight,
+                bias: None,
+                output: to.as_mut_ptr(),
+            };
+            data.convolve(self.simd, part);
+        };
+        let parts = summing.sums_parts().len();
         let mut partial = Vec::new();
-        let mut run = |data: Option<Shared>| {
+        let mut run = |to: Option<Shared>| {
             partial = tasks
                 .par_iter()
                 .map(|task| {
-                    let mut sums = vec![0.0; if by_task { length } else { 0 }];
+                    let mut sums = vec![0.0; if by_task { summing.sums_len() } else { 0 }];
                     let mut scratch = Vec::new();
                     for group in task.clone() {
-                        let span = pixels(group);
-                        let elements = span.start * channels[1]..span.end * channels[1];
+                        let pixels = self.output_pixels(group);
+                        let elements = self.output_elements(&pixels);
                         let gradient: &[f32] = match &output {
                             OutputGradient::Ready(gradient) => &gradient[elements],
                             OutputGradient::Made(make) => {
@@ -238,44 +277,29 @@ impl Conv {
                                     scratch.resize(elements.len(), 0.0);
                                     &mut scratch[..]
                                 };
-                                make(span, part);
+                                make(pixels, part);
                                 part
                             }
                         };
-                        if let (Some(data), Some(weight)) = (data, &weight_packed) {
-                            let table = &self.geometry(group).backward;
+                        if let (Some(to), Some(weight)) = (to, &data_weight) {
                             // SAFETY: each group is in one task.
-                            let to = unsafe { data.part(inputs(group)) };
-                            let tiles = 0..table.tiles.len();
-                            self.convolve(
-                                table,
-                                tiles,
-                                gradient,
-                                weight,
-                                Direction::Backward,
-                                None,
-                                to.as_mut_ptr(),
-                            );
+                            data_of(group, gradient, weight, unsafe {
+                                to.part(self.input_elements(group))
+                            });
                         }
                         if by_task {
-                            self.add_weight_gradient(
-                                group,
-                                &input[inputs(group)],
-                                gradient,
-                                0..self.blocks(),
-                                &mut sums,
-                            );
+                            sums_of(group, gradient, 0..parts, &mut sums);
                         }
                     }
                     sums
                 })
                 .collect();
         };
-        let data = if of_input {
-            // SAFETY: the backward table has every input pixel in one tile.
+        let of_data = if of_input {
+            // SAFETY: every input pixel is in one tile of the backward direction.
             Some(unsafe { written(self.shape.input_len(), |data| run(Some(Shared::new(data)))) })
         } else {
-            if by_task || later {
+            if of_weight {
                 run(None);
             }
             None
@@ -287,167 +311,39 @@ impl Conv {
                 OutputGradient::Ready(gradient) => gradient,
                 OutputGradient::Made(_) => &kept,
             };
-            let mut sums = vec![0.0; length];
+            let mut sums = vec![0.0; summing.sums_len()];
             let shared = Shared::new(&mut sums);
-            (0..self.blocks()).into_par_iter().for_each(|block| {
-                // SAFETY: each block is in one task.
-                let part = unsafe { shared.part(self.block_range(block)) };
-                for group in 0..groups {
-                    let span = pixels(group);
-                    let gradient = &all[span.start * channels[1]..span.end * channels[1]];
-                    self.add_weight_gradient(group, &input[inputs(group)], gradient, block..block + 1, part);
-                }
-            });
+            summing
+                .sums_parts()
+                .into_par_iter()
+                .enumerate()
+                .for_each(|(index, range)| {
+                    // SAFETY: parts do not overlap, and each is in one task.
+                    let part = unsafe { shared.part(range) };
+                    for group in 0..groups {
+                        let elements = self.output_elements(&self.output_pixels(group));
+                        sums_of(group, &all[elements], index..index + 1, part);
+                    }
+                });
             Some(sums)
         } else {
             None
         };
         ConvGradients {
-            input: data,
-            weight: sums.map(|sums| self.unpacked(&sums)),
+            input: of_data,
+            weight: sums.map(|sums| summing.weight_gradient(&sums, self.shape.weight_len())),
         }
     }
 
-    fn packed(&self, weight: &[f32], direction: Direction) -> Vec<f32> {
+    /// The kernels read without looking, so that wrong lengths end here.
+    fn check(&self, input: &[f32], weight: &[f32]) {
+        assert_eq!(input.len(), self.shape.input_len(), "the input's elements");
         assert_eq!(weight.len(), self.shape.weight_len(), "the weight's elements");
-        if self.shape.is_depthwise() {
-            let (taps, channels) = (self.shape.taps(), self.shape.channels[0]);
-            let mut packed = vec![0.0; weight.len()];
-            for (channel, weight) in weight.chunks_exact(taps).enumerate() {
-                for (tap, element) in weight.iter().enumerate() {
-                    packed[tap * channels + channel] = *element;
-                }
-            }
-            return packed;
-        }
-        self.layout(direction).pack(weight, direction)
-    }
-
-    fn layout(&self, direction: Direction) -> &Layout {
-        match direction {
-            Direction::Forward => &self.forward,
-            Direction::Backward => &self.backward,
-        }
-    }
-
-    /// Elements of the weight's gradient while it is summed.
-    fn gradient_len(&self) -> usize {
-        if self.shape.is_depthwise() {
-            self.shape.weight_len()
-        } else {
-            self.forward.len
-        }
-    }
-
-    /// Parts of the weight's gradient that can be summed apart.
-    fn blocks(&self) -> usize {
-        if self.shape.is_depthwise() {
-            1
-        } else {
-            self.forward.blocks.len()
-        }
-    }
-
-    /// Where a part is.
-    fn block_range(&self, block: usize) -> Range<usize> {
-        if self.shape.is_depthwise() {
-            return 0..self.gradient_len();
-        }
-        self.forward.range(&self.forward.blocks[block])
-    }
-
-    /// The weight's gradient in ONNX's order.
-    fn unpacked(&self, sums: &[f32]) -> Vec<f32> {
-        let mut weight = vec![0.0; self.shape.weight_len()];
-        if self.shape.is_depthwise() {
-            let (taps, channels) = (self.shape.taps(), self.shape.channels[0]);
-            for (channel, weight) in weight.chunks_exact_mut(taps).enumerate() {
-                for (tap, element) in weight.iter_mut().enumerate() {
-                    *element = sums[tap * channels + channel];
-                }
-            }
-        } else {
-            self.forward.unpack(sums, &mut weight);
-        }
-        weight
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn convolve(
-        &self,
-        table: &Table,
-        tiles: Range<usize>,
-        input: &[f32],
-        weight: &[f32],
-        direction: Direction,
-        bias: Option<&[f32]>,
-        output: *mut f32,
-    ) {
-        let channels = match direction {
-            Direction::Forward => self.shape.channels,
-            Direction::Backward => [self.shape.channels[1], self.shape.channels[0]],
-        };
-        let zeros = &self.zeros;
-        if self.shape.is_depthwise() {
-            self.simd.run(depthwise::Convolve {
-                table,
-                tiles,
-                input,
-                zeros,
-                weight,
-                bias,
-                output,
-                channels: channels[0],
-            });
-        } else {
-            self.simd.run(dense::Convolve {
-                table,
-                tiles,
-                input,
-                zeros,
-                layout: self.layout(direction),
-                weight,
-                bias,
-                output,
-                channels,
-            });
-        }
-    }
-
-    fn add_weight_gradient(
-        &self,
-        group: usize,
-        input: &[f32],
-        output: &[f32],
-        blocks: Range<usize>,
-        gradient: &mut [f32],
-    ) {
-        let pairs = &self.geometry(group).pairs;
-        let gradient = gradient.as_mut_ptr();
-        if self.shape.is_depthwise() {
-            self.simd.run(depthwise::WeightGradient {
-                pairs,
-                input,
-                output,
-                gradient,
-                channels: self.shape.channels[0],
-            });
-        } else {
-            self.simd.run(weight_gradient::WeightGradient {
-                pairs,
-                input,
-                output,
-                layout: &self.forward,
-                blocks,
-                gradient,
-                channels: self.shape.channels,
-            });
-        }
     }
 }
 
 impl Geometry {
-    fn new(shape: &ConvShape, pictures: usize, [read, written]: [usize; 2], simd: Simd) -> Self {
+    fn new(shape: &ConvShape, pictures: usize, simd: Simd) -> Self {
         struct Width;
         impl crate::simd::Kernel for Width {
             type Output = usize;
@@ -457,6 +353,7 @@ impl Geometry {
             }
         }
         let width = simd.run(Width);
+        let [read, written] = shape.pixels();
         let taps = shape.taps();
         // Through a stride, neighbouring input pixels are seen by different taps.
         let phase = |pixel: usize| {
@@ -467,14 +364,21 @@ impl Geometry {
             forward: Table::new(
                 pictures,
                 [read, written],
+                shape.channels[0],
                 taps,
                 width,
                 |_| 0,
                 |pixel, tap| shape.source(pixel, tap),
             ),
-            backward: Table::new(pictures, [written, read], taps, width, phase, |pixel, tap| {
-                shape.sink(pixel, tap)
-            }),
+            backward: Table::new(
+                pictures,
+                [written, read],
+                shape.channels[1],
+                taps,
+                width,
+                phase,
+                |pixel, tap| shape.sink(pixel, tap),
+            ),
             pairs: Pairs::new(shape, pictures),
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::ConvShape;
 
-/// Pairs (input pixel, output pixel), padding left out, in chunks of neighbouring output pixels that stay in the innermost cache.
+/// Pairs (input pixel, output pixel), in elements from the first picture on, padding left out, in chunks of neighbouring output pixels that stay in the innermost cache.
 #[derive(Debug)]
 pub(super) struct Pairs {
     pairs: Vec<(u32, u32)>,
@@ -13,15 +13,15 @@ pub(super) struct Pairs {
     taps: usize,
 }
 
-/// Bytes of input and output that a chunk may have: most of an L1 cache, the weights' registers aside.
-const CHUNK_BYTES: usize = 24 << 10;
+/// Bytes of input and output that a chunk may have: half of an L1 cache, which holds some of the gradient too.
+const CHUNK_BYTES: usize = 16 << 10;
 
 impl Pairs {
     /// The pairs of some pictures.
     pub(super) fn new(shape: &ConvShape, pictures: usize) -> Self {
         let [read, written] = shape.pixels();
         let pixel_bytes = 4 * (shape.channels[0] + shape.channels[1]);
-        let chunk = (CHUNK_BYTES / pixel_bytes).clamp(64, 256);
+        let chunk = (CHUNK_BYTES / pixel_bytes).clamp(32, 256);
         let pixels: Vec<usize> = (0..pictures * written).collect();
         let (mut pairs, mut ranges) = (Vec::new(), Vec::new());
         for outputs in pixels.chunks(chunk) {
@@ -30,7 +30,8 @@ impl Pairs {
                 pairs.extend(outputs.iter().filter_map(|output| {
                     let (picture, pixel) = (output / written, output % written);
                     let source = shape.source(pixel, tap)?;
-                    Some(((picture * read + source) as u32, *output as u32))
+                    let from = (picture * read + source) * shape.channels[0];
+                    Some((from as u32, (output * shape.channels[1]) as u32))
                 }));
                 ranges.push(start..pairs.len() as u32);
             }

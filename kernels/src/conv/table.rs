@@ -13,7 +13,7 @@ pub(super) struct Table {
     outputs: Vec<u32>,
     /// Taps of the tiles.
     taps: Vec<u16>,
-    /// For each tile and tap, the pixel that each place reads, [`PADDING`] where it reads zeros.
+    /// For each tile and tap, where the pixel that each place reads begins, in elements; [`PADDING`] where it reads zeros.
     inputs: Vec<i32>,
 }
 
@@ -34,11 +34,12 @@ pub(super) struct Tile {
 }
 
 impl Table {
-    /// A table for `pictures` pictures of `written` pixels each, read from pictures of `read` pixels. `class` keeps pixels of unlike
-    /// taps apart; `source` is the pixel read through a tap.
+    /// A table for `pictures` pictures of `written` pixels each, read from pictures of `read` pixels of `stride` elements. `class` keeps pixels of
+    /// unlike taps apart; `source` is the pixel read through a tap.
     pub(super) fn new(
         pictures: usize,
         [read, written]: [usize; 2],
+        stride: usize,
         taps: usize,
         width: usize,
         class: impl Fn(usize) -> usize,
@@ -77,7 +78,7 @@ impl Table {
                     if sources().any(|(_, source)| source.is_some()) {
                         table.taps.push(tap as u16);
                         table.inputs.extend(sources().map(|(picture, source)| {
-                            source.map_or(PADDING, |source| (picture * read + source) as i32)
+                            source.map_or(PADDING, |source| ((picture * read + source) * stride) as i32)
                         }));
                     }
                 }
@@ -102,7 +103,7 @@ impl Table {
         &self.taps[tile.taps as usize..][..tile.tap_count as usize]
     }
 
-    /// What a tile reads: `[tap][pixel]`.
+    /// Where a tile reads: `[tap][pixel]`.
     #[inline(always)]
     pub(super) fn inputs(&self, tile: &Tile) -> &[i32] {
         &self.inputs[tile.inputs as usize..][..tile.pixels as usize * tile.tap_count as usize]
@@ -122,18 +123,17 @@ impl Table {
 /// Where `PIXELS` places of a tile read through one tap: pointers to the first channel, to `zeros` in the padding.
 ///
 /// # Safety
-/// `inputs` holds `PIXELS` entries of a table for the picture at `from`, whose pixels lie `stride` elements apart.
+/// `inputs` holds `PIXELS` entries of a table for the picture at `from`.
 #[inline(always)]
 pub(super) unsafe fn sources<const PIXELS: usize>(
     inputs: *const i32,
     from: *const f32,
-    stride: usize,
     zeros: *const f32,
 ) -> [*const f32; PIXELS] {
     std::array::from_fn(|place| unsafe {
         match *inputs.add(place) {
             PADDING => zeros,
-            pixel => from.add(pixel as usize * stride),
+            start => from.add(start as usize),
         }
     })
 }

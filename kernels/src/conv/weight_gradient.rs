@@ -20,8 +20,6 @@ pub(super) struct WeightGradient<'a> {
     pub(super) blocks: Range<usize>,
     /// Packed as the layout says, from the first of the blocks on.
     pub(super) gradient: *mut f32,
-    /// Channels of input and output.
-    pub(super) channels: [usize; 2],
 }
 
 impl Kernel for WeightGradient<'_> {
@@ -97,15 +95,15 @@ impl WeightGradient<'_> {
             let part = block.count - (REGISTERS - 1) * L::N;
             if part == L::N {
                 for (from, pixel) in pairs {
-                    let input = input.add(*from as usize * self.channels[0]);
-                    let output = output.add(*pixel as usize * self.channels[1]);
+                    let input = input.add(*from as usize);
+                    let output = output.add(*pixel as usize);
                     let columns = std::array::from_fn(|register| L::load(output.add(register * L::N)));
                     product(&mut sums, input, columns);
                 }
             } else {
                 for (from, pixel) in pairs {
-                    let input = input.add(*from as usize * self.channels[0]);
-                    let output = output.add(*pixel as usize * self.channels[1]);
+                    let input = input.add(*from as usize);
+                    let output = output.add(*pixel as usize);
                     let columns = std::array::from_fn(|register| {
                         let count = if register + 1 == REGISTERS { part } else { L::N };
                         L::load_part(output.add(register * L::N), count)

@@ -17,7 +17,8 @@ impl Kernel for Chains {
     #[inline(always)]
     fn run<L: Lanes>(self) -> f32 {
         let (factor, summand) = (L::splat(0.999), L::splat(0.001));
-        let mut chains = [L::splat(1.0); CHAINS];
+        let mut chains: [L; CHAINS] =
+            std::array::from_fn(|chain| L::splat(std::hint::black_box(chain as f32)));
         for _ in 0..self.0 {
             for chain in &mut chains {
                 *chain = chain.mul_add(factor, summand);
