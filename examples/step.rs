@@ -145,6 +145,7 @@ fn distillation(
     let teacher = Frozen {
         network: network(teacher, &device)?,
         logits: "logits".to_owned(),
+        cache: None,
     };
     let taught = teacher.network.graph().clone();
     let plugins = vec!["kd:temperature=4,alpha=0.9".parse::<PluginSpec>()?.build()?];
