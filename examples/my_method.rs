@@ -178,6 +178,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         teachers: vec![Frozen {
             logits: teacher.logits().to_owned(),
             network: teacher.network.clone(),
+            cache: None,
         }],
         plugins: vec![method.build()?],
         config: TrainConfig {

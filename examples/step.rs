@@ -3,6 +3,7 @@
 //! `cargo run --release --example step -- --row resnet20-train --threads 2 --steps 20`
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::data::dataloader::DataLoader;
@@ -16,7 +17,7 @@ use potstill_core::network::Network;
 use potstill_core::ops::Mode;
 use potstill_core::plugin::{Cohort, Plan, PluginSpec, Structure, Students, Time};
 use potstill_core::train::distillation::TimedBatch;
-use potstill_core::train::{Distillation, Frozen, TrainConfig};
+use potstill_core::train::{CacheSetup, Distillation, Frozen, Pictures, TeacherCache, TrainConfig};
 use potstill_core::value::Value;
 use potstill_core::zoo;
 use potstill_plugins as _;
@@ -78,6 +79,19 @@ fn row(arguments: &Arguments) -> Result<Step, Box<dyn Error>> {
                 ..Job::new("resnet20", "kd:temperature=4,alpha=0.9")
             };
             job.step(arguments)
+        }
+        "kd-resnet56-resnet20-cached" => {
+            let job = Job {
+                teacher: Some("resnet56"),
+                cached: true,
+                ..Job::new("resnet20", "kd:temperature=4,alpha=0.9")
+            };
+            let mut step = job.step(arguments)?;
+            // Until every picture has been seen once.
+            for _ in 0..arguments.steps + arguments.warmup {
+                step()?;
+            }
+            Ok(step)
         }
         "one-3-resnet32" => Job::new("resnet32", &one(3)).step(arguments),
         "one-2-resnet20" => Job::new("resnet20", &one(2)).step(arguments),
@@ -150,6 +164,8 @@ struct Job<'a> {
     teacher: Option<&'a str>,
     student: &'a str,
     plugin: &'a str,
+    /// Whether the teacher's outputs are kept; each picture then has one view.
+    cached: bool,
     /// How many there are at least; as many as the steps need are made.
     pictures: usize,
 }
@@ -160,12 +176,37 @@ impl<'a> Job<'a> {
             teacher: None,
             student,
             plugin,
+            cached: false,
             pictures: 0,
         }
     }
 
+    fn count(&self, arguments: &Arguments) -> usize {
+        self.pictures.max(BATCH * (arguments.steps + arguments.warmup))
+    }
+
+    /// Where a teacher's outputs are kept, in a folder that goes with the program.
+    fn caches(&self, plan: &Plan<'_>, arguments: &Arguments) -> Result<Vec<TeacherCache>, Box<dyn Error>> {
+        if !self.cached {
+            return Ok(Vec::new());
+        }
+        let folder: &'static tempfile::TempDir = Box::leak(Box::new(tempfile::tempdir()?));
+        let setup = CacheSetup {
+            folder: folder.path().to_owned(),
+            pictures: Pictures {
+                data: "bytes".to_owned(),
+                fingerprint: String::new(),
+                transforms: String::new(),
+                seed: 0,
+                views: 1,
+                samples: self.count(arguments),
+            },
+        };
+        Ok(setup.open(setup.keys(plan)?)?)
+    }
+
     fn loader(&self, arguments: &Arguments, device: &Device) -> Result<Loader, Box<dyn Error>> {
-        let count = self.pictures.max(BATCH * (arguments.steps + arguments.warmup));
+        let count = self.count(arguments);
         let bytes = (0..count * 3 * 32 * 32)
             .map(|index| (index * 31 % 251) as u8)
             .collect();
@@ -175,11 +216,12 @@ impl<'a> Job<'a> {
         let options = LoaderOptions {
             batch_size: BATCH,
             threads: arguments.threads,
+            views: usize::from(self.cached),
             ..LoaderOptions::default()
         };
         let pipeline = dataset("cifar100")?.pipeline();
         Ok(Loader::new(
-            std::sync::Arc::new(source),
+            Arc::new(source),
             &pipeline,
             Split::Train,
             options,
@@ -202,18 +244,21 @@ impl<'a> Job<'a> {
             _ => Vec::new(),
         };
         let students = Students::new(cohort.as_ref(), members, &split)?;
-        let mut teachers = Vec::new();
-        if let Some(teacher) = self.teacher {
-            teachers.push(Frozen {
-                network: network(teacher, &device)?,
-                logits: "logits".to_owned(),
-            });
-        }
-        let taught: Vec<_> = teachers
-            .iter()
-            .map(|teacher| teacher.network.graph().clone())
-            .collect();
+        let teacher = self
+            .teacher
+            .map(|teacher| network(teacher, &device))
+            .transpose()?;
+        let taught: Vec<_> = teacher.iter().map(|teacher| teacher.graph().clone()).collect();
         let plan = Plan::prepared(&students, &taught, &plugins, CLASSES, 1)?;
+        let mut caches = self.caches(&plan, arguments)?.into_iter().map(Arc::new);
+        let teachers = teacher
+            .into_iter()
+            .map(|network| Frozen {
+                network,
+                logits: "logits".to_owned(),
+                cache: caches.next(),
+            })
+            .collect();
         let mut model = Distillation::new(&students, &plan, teachers, plugins, &device)?;
         let mut optimizer = TrainConfig::default().build_optimizer();
         // The iterator borrows its loader, which lives as long as the program.

@@ -244,7 +244,7 @@ impl RunConfig {
     }
 
     /// The choices that a run keeps, by their flags.
-    fn fixed(&self) -> Result<[(&'static str, String); 8], CliError> {
+    fn fixed(&self) -> Result<[(&'static str, String); 9], CliError> {
         let plugins: Vec<String> = self.plugins()?.iter().map(ToString::to_string).collect();
         let limit = self
             .data
@@ -258,6 +258,7 @@ impl RunConfig {
             ("--plugin", plugins.join(" ")),
             ("--seed", self.seed.to_string()),
             ("--batch-size", self.training.batch_size.to_string()),
+            ("--teacher-cache", self.training.teacher_cache.to_string()),
             (
                 "--optimizer",
                 Value::try_from(&self.training.optimizer)?.to_string(),
@@ -400,6 +401,12 @@ pub struct TrainFlags {
     /// Measure each loss term's gradient at every N-th step.
     #[arg(long, value_name = "N")]
     pub gradient_report: Option<usize>,
+    /// Draw K augmentations of every picture, cycle through them, and keep the teachers' outputs for each in a file; 0 is off.
+    #[arg(long, value_name = "K")]
+    pub teacher_cache: Option<usize>,
+    /// Folder of the teachers' outputs; `teacher-cache` beside the run folder where not given.
+    #[arg(long, value_name = "DIR")]
+    pub teacher_cache_dir: Option<PathBuf>,
 }
 
 impl TrainFlags {
@@ -417,6 +424,10 @@ impl TrainFlags {
         config.early_stopping = self.early_stopping.or(config.early_stopping);
         config.checkpoint_every = self.checkpoint_every.or(config.checkpoint_every);
         config.gradient_report = self.gradient_report.or(config.gradient_report);
+        config.teacher_cache = self.teacher_cache.unwrap_or(config.teacher_cache);
+        if let Some(dir) = &self.teacher_cache_dir {
+            config.teacher_cache_dir = Some(dir.clone());
+        }
         if let Some(text) = &self.optimizer {
             config.optimizer = kind::<OptimizerConfig>("--optimizer", text)?;
         }

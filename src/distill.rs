@@ -162,8 +162,11 @@ impl Distill {
         if let Some(plugin) = plan.keeper_of_momentum() {
             config.training.check_plain_sgd(plugin)?;
         }
+        let cache = data.teacher_cache(config)?;
+        let keys = cache.as_ref().map(|cache| cache.keys(&plan)).transpose()?;
+        let kept = cache.as_ref().zip(keys.as_deref());
         if purpose == Purpose::Print {
-            dry_run::print(out, config, &plan, &teachers, &device_text)?;
+            dry_run::print(out, config, &plan, &teachers, kept, &device_text)?;
             return Ok(Ended::Unstarted);
         }
         if plugins.is_empty() && !teachers.is_empty() {
@@ -179,6 +182,12 @@ impl Distill {
                 test: test.image_shape(),
             });
         }
+        // Which files whitened pictures have is known when the whitening is; then the check waits until they are opened.
+        if let Some((cache, keys)) = kept
+            && !data.pipeline.whitens()
+        {
+            cache.check(keys)?;
+        }
         if purpose == Purpose::Check {
             return Ok(Ended::Unstarted);
         }
@@ -186,6 +195,10 @@ impl Distill {
         let data = data.whitened(&folder)?;
         let train = data.train_loader(config, &device)?;
         let test = data.test_loader(config.threads, &device)?;
+        let caches = match data.teacher_cache(config)? {
+            Some(cache) => cache.open(cache.keys(&plan)?)?,
+            None => Vec::new(),
+        };
         let interrupter = interrupter();
         let job = Job {
             config,
@@ -221,7 +234,15 @@ impl Distill {
                 chosen: None,
                 gate: None,
             };
-            let outcome = job.train(&alone, &pupils, Vec::new(), &[], resume, progress, &interrupter)?;
+            let outcome = job.train(
+                &alone,
+                &pupils,
+                Vec::new(),
+                Vec::new(),
+                resume,
+                progress,
+                &interrupter,
+            )?;
             if outcome.interrupted {
                 return Ok(Ended::Interrupted);
             }
@@ -243,7 +264,7 @@ impl Distill {
             &folder,
             &pupils,
             plugins,
-            &teachers,
+            prepare::frozen(&teachers, caches),
             resume,
             progress,
             &interrupter,

@@ -5,21 +5,23 @@ use std::path::PathBuf;
 
 use potstill_core::graph::summarise;
 use potstill_core::plugin::Plan;
+use potstill_core::train::{CacheKey, CacheSetup};
 use potstill_teachers::Teacher;
 
 use crate::config::RunConfig;
 use crate::error::CliError;
-use crate::table::{count, multiply_adds, table};
+use crate::table::{bytes, count, multiply_adds, table};
 
 /// Prints configuration and plan.
 ///
 /// # Errors
-/// A network whose shapes cannot be inferred.
+/// A network whose shapes cannot be inferred, teacher outputs that no file can hold.
 pub fn print(
     out: &mut impl Write,
     config: &RunConfig,
     plan: &Plan<'_>,
     teachers: &[Teacher],
+    kept: Option<(&CacheSetup, &[CacheKey])>,
     device: &str,
 ) -> Result<(), CliError> {
     write!(out, "{}", config.to_toml()?)?;
@@ -79,6 +81,16 @@ pub fn print(
         text += &format!(
             "stage {} of {}, {} epochs, before the main one\n",
             stage.name, stage.plugin, stage.epochs
+        );
+    }
+    if let Some((cache, keys)) = kept {
+        let room = keys.iter().map(CacheKey::file_bytes).sum::<Result<u64, _>>()?;
+        text += &format!(
+            "teacher outputs: {} views of {} pictures, {} in {}\n",
+            cache.pictures.views,
+            cache.pictures.samples,
+            bytes(room),
+            cache.folder.display()
         );
     }
     text += &format!("device: {device}");

@@ -4,7 +4,9 @@ use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, Whiten
 use potstill_core::device::{Resolved, resolve, set_threads};
 use potstill_core::network::Network;
 use potstill_core::plugin::PluginError;
-use potstill_core::train::{Distance, Evaluation, Frozen, Retrieval, TrainError, evaluate};
+use potstill_core::train::{
+    CacheSetup, Distance, Evaluation, Frozen, Pictures, Retrieval, TeacherCache, TrainError, evaluate,
+};
 use potstill_teachers::Teacher;
 
 use burn::tensor::Device;
@@ -19,6 +21,8 @@ use crate::run_folder::RunFolder;
 
 /// Batches that wait ahead of the step.
 const AHEAD: usize = 4;
+/// The folder of teachers' outputs, beside the run folder.
+const TEACHER_CACHE: &str = "teacher-cache";
 /// Pictures that are evaluated at once.
 pub const EVALUATION_BATCH: usize = 250;
 
@@ -138,6 +142,7 @@ impl Data {
             ahead: AHEAD,
             drop_last: false,
             limit: self.config.limit,
+            views: run.training.teacher_cache,
         };
         Ok(Loader::new(
             self.train.clone(),
@@ -146,6 +151,30 @@ impl Data {
             options,
             device,
         )?)
+    }
+
+    /// Where the outputs of a run's teachers are kept; `None` where the run keeps none or has no teacher.
+    ///
+    /// # Errors
+    /// Pictures that cannot be read.
+    pub fn teacher_cache(&self, run: &RunConfig) -> Result<Option<CacheSetup>, CliError> {
+        let views = run.training.teacher_cache;
+        if views == 0 || run.teacher.is_empty() {
+            return Ok(None);
+        }
+        let samples = self.config.limit.unwrap_or(usize::MAX).min(self.train.len());
+        let spec = self.config.spec();
+        let pictures = Pictures::new(
+            &spec,
+            self.train.as_ref(),
+            &self.pipeline,
+            run.seed,
+            views,
+            samples,
+        )?;
+        let beside = || run.out.with_file_name(TEACHER_CACHE);
+        let folder = run.training.teacher_cache_dir.clone().unwrap_or_else(beside);
+        Ok(Some(CacheSetup { folder, pictures }))
     }
 
     /// Batches for evaluation, in the data set's order.
@@ -176,6 +205,7 @@ pub fn test_loader(
         ahead: AHEAD,
         drop_last: false,
         limit,
+        views: 0,
     };
     Ok(Loader::new(
         source.clone(),
@@ -190,12 +220,15 @@ fn threads(given: Option<usize>) -> usize {
     given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
-/// A teacher as training uses it.
-pub fn frozen(teacher: &Teacher) -> Frozen {
-    Frozen {
+/// Teachers as training uses them, each with the file that keeps its outputs, if there are files.
+pub fn frozen(teachers: &[Teacher], caches: Vec<TeacherCache>) -> Vec<Frozen> {
+    let mut caches = caches.into_iter().map(Arc::new);
+    let frozen = |teacher: &Teacher| Frozen {
         network: teacher.network.clone(),
         logits: teacher.logits().to_owned(),
-    }
+        cache: caches.next(),
+    };
+    teachers.iter().map(frozen).collect()
 }
 
 /// The device of a choice; its threads are bounded first.

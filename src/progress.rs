@@ -8,6 +8,8 @@ use indexmap::IndexMap;
 use indicatif::{ProgressBar, ProgressStyle};
 use potstill_core::train::{Event, Observer};
 
+use crate::table;
+
 /// How progress is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -140,6 +142,34 @@ impl Progress {
             }
             Event::Stopped { step, reason } => {
                 self.say(&format!("{}stopped after step {step}: {reason}", self.label));
+            }
+            Event::TeacherCache {
+                file,
+                held,
+                of,
+                bytes,
+            } => {
+                let room = table::bytes(*bytes);
+                self.say(&format!(
+                    "{}teacher outputs: {held} of {of} in {}, {room} when all are there",
+                    self.label,
+                    file.display()
+                ));
+            }
+            Event::TeacherCacheFault { file, reason } => {
+                let file = file.display();
+                self.say(&format!(
+                    "{}teacher outputs: {file} is not used as it is: {reason}; what is wrong is computed again",
+                    self.label
+                ));
+            }
+            Event::TeacherOutputs { file, read, computed } => {
+                let of = read + computed;
+                self.say(&format!(
+                    "{}teacher outputs: {read} of {of} from {}",
+                    self.label,
+                    file.display()
+                ));
             }
             Event::Checkpoint { .. } => {}
         }

@@ -145,7 +145,7 @@ impl RunFolder {
     }
 }
 
-/// Writes every event as a line of JSON.
+/// Writes every event of the training as a line of JSON.
 #[derive(Debug)]
 pub struct MetricsFile {
     file: fs::File,
@@ -172,7 +172,15 @@ impl MetricsFile {
 
 impl Observer for MetricsFile {
     fn observe(&mut self, event: &Event) {
-        if self.failure.is_some() || matches!(event, Event::Checkpoint { .. }) {
+        // Events that tell of files are about this machine, not about the training.
+        let of_files = matches!(
+            event,
+            Event::Checkpoint { .. }
+                | Event::TeacherCache { .. }
+                | Event::TeacherCacheFault { .. }
+                | Event::TeacherOutputs { .. }
+        );
+        if self.failure.is_some() || of_files {
             return;
         }
         let written = serde_json::to_string(event)

@@ -57,8 +57,10 @@ pub fn bytes(number: u64) -> String {
         format!("{number} B")
     } else if number < 1_000_000 {
         format!("{:.1} kB", number as f64 / 1e3)
-    } else {
+    } else if number < 1_000_000_000 {
         format!("{:.2} MB", number as f64 / 1e6)
+    } else {
+        format!("{:.2} GB", number as f64 / 1e9)
     }
 }
 

@@ -6,13 +6,12 @@ use potstill_core::data::Loader;
 use potstill_core::graph::Graph;
 use potstill_core::network::Network;
 use potstill_core::plugin::{Chosen, Plan, Plugin, Students};
-use potstill_core::train::{Outcome, Setup, TrainError, Trained, Trainer};
-use potstill_teachers::Teacher;
+use potstill_core::train::{Frozen, Outcome, Setup, TrainError, Trained, Trainer};
 
 use crate::comparison::Row;
 use crate::config::RunConfig;
 use crate::error::CliError;
-use crate::prepare::{self, Data};
+use crate::prepare::Data;
 use crate::progress::{Both, Progress};
 use crate::run_folder::RunFolder;
 use crate::student_file::export_student;
@@ -120,7 +119,7 @@ impl Job<'_> {
         folder: &RunFolder,
         pupils: &Pupils<'_>,
         plugins: Vec<Box<dyn Plugin>>,
-        teachers: &[Teacher],
+        teachers: Vec<Frozen>,
         resume: bool,
         mut progress: Progress,
         interrupter: &Interrupter,
@@ -128,7 +127,7 @@ impl Job<'_> {
         let checkpoint = folder.checkpoint_step()?;
         let setup = Setup {
             students: pupils.students.clone(),
-            teachers: teachers.iter().map(prepare::frozen).collect(),
+            teachers,
             plugins,
             config: self.config.training.clone(),
             chosen: pupils.chosen,

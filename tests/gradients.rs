@@ -43,6 +43,8 @@ fn item(stage: Option<usize>) -> TimedBatch {
             labels: Tensor::<1, Int>::from_data(TensorData::new(labels, [PICTURES[0]]), &Device::flex()),
             indices: (0..PICTURES[0]).collect(),
             epoch: 0,
+            view: 0,
+            checksums: Vec::new(),
             number: 0,
         },
         time: Time {
@@ -115,6 +117,7 @@ impl Case {
         let teacher = Frozen {
             network: Network::new(graph(5, 9).unwrap(), &device).unwrap(),
             logits: "logits".to_owned(),
+            cache: None,
         };
         let taught = teacher.network.graph().clone();
         let plugins: Vec<Box<dyn Plugin>> = vec![self.plugin.build().unwrap()];
@@ -261,6 +264,7 @@ fn dot_without_a_difference_is_sgd_with_momentum() {
         let teacher = Frozen {
             network: Network::new(graph(5, 9).unwrap(), &Device::flex()).unwrap(),
             logits: "logits".to_owned(),
+            cache: None,
         };
         let taught = teacher.network.graph().clone();
         let plugins: Vec<Box<dyn Plugin>> = methods

@@ -118,6 +118,8 @@ fn batch(step: usize, device: &Device) -> Batch {
         labels: Tensor::<1, Int>::from_data([0, 2], device),
         indices: vec![0, 1],
         epoch: 0,
+        view: 0,
+        checksums: Vec::new(),
         number: step,
     }
 }

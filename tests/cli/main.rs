@@ -15,4 +15,5 @@ mod refused_files;
 mod repetition;
 mod reporting;
 mod sweeping;
+mod teacher_cache;
 mod whitening;

@@ -11,8 +11,12 @@ pub struct Batch {
     pub labels: Tensor<1, Int>,
     /// The images' numbers in the source.
     pub indices: Vec<usize>,
-    /// The epoch: with an index, it names one augmented view of an image.
+    /// The epoch.
     pub epoch: usize,
+    /// With an index, it names one augmented view of an image.
+    pub view: usize,
+    /// CRC-32 of each prepared image before whitening, by which its view is known again; empty where no view comes twice.
+    pub checksums: Vec<u32>,
     /// The batch's number in its epoch.
     pub number: usize,
 }
@@ -30,6 +34,10 @@ pub struct HostBatch {
     pub indices: Vec<usize>,
     /// The epoch.
     pub epoch: usize,
+    /// Which of an image's augmented views.
+    pub view: usize,
+    /// `[batch]`, CRC-32 of each image, or nothing.
+    pub checksums: Vec<u32>,
     /// The batch's number in its epoch.
     pub number: usize,
 }
@@ -43,6 +51,8 @@ impl HostBatch {
             labels: Tensor::from_data(TensorData::new(self.labels, [count]), device),
             indices: self.indices,
             epoch: self.epoch,
+            view: self.view,
+            checksums: self.checksums,
             number: self.number,
         }
     }

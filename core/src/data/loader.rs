@@ -39,6 +39,8 @@ pub struct LoaderOptions {
     pub drop_last: bool,
     /// Takes the first so many images only.
     pub limit: Option<usize>,
+    /// Augmentations of each image, which the epochs go through in turn; with 0, each epoch draws its own.
+    pub views: usize,
 }
 
 impl Default for LoaderOptions {
@@ -52,6 +54,7 @@ impl Default for LoaderOptions {
             ahead: 4,
             drop_last: false,
             limit: None,
+            views: 0,
         }
     }
 }
@@ -215,10 +218,15 @@ impl Epochs {
         let pixels = channels * height * width;
         let mut images = vec![0.0; indices.len() * pixels];
         let mut labels = Vec::with_capacity(indices.len());
+        let view = epoch.checked_rem(self.options.views).unwrap_or(epoch);
+        let mut checksums = Vec::new();
         for (&index, out) in indices.iter().zip(images.chunks_exact_mut(pixels)) {
             let sample = self.source.read(index)?;
-            let mut rng = stream(self.options.seed, Purpose::Augment, epoch as u64, index as u64);
+            let mut rng = stream(self.options.seed, Purpose::Augment, view as u64, index as u64);
             self.preparation.apply(index, sample.image, &mut rng, out)?;
+            if self.options.views > 0 {
+                checksums.push(crc32fast::hash(bytemuck::cast_slice(out)));
+            }
             labels.push(sample.label as i64);
         }
         let shape = [indices.len(), channels, height, width];
@@ -228,6 +236,8 @@ impl Epochs {
             labels,
             indices,
             epoch,
+            view,
+            checksums,
             number,
         })
     }
@@ -436,6 +446,57 @@ mod tests {
                     .zip(&batch.labels)
                     .all(|(index, &label)| (index % 4) as i64 == label)
             );
+        }
+    }
+
+    #[test]
+    fn views_come_again_in_turn_while_the_order_stays_new() {
+        let loader = loader(LoaderOptions {
+            views: 2,
+            ..options()
+        });
+        let prepared = |number: usize| -> Vec<(usize, Vec<f32>, u32)> {
+            let batches = epoch(&loader, number, 0);
+            assert!(batches.iter().all(|batch| batch.view == number % 2));
+            let pictures = batches.iter().flat_map(|batch| {
+                let images = batch.images.chunks_exact(192).map(<[f32]>::to_vec);
+                batch
+                    .indices
+                    .iter()
+                    .copied()
+                    .zip(images)
+                    .zip(batch.checksums.iter().copied())
+            });
+            pictures
+                .map(|((index, image), checksum)| (index, image, checksum))
+                .collect()
+        };
+        let sorted = |mut pictures: Vec<(usize, Vec<f32>, u32)>| {
+            pictures.sort_by_key(|(index, ..)| *index);
+            pictures
+        };
+        let order = |pictures: &[(usize, Vec<f32>, u32)]| {
+            pictures.iter().map(|(index, ..)| *index).collect::<Vec<_>>()
+        };
+        let (first, second, third) = (prepared(0), prepared(1), prepared(2));
+        assert_eq!(first.len(), 23);
+        assert_ne!(order(&first), order(&third));
+        assert_ne!(sorted(first.clone()), sorted(second));
+        assert_eq!(sorted(first), sorted(third));
+    }
+
+    #[test]
+    fn without_views_each_epoch_draws_what_it_always_drew() {
+        let (free, bound) = (
+            loader(options()),
+            loader(LoaderOptions {
+                views: 9,
+                ..options()
+            }),
+        );
+        for (free, bound) in epoch(&free, 5, 0).into_iter().zip(epoch(&bound, 5, 0)) {
+            assert_eq!((free.images, free.view), (bound.images, 5));
+            assert!(free.checksums.is_empty());
         }
     }
 

@@ -88,6 +88,32 @@ impl Pipeline {
         })
     }
 
+    /// What decides the numbers of a split's prepared images, beside the images and the random draws, as one text.
+    ///
+    /// # Errors
+    /// [`DataError::WhiteningFile`] for a whitening that cannot be written.
+    pub fn describe(&self, split: Split) -> Result<String, DataError> {
+        let transforms = match split {
+            Split::Train => &self.train,
+            Split::Test => &self.test,
+        };
+        let texts = |texts: Vec<String>| format!("[{}]", texts.join(" "));
+        let mut text = format!(
+            "{} mean={:?} std={:?}",
+            texts(transforms.iter().map(ToString::to_string).collect()),
+            self.mean,
+            self.std,
+        );
+        if !self.normalise.is_empty() {
+            let steps = self.normalise.iter().map(ToString::to_string).collect();
+            text += &format!(" normalise={}", texts(steps));
+        }
+        if let Some(whitening) = self.whitening.as_deref().filter(|_| self.whitens()) {
+            text += &format!(" whitening={}", whitening.sha256()?);
+        }
+        Ok(text)
+    }
+
     /// Whether batches are to be whitened.
     pub fn whitens(&self) -> bool {
         self.normalise
@@ -268,6 +294,25 @@ mod tests {
             }),
             DataError::Range { option: "std", .. }
         ));
+    }
+
+    #[test]
+    fn a_description_says_what_decides_the_numbers() {
+        let pipeline = pipeline(&["centre-crop:size=2"]);
+        assert_eq!(
+            pipeline.describe(Split::Test).unwrap(),
+            "[centre-crop:size=2] mean=[0.4, 0.0] std=[0.2, 0.5]"
+        );
+        assert_eq!(
+            pipeline.describe(Split::Train).unwrap(),
+            "[] mean=[0.4, 0.0] std=[0.2, 0.5]"
+        );
+        let contrast = Pipeline {
+            normalise: vec!["gcn".parse().unwrap()],
+            ..pipeline
+        };
+        let text = contrast.describe(Split::Train).unwrap();
+        assert!(text.ends_with("normalise=[gcn:scale=55,bias=0]"), "{text}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 pub enum Purpose {
     /// The order of the images in an epoch.
     Order,
-    /// The random transforms of one image in one epoch.
+    /// The random transforms of one image in one of its views, in the place of the epoch.
     Augment,
     /// Drawing a training image of `glyphs`.
     GlyphTrain,

@@ -108,6 +108,18 @@ impl Whitening {
         Ok(own)
     }
 
+    /// The SHA-256 of its file, in hexadecimal.
+    ///
+    /// # Errors
+    /// [`DataError::WhiteningFile`] for numbers that the file format refuses.
+    pub fn sha256(&self) -> Result<String, DataError> {
+        let bytes = self.encode().map_err(|problem| DataError::WhiteningFile {
+            path: Self::FILE.into(),
+            problem,
+        })?;
+        Ok(hash(&bytes))
+    }
+
     /// Refuses to whiten for another pipeline than it was fitted for, or pictures of another shape.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod builder;
 mod classifier;
 mod error;
 mod fact;
+mod fingerprint;
 mod infer;
 mod join;
 mod summary;

@@ -1,5 +1,7 @@
 //! What a user chooses about training. Defaults stand here, beside the field, and nowhere else.
 
+use std::path::PathBuf;
+
 use burn::grad_clipping::GradientClippingConfig;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
@@ -35,6 +37,11 @@ pub struct TrainConfig {
     pub checkpoint_every: Option<usize>,
     /// Measures each loss term's gradient at every n-th step.
     pub gradient_report: Option<usize>,
+    /// Augmented views of each picture that the epochs go through in turn, with the teachers' outputs for each kept in a file; 0 draws a new view
+    /// in each epoch and keeps nothing.
+    pub teacher_cache: usize,
+    /// The folder of these files; `teacher-cache` beside the run folder where not given.
+    pub teacher_cache_dir: Option<PathBuf>,
 }
 
 impl Default for TrainConfig {
@@ -51,6 +58,8 @@ impl Default for TrainConfig {
             early_stopping: None,
             checkpoint_every: None,
             gradient_report: None,
+            teacher_cache: 0,
+            teacher_cache_dir: None,
         }
     }
 }

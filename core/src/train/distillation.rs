@@ -14,11 +14,12 @@ use burn::train::{ItemLazy, TrainOutput, TrainStep};
 use indexmap::IndexMap;
 
 use super::TrainError;
+use super::teacher_cache::TeacherCache;
 use super::view::View;
 use crate::data::Batch;
 use crate::graph::Graph;
 use crate::loss::cross_entropy;
-use crate::network::Network;
+use crate::network::{Network, Outputs};
 use crate::ops::Mode;
 use crate::plugin::{Member, Plan, Plugin, PluginError, Step, Students, Term, Time, Update, gated};
 use crate::value::Value;
@@ -30,6 +31,22 @@ pub struct Frozen {
     pub network: Network,
     /// The value that holds its logits.
     pub logits: String,
+    /// Where its outputs are kept; `None` computes them at every step.
+    pub cache: Option<Arc<TeacherCache>>,
+}
+
+impl Frozen {
+    /// Named values for the pictures of a batch.
+    fn outputs(&self, batch: &Batch, values: &[&str]) -> Result<Outputs, TrainError> {
+        let run = |values: &[&str]| -> Result<Outputs, TrainError> {
+            let pictures = Value::from(batch.images.clone());
+            Ok(self.network.forward_to(pictures, values, Mode::Inference)?)
+        };
+        match &self.cache {
+            Some(cache) => cache.outputs(batch, values, run),
+            None => run(values),
+        }
+    }
 }
 
 /// What stays the same from step to step.
@@ -166,6 +183,14 @@ impl Distillation {
         &self.lesson.plugins
     }
 
+    /// The files that keep teachers' outputs.
+    pub(super) fn caches(&self) -> impl Iterator<Item = &TeacherCache> {
+        self.lesson
+            .teachers
+            .iter()
+            .filter_map(|teacher| teacher.cache.as_deref())
+    }
+
     /// The members that teach one another.
     pub fn peers(&self) -> std::ops::Range<usize> {
         self.lesson.peers.clone()
@@ -227,9 +252,7 @@ impl Distillation {
                 .into_iter()
                 .chain(taught.iter().map(String::as_str))
                 .collect();
-            let pictures = Value::from(batch.images.clone());
-            let outputs = teacher.network.forward_to(pictures, &values, Mode::Inference)?;
-            Ok(Member::new(&teacher.logits, outputs))
+            Ok(Member::new(&teacher.logits, teacher.outputs(batch, &values)?))
         };
         self.lesson.teachers.iter().map(run).collect()
     }

@@ -41,7 +41,7 @@ pub enum TrainError {
         /// The data's classes.
         expected: usize,
     },
-    /// A checkpoint that cannot be written.
+    /// A checkpoint or a file of teacher outputs that cannot be written.
     #[error("cannot write {path}")]
     Write {
         /// The file or folder.
@@ -49,6 +49,57 @@ pub enum TrainError {
         /// The system's answer.
         #[source]
         source: std::io::Error,
+    },
+    /// A file of teacher outputs that cannot be opened.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Files of teacher outputs that the disk cannot hold.
+    #[error(
+        "teacher-cache: the outputs need {needed} bytes in {folder}, where {free} are free; fewer views or another teacher-cache-dir would do"
+    )]
+    CacheSpace {
+        /// Their folder.
+        folder: PathBuf,
+        /// Bytes once every view has come.
+        needed: u64,
+        /// Bytes that are left.
+        free: u64,
+    },
+    /// A teacher's value that a file of outputs cannot keep.
+    #[error("teacher-cache: the teacher's value `{value}` has not one row of floats for each picture")]
+    CacheValue {
+        /// Its name.
+        value: String,
+    },
+    /// A teacher's value that is too large for half precision.
+    #[error(
+        "teacher-cache: the teacher's value `{value}` reaches {got}, and the file holds 65504 at most; train without the cache"
+    )]
+    CacheRange {
+        /// Its name.
+        value: String,
+        /// The number.
+        got: f32,
+    },
+    /// A batch whose pictures are not those that a file of outputs was made for.
+    #[error(
+        "batch {batch} of epoch {epoch} has no place in the teacher cache: expected pictures below {samples} with checksums, in views below {views}"
+    )]
+    CacheBatch {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The batch, from 0.
+        batch: usize,
+        /// Views that the file has.
+        views: usize,
+        /// Pictures that the file has.
+        samples: usize,
     },
     /// A checkpoint that cannot be read.
     #[error("cannot load the checkpoint {path}: {reason}")]

@@ -9,6 +9,7 @@
 //! | `run` | its loop over stages, epochs and steps: evaluation, checkpoints, stopping, resuming |
 //! | [`checkpoint`] | everything that a run needs to go on exactly where it stopped |
 //! | `view` | what a step needs of each network, and how its members find it |
+//! | [`teacher_cache`] | teachers' outputs, computed once for each view of a picture |
 //! | `gradient_report` | how strongly each loss term pulls |
 //! | [`evaluation`] | accuracy and loss of a network on a data set |
 //! | [`retrieval`] | mean average precision and CMC, where pictures are looked for instead of named |
@@ -26,6 +27,7 @@ pub mod observer;
 mod restored;
 pub mod retrieval;
 mod run;
+pub mod teacher_cache;
 pub mod trainer;
 mod view;
 
@@ -36,4 +38,5 @@ pub use evaluation::{CohortEvaluation, Evaluation, MemberEvaluation, evaluate};
 pub use gradient_report::GradientReport;
 pub use observer::{Event, Observer, Silent};
 pub use retrieval::{Distance, Retrieval};
+pub use teacher_cache::{CacheKey, CacheSetup, Pictures, TeacherCache};
 pub use trainer::{Outcome, Setup, Trained, Trainer};

@@ -1,5 +1,7 @@
 //! What a run tells to whoever watches it: a progress display, a file of metrics.
 
+use std::path::PathBuf;
+
 use indexmap::IndexMap;
 use serde::Serialize;
 
@@ -59,6 +61,33 @@ pub enum Event {
     Checkpoint {
         /// Steps done.
         step: usize,
+    },
+    /// What a file of teacher outputs holds when training begins or goes on.
+    TeacherCache {
+        /// The file.
+        file: PathBuf,
+        /// Views of pictures whose outputs are there.
+        held: usize,
+        /// Views of pictures in all.
+        of: usize,
+        /// The file's length.
+        bytes: u64,
+    },
+    /// A file of teacher outputs, or a part of it, is computed again; the first reason alone is told.
+    TeacherCacheFault {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Where teacher outputs came from, at the end.
+    TeacherOutputs {
+        /// The file.
+        file: PathBuf,
+        /// Pictures whose outputs were there.
+        read: usize,
+        /// Pictures whose outputs were computed.
+        computed: usize,
     },
     /// Training ends before its last epoch, and why.
     Stopped {

@@ -20,7 +20,7 @@ use super::gradient_report::GradientReport;
 use super::learning_rate::LearningRate;
 use super::observer::{Event, Observer};
 use super::trainer::{Outcome, Trained, Trainer};
-use super::{TrainConfig, TrainError};
+use super::{TeacherCache, TrainConfig, TrainError};
 use crate::data::Loader;
 use crate::network::Network;
 use crate::plugin::{Chosen, Stage, Time, Turns};
@@ -216,6 +216,10 @@ impl Run {
             steps_per_epoch: self.steps_per_epoch,
             step: self.state.step,
         });
+        for cache in self.model.caches() {
+            cache.fault().iter().for_each(|fault| observer.observe(fault));
+            observer.observe(&cache.holding());
+        }
         let mut interrupted = false;
         while self.state.epoch < self.epochs() && !self.is_exhausted() {
             if self.begins_stage() {
@@ -250,6 +254,9 @@ impl Run {
                 Ended::Epoch | Ended::MaxSteps => {}
             }
             self.end_epoch(valid, observer)?;
+        }
+        for cache in self.model.caches() {
+            observer.observe(&cache.served());
         }
         let trained = |model: Distillation, evaluation| Trained {
             students: model.students,
@@ -309,6 +316,10 @@ impl Run {
                 self.model = model.update(&mut self.optimizer, rate, output.grads, time)?;
                 output.item
             };
+            self.model
+                .caches()
+                .filter_map(TeacherCache::fault)
+                .for_each(|fault| observer.observe(&fault));
             self.state.step += 1;
             self.state.batch += 1;
             self.pending.push(Pending {

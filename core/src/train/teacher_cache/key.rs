@@ -1,0 +1,368 @@
+//! What a teacher's outputs follow from: the name and the head of the file that keeps them.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::file::{CacheFault, Layout};
+use super::store::TeacherCache;
+use crate::data::{DataError, DataSpec, DataSummary, Pipeline, Source, Split};
+use crate::files::free_space;
+use crate::graph::infer;
+use crate::plugin::{Observation, Plan, PluginError};
+use crate::train::TrainError;
+use crate::value::Kind;
+
+/// Digits of the key's hash in a file's name.
+const NAME_DIGITS: usize = 16;
+
+/// The pictures that a run shows to its teachers.
+///
+/// The fingerprint looks at a few of a data set's images; a picture that differs all the same is noticed by its own checksum when it comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pictures {
+    /// The data set's name.
+    pub data: String,
+    /// [`DataSummary::fingerprint`] of the training split.
+    pub fingerprint: String,
+    /// [`Pipeline::describe`].
+    pub transforms: String,
+    /// What augmentation follows from.
+    pub seed: u64,
+    /// Augmented views of each picture, at least 1.
+    pub views: usize,
+    /// The number of pictures that take part.
+    pub samples: usize,
+}
+
+impl Pictures {
+    /// The first `samples` training pictures of a data set, in `views` views.
+    ///
+    /// # Errors
+    /// What the source raises.
+    pub fn new(
+        spec: &DataSpec,
+        source: &dyn Source,
+        pipeline: &Pipeline,
+        seed: u64,
+        views: usize,
+        samples: usize,
+    ) -> Result<Self, DataError> {
+        Ok(Self {
+            data: spec.name.clone(),
+            fingerprint: DataSummary::new(spec, Split::Train, source)?.fingerprint,
+            transforms: pipeline.describe(Split::Train)?,
+            seed,
+            views,
+            samples,
+        })
+    }
+}
+
+/// A value of a teacher that is kept for each picture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptValue {
+    /// Its name in the teacher.
+    pub name: String,
+    /// Its extents for one picture, without the batch axis.
+    pub shape: Vec<usize>,
+}
+
+impl KeptValue {
+    fn of(teacher: &Observation<'_>, name: &str) -> Result<Self, TrainError> {
+        teacher.check_value(name)?;
+        let two = infer(teacher.graph, 2).map_err(PluginError::from)?;
+        if let (Some(one), Some(two)) = (teacher.facts.get(name), two.get(name))
+            && one.kind == Kind::Float
+            && let ([1, shape @ ..], [2, same @ ..]) = (&one.dims[..], &two.dims[..])
+            && shape == same
+        {
+            return Ok(Self {
+                name: name.to_owned(),
+                shape: shape.to_vec(),
+            });
+        }
+        Err(TrainError::CacheValue {
+            value: name.to_owned(),
+        })
+    }
+
+    /// Its numbers for one picture.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether an axis has extent 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What one teacher's outputs follow from. Equal keys mean equal outputs, up to the rounding of the device that computed them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheKey {
+    /// [`Graph::fingerprint`](crate::graph::Graph::fingerprint).
+    pub teacher: String,
+    /// What it sees.
+    pub pictures: Pictures,
+    /// What is kept: the logits, then what the methods tap in any stage.
+    pub values: Vec<KeptValue>,
+}
+
+impl CacheKey {
+    /// The key of one of a plan's teachers.
+    fn new(plan: &Plan<'_>, teacher: &Observation<'_>, pictures: &Pictures) -> Result<Self, TrainError> {
+        let staged = plan.stages().iter().flat_map(|stage| &stage.teacher_values);
+        let mut names = vec![&teacher.logits];
+        for name in plan.teacher_taps().iter().chain(staged) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let key = Self {
+            teacher: teacher.graph.fingerprint(),
+            pictures: pictures.clone(),
+            values: names
+                .into_iter()
+                .map(|name| KeptValue::of(teacher, name))
+                .collect::<Result<_, _>>()?,
+        };
+        Layout::new(&key)?;
+        Ok(key)
+    }
+
+    /// The name of the file, `<data>-<views>-views-<hash>.outputs`.
+    pub fn file_name(&self) -> String {
+        let mut hash = format!("{:x}", Sha256::digest(self.encode()));
+        hash.truncate(NAME_DIGITS);
+        let Pictures { data, views, .. } = &self.pictures;
+        format!("{data}-{views}-views-{hash}.outputs")
+    }
+
+    /// The length of the file, which takes this room once every view has come.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] for views without number.
+    pub fn file_bytes(&self) -> Result<u64, TrainError> {
+        Ok(Layout::new(self)?.file_bytes)
+    }
+
+    /// As it stands in the file.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        // Texts, numbers and lists of them: nothing that JSON could refuse.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// What tells the key of a file that was found from this one.
+    pub(super) fn difference(&self, found: &Self) -> CacheFault {
+        let (own, other) = (&self.pictures, &found.pictures);
+        let values = |key: &Self| {
+            let value = |value: &KeptValue| format!("{}{:?}", value.name, value.shape);
+            key.values.iter().map(value).collect::<Vec<_>>().join(" ")
+        };
+        let parts = [
+            ("another teacher", found.teacher.clone(), self.teacher.clone()),
+            ("another data set", other.data.clone(), own.data.clone()),
+            ("other data", other.fingerprint.clone(), own.fingerprint.clone()),
+            (
+                "other transforms",
+                other.transforms.clone(),
+                own.transforms.clone(),
+            ),
+            ("another seed", other.seed.to_string(), own.seed.to_string()),
+            ("other views", other.views.to_string(), own.views.to_string()),
+            (
+                "other pictures",
+                other.samples.to_string(),
+                own.samples.to_string(),
+            ),
+            ("other values", values(found), values(self)),
+        ];
+        match parts.into_iter().find(|(_, got, expected)| got != expected) {
+            Some((what, got, expected)) => CacheFault::Other { what, got, expected },
+            None => CacheFault::Header {
+                problem: "it is written in another way".to_owned(),
+            },
+        }
+    }
+}
+
+/// Where the outputs of a run's teachers are kept, and what they are shown.
+#[derive(Clone, Debug)]
+pub struct CacheSetup {
+    /// The folder of the files; it need not exist.
+    pub folder: PathBuf,
+    /// What the teachers are shown.
+    pub pictures: Pictures,
+}
+
+impl CacheSetup {
+    /// The key of each teacher of a plan.
+    ///
+    /// # Errors
+    /// [`TrainError::CacheValue`] for a tapped value that has not one row of floats for each picture, [`TrainError::Setting`] for views without number.
+    pub fn keys(&self, plan: &Plan<'_>) -> Result<Vec<CacheKey>, TrainError> {
+        plan.teachers
+            .iter()
+            .map(|teacher| CacheKey::new(plan, teacher, &self.pictures))
+            .collect()
+    }
+
+    /// Refuses a folder that is none, and to make files that the disk cannot hold once they are full; those that are there already count as held.
+    ///
+    /// # Errors
+    /// [`TrainError::CacheSpace`], [`TrainError::Write`]; [`TrainError::Setting`] for views without number.
+    pub fn check(&self, keys: &[CacheKey]) -> Result<(), TrainError> {
+        if self.folder.exists() && !self.folder.is_dir() {
+            return Err(TrainError::Write {
+                path: self.folder.clone(),
+                source: std::io::ErrorKind::NotADirectory.into(),
+            });
+        }
+        let mut needed = 0_u64;
+        for key in keys {
+            let bytes = key.file_bytes()?;
+            if !self.folder.join(key.file_name()).exists() {
+                needed = needed.saturating_add(bytes);
+            }
+        }
+        let there = |folder: &&Path| folder.is_dir();
+        let existing = self.folder.ancestors().find(there).unwrap_or(Path::new("."));
+        match free_space(existing) {
+            Some(free) if needed > free => Err(TrainError::CacheSpace {
+                folder: self.folder.clone(),
+                needed,
+                free,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the file of each key, or makes it.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); a disk that refuses.
+    pub fn open(&self, keys: Vec<CacheKey>) -> Result<Vec<TeacherCache>, TrainError> {
+        self.check(&keys)?;
+        keys.into_iter()
+            .map(|key| TeacherCache::open(&self.folder, key))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::plugin::Students;
+    use crate::zoo;
+
+    /// The key of a teacher that is tapped at nothing and one value, of 5 pictures in 2 views.
+    pub fn key() -> CacheKey {
+        CacheKey {
+            teacher: "a".repeat(64),
+            pictures: Pictures {
+                data: "glyphs".to_owned(),
+                fingerprint: "b".repeat(64),
+                transforms: "[flip] mean=[0.5] std=[0.5]".to_owned(),
+                seed: 0,
+                views: 2,
+                samples: 5,
+            },
+            values: vec![
+                KeptValue {
+                    name: "logits".to_owned(),
+                    shape: vec![3],
+                },
+                KeptValue {
+                    name: "hint".to_owned(),
+                    shape: vec![2, 1, 2],
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_plan_has_the_logits_and_every_tapped_value() {
+        let network = |seed| zoo::build("resnet8", 10, [3, 32, 32], seed).unwrap();
+        let (students, teacher) = (Students::single(network(1)), network(2));
+        let setup = CacheSetup {
+            folder: "cache".into(),
+            pictures: key().pictures,
+        };
+        let mut plan = Plan::new(&students, [&teacher], 10, 1).unwrap();
+        let (logits, feature) = {
+            let observation = &plan.teachers[0];
+            (observation.logits.clone(), observation.features().unwrap())
+        };
+        let plain = setup.keys(&plan).unwrap().remove(0);
+        assert_eq!(plain.values[0].name, logits);
+        assert_eq!(plain.values[0].shape, [10]);
+        assert_eq!(plain.teacher, teacher.fingerprint());
+        plan.tap_teachers(&feature).unwrap();
+        plan.tap_teachers(&logits).unwrap();
+        let tapped = setup.keys(&plan).unwrap().remove(0);
+        assert_eq!(tapped.values.len(), 2);
+        assert_eq!((&tapped.values[1].name, tapped.values[1].len()), (&feature, 64));
+        assert_ne!(plain.file_name(), tapped.file_name());
+    }
+
+    #[test]
+    fn each_part_of_the_key_makes_another_file_and_is_named_where_it_differs() {
+        let own = key();
+        let altered = |alter: &dyn Fn(&mut CacheKey)| {
+            let mut other = key();
+            alter(&mut other);
+            other
+        };
+        let others = [
+            ("another teacher", altered(&|key| key.teacher = "c".to_owned())),
+            (
+                "another data set",
+                altered(&|key| key.pictures.data = "mnist".to_owned()),
+            ),
+            (
+                "other data",
+                altered(&|key| key.pictures.fingerprint = "d".to_owned()),
+            ),
+            (
+                "other transforms",
+                altered(&|key| key.pictures.transforms = "[]".to_owned()),
+            ),
+            ("another seed", altered(&|key| key.pictures.seed = 1)),
+            ("other views", altered(&|key| key.pictures.views = 3)),
+            ("other pictures", altered(&|key| key.pictures.samples = 6)),
+            ("other values", altered(&|key| key.values.truncate(1))),
+        ];
+        for (expected, other) in others {
+            assert_ne!(own.file_name(), other.file_name(), "{expected}");
+            let CacheFault::Other { what, .. } = own.difference(&other) else {
+                panic!("{expected}");
+            };
+            assert_eq!(what, expected);
+        }
+    }
+
+    #[test]
+    fn files_that_no_disk_holds_are_refused_before_they_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = CacheSetup {
+            folder: folder.path().join("not/yet"),
+            pictures: key().pictures,
+        };
+        setup.check(&[key()]).unwrap();
+        let mut huge = key();
+        huge.pictures.views = usize::MAX;
+        let error = setup.check(&[huge.clone()]).unwrap_err().to_string();
+        assert!(error.contains("`teacher-cache` is"), "{error}");
+        if cfg!(unix) {
+            huge.pictures.views = 1 << 55;
+            let error = setup.check(&[huge]).unwrap_err().to_string();
+            assert!(error.contains("not/yet") && error.contains("free"), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
