@@ -117,3 +117,79 @@ impl Backward<Flex, 1> for PoolBackward {
         grads.register::<Flex>(node.id, from_channels_last(of_input, dims));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor};
+    use proptest::prelude::*;
+
+    use crate::ops::testing::{run_op, waves};
+    use crate::value::Value;
+
+    /// The output, and the gradient of Σ y · sin, of a pool over a map that is channels-last or not.
+    fn pooled(
+        op: &str,
+        attributes: &[(&'static str, crate::graph::Attribute)],
+        dims: &[usize],
+        turned: bool,
+    ) -> [Vec<f32>; 2] {
+        let device = Device::flex().autodiff();
+        let leaf = Value::from_data(waves(dims, 0.0, 0.7).into_data(), &device);
+        let leaf: Tensor<4> = leaf.float::<4>().require_grad();
+        let x = if turned {
+            leaf.clone()
+                .permute([0, 2, 3, 1])
+                .mul_scalar(1.0)
+                .permute([0, 3, 1, 2])
+        } else {
+            leaf.clone()
+        };
+        let y = run_op(op, 19, attributes, &[Some(Value::from(x))])
+            .unwrap()
+            .remove(0);
+        let weights = Value::from_data(waves(&y.dims(), 0.3, 1.1).into_data(), &device);
+        let elements = y.to_floats().unwrap();
+        let gradients = (y.float::<4>() * weights.float()).sum().backward();
+        let gradient = Value::from(leaf.grad(&gradients).unwrap());
+        [elements, gradient.to_floats().unwrap()]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+
+        #[test]
+        fn channels_last_maps_are_pooled_as_burns_operators_pool_others(
+            batch in 1usize..4,
+            channels in 2usize..19,
+            size in [4usize..9, 4usize..9],
+            kernel in [1i64..4, 1i64..4],
+            strides in [1i64..4, 1i64..4],
+            dilations in [1i64..3, 1i64..2],
+            ceil in 0i64..2,
+            pads in any::<[bool; 4]>(),
+            which in 0usize..3,
+        ) {
+            let dims = [batch, channels, size[0], size[1]];
+            let pads = pads.map(|pad| i64::from(pad)).to_vec();
+            let fits = kernel.iter().all(|kernel| *kernel > 1);
+            let mut attributes = vec![
+                ("kernel_shape", kernel.to_vec().into()),
+                ("strides", strides.to_vec().into()),
+                ("dilations", dilations.to_vec().into()),
+                ("ceil_mode", ceil.into()),
+                ("pads", if fits { pads } else { vec![0; 4] }.into()),
+            ];
+            let op = ["MaxPool", "AveragePool", "GlobalAveragePool"][which];
+            if which == 2 {
+                attributes.clear();
+            }
+            let [got, expected] = [true, false].map(|turned| pooled(op, &attributes, &dims, turned));
+            for (got, expected) in got.iter().zip(&expected) {
+                prop_assert_eq!(got.len(), expected.len());
+                for (got, expected) in got.iter().zip(expected) {
+                    prop_assert!((got - expected).abs() < 1e-5, "{} {:?}: {}, expected {}", op, attributes, got, expected);
+                }
+            }
+        }
+    }
+}

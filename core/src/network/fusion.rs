@@ -27,7 +27,7 @@ pub(super) struct Fusion {
     pub slots: Slots,
     /// The step that normalises, with its operator.
     pub norm: Option<(usize, BatchNorm)>,
-    /// The slots between the steps.
+    /// The slots between the steps, and those of outputs that nobody reads: a fusion fills none of them.
     pub inner: Vec<usize>,
     /// The slot of the result.
     pub output: usize,
@@ -74,7 +74,7 @@ impl Fusion {
             if claimed[first] {
                 continue;
             }
-            let mut fusion = Draft::new(graph, steps);
+            let mut fusion = Draft::new(graph, steps, &readers);
             let mut next = Some(first);
             while let Some(step) = next.filter(|step| !claimed[*step] && fusion.take(*step)) {
                 next = match readers[fusion.output.unwrap_or_default()].as_slice() {
@@ -101,6 +101,8 @@ impl Fusion {
 struct Draft<'a> {
     graph: &'a Graph,
     all: &'a [Step],
+    /// For each slot, the steps that read it.
+    readers: &'a [Vec<usize>],
     part: Part,
     steps: Vec<usize>,
     block: Block,
@@ -111,10 +113,11 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(graph: &'a Graph, all: &'a [Step]) -> Self {
+    fn new(graph: &'a Graph, all: &'a [Step], readers: &'a [Vec<usize>]) -> Self {
         Self {
             graph,
             all,
+            readers,
             part: Part::Start,
             steps: Vec::new(),
             block: Block {
@@ -134,9 +137,13 @@ impl<'a> Draft<'a> {
         let step = &self.all[index];
         let node = &self.graph.nodes[step.node];
         let input = |place: usize| step.inputs.get(place).copied().flatten();
-        let Some(output) = step.outputs.first().copied().flatten() else {
+        let Some((Some(output), others)) = step.outputs.split_first() else {
             return false;
         };
+        let others = others.iter().flatten();
+        if others.clone().any(|slot| !self.readers[*slot].is_empty()) {
+            return false;
+        }
         let (Some(first), before) = (input(0), self.output) else {
             return false;
         };
@@ -184,7 +191,8 @@ impl<'a> Draft<'a> {
         }
         self.part = part;
         self.steps.push(index);
-        self.output = Some(output);
+        self.inner.extend(others);
+        self.output = Some(*output);
         true
     }
 

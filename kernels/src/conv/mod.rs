@@ -79,7 +79,15 @@ pub struct ConvGradients {
 }
 
 impl Conv {
-    /// Makes a convolution ready for an instruction set.
+    /// Whether the positions of a convolution of these extents can be counted in the tables: pictures of some billion elements cannot.
+    pub fn supports(shape: &ConvShape) -> bool {
+        let [read, written] = shape.pixels();
+        let picture = (read.saturating_mul(shape.channels[0])).max(written.saturating_mul(shape.channels[1]));
+        let group = picture.saturating_mul(GROUP_PIXELS.div_ceil(written.max(1)));
+        group <= i32::MAX as usize && shape.taps() <= usize::from(u16::MAX)
+    }
+
+    /// Makes a convolution ready for an instruction set. The extents are [supported](Self::supports).
     pub fn new(shape: ConvShape, simd: Simd) -> Self {
         let [_, written] = shape.pixels();
         let pictures = GROUP_PIXELS

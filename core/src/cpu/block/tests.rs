@@ -1,0 +1,209 @@
+//! Blocks against Burn's own operators: outputs and gradients, on every instruction set of the machine.
+
+use burn::backend::Dispatch;
+use burn::backend::ops::ModuleOps;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, TensorData};
+use proptest::prelude::*;
+
+use super::*;
+use crate::ops::Padding;
+
+/// A block on maps of some extents.
+#[derive(Clone, Debug)]
+struct Case {
+    dims: [usize; 4],
+    /// Output channels, groups, kernel, stride, dilation, padding; `None` for a block without a convolution.
+    conv: Option<(usize, usize, [usize; 2], [usize; 2], [usize; 2], [usize; 2])>,
+    bias: bool,
+    norm: bool,
+    residual: bool,
+    clamp: Option<f32>,
+}
+
+fn noise<const D: usize>(dims: [usize; D], seed: u64) -> Tensor<D> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let elements: Vec<f32> = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    })
+    .take(dims.iter().product())
+    .collect();
+    Tensor::<D>::from_data(TensorData::new(elements, dims), &Device::flex().autodiff()).require_grad()
+}
+
+/// The output, and the gradient of Σ y · dy by every operand, of the block and of Burn's operators.
+fn compare(case: &Case, simd: Simd) {
+    let x = noise(case.dims, 1);
+    let channels = case.conv.map_or(case.dims[1], |conv| conv.0);
+    let weight = case
+        .conv
+        .map(|(out, groups, kernel, ..)| noise([out, case.dims[1] / groups, kernel[0], kernel[1]], 2));
+    let bias = (case.bias && case.conv.is_some()).then(|| noise([channels], 3));
+    let gamma = case.norm.then(|| noise([channels], 4));
+    let beta = case.norm.then(|| noise([channels], 5));
+    let mut expected = match (&weight, case.conv) {
+        (Some(weight), Some((_, groups, _, stride, dilation, padding))) => {
+            let options = ConvOptions {
+                stride,
+                padding: padding.map(|pad| (pad, pad)),
+                dilation,
+                groups,
+            };
+            conv2d(x.clone(), weight.clone(), bias.clone(), options)
+        }
+        _ => x.clone(),
+    };
+    let residual = case.residual.then(|| noise(expected.dims(), 6));
+    if let (Some(gamma), Some(beta)) = (&gamma, &beta) {
+        let normed = Dispatch::batch_norm_train(
+            expected.into_dispatch(),
+            gamma.clone().into_dispatch(),
+            beta.clone().into_dispatch(),
+            1e-5,
+        );
+        expected = Tensor::from_dispatch(normed.output);
+    }
+    if let Some(residual) = &residual {
+        expected = expected + residual.clone();
+    }
+    if let Some(high) = case.clamp {
+        expected = expected.clamp(0.0, high);
+    }
+
+    let block = Block {
+        conv: case.conv.map(|(_, groups, kernel, stride, dilation, padding)| {
+            let window = Window {
+                kernel: kernel.to_vec(),
+                strides: stride.to_vec(),
+                dilations: dilation.to_vec(),
+                padding: Padding::Explicit(padding.iter().map(|pad| (*pad, *pad)).collect()),
+            };
+            (groups, window)
+        }),
+        epsilon: case.norm.then_some(1e-5),
+        clamp: case.clamp.map_or(Clamp::NONE, |high| Clamp { low: 0.0, high }),
+    };
+    // What has no convolution wants maps that are channels-last already.
+    let turned = x
+        .clone()
+        .permute([0, 2, 3, 1])
+        .mul_scalar(1.0)
+        .permute([0, 3, 1, 2]);
+    let inputs = BlockInputs {
+        x: Some(Value::from(if case.conv.is_some() { x.clone() } else { turned })),
+        weight: weight.clone().map(Value::from),
+        bias: bias.clone().map(Value::from),
+        norm: [
+            gamma.clone().map(Value::from),
+            beta.clone().map(Value::from),
+            None,
+            None,
+        ],
+        residual: residual.clone().map(Value::from),
+    };
+    let outputs = block
+        .run_on(simd, &inputs, BlockMode::Training)
+        .expect("the block runs");
+    let got = outputs.y.float::<4>();
+    let dy = noise(expected.dims(), 7).detach();
+    assert_close("y", got.clone(), expected.clone(), 1e-5);
+    let expected = (expected * dy.clone()).sum().backward();
+    let got = (got * dy).sum().backward();
+    assert_close("dx", x.grad(&got).unwrap(), x.grad(&expected).unwrap(), 1e-4);
+    if let Some(weight) = weight {
+        assert_close(
+            "dw",
+            weight.grad(&got).unwrap(),
+            weight.grad(&expected).unwrap(),
+            1e-4,
+        );
+    }
+    if let Some(bias) = bias.filter(|_| !case.norm) {
+        assert_close(
+            "db",
+            bias.grad(&got).unwrap(),
+            bias.grad(&expected).unwrap(),
+            1e-4,
+        );
+    }
+    for weight in [gamma, beta].into_iter().flatten() {
+        assert_close(
+            "dγ, dβ",
+            weight.grad(&got).unwrap(),
+            weight.grad(&expected).unwrap(),
+            1e-4,
+        );
+    }
+    if let Some(residual) = residual {
+        let [got, expected] = [&got, &expected].map(|grads| residual.grad(grads).unwrap());
+        assert_close("residual", got, expected, 1e-4);
+    }
+}
+
+/// Within `tolerance` of the largest element.
+fn assert_close<const D: usize>(what: &str, got: Tensor<D>, expected: Tensor<D>, tolerance: f32) {
+    assert_eq!(got.dims(), expected.dims(), "{what}");
+    let [got, expected] = [got, expected].map(|tensor| Value::from(tensor).to_floats().unwrap());
+    let scale = expected
+        .iter()
+        .fold(1e-2f32, |scale, value| scale.max(value.abs()));
+    for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
+        assert!(
+            (got - expected).abs() <= tolerance * scale,
+            "{what}, element {index}: {got}, expected {expected}"
+        );
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let pair = |range: std::ops::RangeInclusive<usize>| [range.clone(), range];
+    let conv = (
+        prop_oneof![
+            (1usize..12, 1usize..20).prop_map(|(i, o)| (i, o, 1)),
+            (2usize..4, 1usize..5, 1usize..5).prop_map(|(g, i, o)| (g * i, g * o, g)),
+            (1usize..20).prop_map(|c| (c, c, c))
+        ],
+        pair(1..=3),
+        pair(1..=3),
+        pair(1..=2),
+        pair(0..=2),
+    );
+    let flags = any::<(bool, bool, bool)>();
+    let clamp = prop_oneof![Just(None), Just(Some(f32::INFINITY)), Just(Some(0.6))];
+    (
+        prop::option::weighted(0.8, conv),
+        1usize..4,
+        pair(5..=9),
+        1usize..12,
+        flags,
+        clamp,
+    )
+        .prop_map(|(conv, batch, size, channels, (bias, norm, residual), clamp)| {
+            let channels = conv.as_ref().map_or(channels, |conv| conv.0.0);
+            Case {
+                dims: [batch, channels, size[0], size[1]],
+                conv: conv.map(|((_, out, groups), kernel, stride, dilation, padding)| {
+                    (out, groups, kernel, stride, dilation, padding)
+                }),
+                bias,
+                norm,
+                residual,
+                clamp,
+            }
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn blocks_compute_what_burns_operators_compute(case in cases()) {
+        for simd in Simd::available() {
+            compare(&case, simd);
+        }
+    }
+}
