@@ -10,7 +10,9 @@ use potstill_kernels::norm::{self, Affine, Clamp, Clamped, Moments, Normalised, 
 use potstill_kernels::simd::Simd;
 
 /// Name, batch, size, channels in and out, kernel, stride, groups.
-const LAYERS: [(&str, usize, usize, [usize; 2], usize, usize, usize); 9] = [
+type Layer = (&'static str, usize, usize, [usize; 2], usize, usize, usize);
+
+const LAYERS: [Layer; 9] = [
     ("resnet20 stem", 128, 32, [3, 16], 3, 1, 1),
     ("resnet20 stage 1", 128, 32, [16, 16], 3, 1, 1),
     ("resnet20 stage 2", 128, 16, [32, 32], 3, 1, 1),

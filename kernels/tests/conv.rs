@@ -29,9 +29,9 @@ fn defined(shape: &ConvShape, x: &[f32], w: &[f32], b: &[f32], dy: &[f32]) -> [V
     for n in 0..shape.batch {
         for row in 0..out_height {
             for column in 0..out_width {
-                for o in 0..outputs {
+                for (o, bias) in b.iter().enumerate().take(outputs) {
                     let at = ((n * out_height + row) * out_width + column) * outputs + o;
-                    y[at] += f64::from(b[o]);
+                    y[at] += f64::from(*bias);
                     for i in 0..per_group {
                         for kr in 0..shape.kernel[0] {
                             for kc in 0..shape.kernel[1] {

@@ -216,12 +216,15 @@ fn conv_shape(groups: usize, window: &Window, x: [usize; 4], weight: [usize; 4])
     }
 }
 
+/// Convolutions by extents and instruction set.
+type Ready = HashMap<(ConvShape, Simd), Arc<Conv>>;
+
 /// So many convolutions are kept ready: pictures of all sizes must not fill the memory.
 const READY: usize = 512;
 
 /// A convolution made ready, from those of earlier steps if it was there.
 fn ready(shape: ConvShape, simd: Simd) -> Arc<Conv> {
-    static CONVS: OnceLock<Mutex<HashMap<(ConvShape, Simd), Arc<Conv>>>> = OnceLock::new();
+    static CONVS: OnceLock<Mutex<Ready>> = OnceLock::new();
     let mut convs = CONVS
         .get_or_init(Mutex::default)
         .lock()

@@ -170,7 +170,7 @@ mod tests {
             which in 0usize..3,
         ) {
             let dims = [batch, channels, size[0], size[1]];
-            let pads = pads.map(|pad| i64::from(pad)).to_vec();
+            let pads = pads.map(i64::from).to_vec();
             let fits = kernel.iter().all(|kernel| *kernel > 1);
             let mut attributes = vec![
                 ("kernel_shape", kernel.to_vec().into()),

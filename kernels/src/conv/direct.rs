@@ -45,7 +45,7 @@ impl Direct {
                 let layout = &layouts.forward;
                 layout.blocks.iter().map(|block| layout.range(block)).collect()
             }
-            Self::Depthwise { .. } => vec![0..self.sums_len()],
+            Self::Depthwise { .. } => std::iter::once(0..self.sums_len()).collect(),
         }
     }
 

@@ -147,15 +147,12 @@ fn transformed_weight(weight: &[f32], direction: Direction) -> Vec<f32> {
             Direction::Forward => kernel[row * 3 + column],
             Direction::Backward => kernel[8 - row * 3 - column],
         };
-        let mut rows = [[0.0; 3]; 4];
-        for column in 0..3 {
+        let columns: [[f32; 4]; 3] = std::array::from_fn(|column| {
             let (a, b, c) = (at(0, column), at(1, column), at(2, column));
-            rows[0][column] = a;
-            rows[1][column] = 0.5 * (a + b + c);
-            rows[2][column] = 0.5 * (a - b + c);
-            rows[3][column] = c;
-        }
-        for [a, b, c] in rows {
+            [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c]
+        });
+        for row in 0..4 {
+            let [a, b, c] = columns.map(|column| column[row]);
             transformed.extend([a, 0.5 * (a + b + c), 0.5 * (a - b + c), c]);
         }
     }
@@ -315,8 +312,8 @@ impl Convolve<'_> {
                     Some(bias) => load(bias.as_ptr().add(channel), lanes),
                     None => L::splat(0.0),
                 };
-                let mut rows = [[L::splat(0.0); 4]; 2];
-                for column in 0..4 {
+                let [mut top, mut bottom] = [[L::splat(0.0); 4]; 2];
+                for (column, (top, bottom)) in top.iter_mut().zip(&mut bottom).enumerate() {
                     let place = products.add(column * apart + channel);
                     let [a, b, c, d]: [L; 4] = [
                         L::load(place),
@@ -324,10 +321,10 @@ impl Convolve<'_> {
                         L::load(place.add(8 * apart)),
                         L::load(place.add(12 * apart)),
                     ];
-                    rows[0][column] = a.add(b).add(c);
-                    rows[1][column] = b.sub(c).sub(d);
+                    *top = a.add(b).add(c);
+                    *bottom = b.sub(c).sub(d);
                 }
-                for (row, [a, b, c, d]) in rows.into_iter().enumerate() {
+                for (row, [a, b, c, d]) in [top, bottom].into_iter().enumerate() {
                     let y = at[0] + row;
                     if y >= height {
                         break;

@@ -187,10 +187,10 @@ impl Kernel for Summing<'_> {
                             if at >= len {
                                 break;
                             }
-                            let x = match self.normalised {
-                                Some(normalised) => Some(load::<L>(normalised.x.as_ptr().add(at), count)),
-                                None => None,
-                            };
+                            let x = self.normalised.map(
+                                #[inline(always)]
+                                |normalised| load::<L>(normalised.x.as_ptr().add(at), count),
+                            );
                             let gradient = unclamped(&self.clamped, bounds, x, at, channel, count);
                             sum[place] = sum[place].add(gradient);
                             if let Some(x) = x {

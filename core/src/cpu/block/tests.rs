@@ -10,12 +10,15 @@ use proptest::prelude::*;
 use super::*;
 use crate::ops::Padding;
 
+/// Output channels, groups, kernel, stride, dilation, padding.
+type Convolution = (usize, usize, [usize; 2], [usize; 2], [usize; 2], [usize; 2]);
+
 /// A block on maps of some extents.
 #[derive(Clone, Debug)]
 struct Case {
     dims: [usize; 4],
-    /// Output channels, groups, kernel, stride, dilation, padding; `None` for a block without a convolution.
-    conv: Option<(usize, usize, [usize; 2], [usize; 2], [usize; 2], [usize; 2])>,
+    /// `None` for a block without a convolution.
+    conv: Option<Convolution>,
     bias: bool,
     norm: bool,
     residual: bool,
