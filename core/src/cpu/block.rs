@@ -19,14 +19,11 @@ use super::tensor::{
     Operand, channels_last, extents, from_channels_last, from_order, in_order, is_channels_last, no_node,
     recorded, untracked,
 };
-use crate::ops::Window;
 use crate::value::Value;
 
-/// What a block does; each part is optional.
+/// What a block does beside its convolution; each part is optional.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// Groups and window of the convolution.
-    pub conv: Option<(usize, Window)>,
     /// ε of the normalisation.
     pub epsilon: Option<f64>,
     /// The activation.
@@ -38,6 +35,8 @@ pub struct Block {
 pub struct BlockInputs {
     /// `[batch, channels, height, width]`
     pub x: Option<Value>,
+    /// The extents of the convolution on this input, if the block has one.
+    pub conv: Option<ConvShape>,
     /// The convolution's weight.
     pub weight: Option<Value>,
     /// The convolution's bias.
@@ -76,7 +75,7 @@ impl Block {
     fn run_on(&self, simd: Simd, inputs: &BlockInputs, mode: BlockMode) -> Option<BlockOutputs> {
         let x = Operand::of(inputs.x.as_ref()?)?;
         let dims = extents(&x.tensor)?;
-        if dims.contains(&0) || (self.conv.is_none() && !is_channels_last(&x.tensor)) {
+        if dims.contains(&0) || (inputs.conv.is_none() && !is_channels_last(&x.tensor)) {
             return None;
         }
         let operand = |value: &Option<Value>| {
@@ -91,17 +90,16 @@ impl Block {
         let gamma = operand(&inputs.norm[0])?;
         let beta = operand(&inputs.norm[1])?;
         let residual = operand(&inputs.residual)?;
-        let (conv, out_dims) = match (&self.conv, &weight) {
+        let (conv, out_dims) = match (&inputs.conv, &weight) {
             (None, _) => (None, dims),
             (Some(_), None) => return None,
-            (Some((groups, window)), Some(weight)) => {
-                let shape = conv_shape(*groups, window, dims, extents(&weight.tensor)?);
+            (Some(shape), Some(_)) => {
                 let [height, width] = shape.output();
                 let out = [dims[0], shape.channels[1], height, width];
-                if out.contains(&0) || !Conv::supports(&shape) {
+                if out.contains(&0) || !Conv::supports(shape) {
                     return None;
                 }
-                (Some(ready(shape, simd)), out)
+                (Some(ready(shape.clone(), simd)), out)
             }
         };
         if let Some(residual) = &residual
@@ -197,22 +195,6 @@ fn merged(a: DispatchAutodiffContext, b: DispatchAutodiffContext) -> DispatchAut
     match a {
         DispatchAutodiffContext::Disabled => b,
         enabled => enabled,
-    }
-}
-
-fn conv_shape(groups: usize, window: &Window, x: [usize; 4], weight: [usize; 4]) -> ConvShape {
-    let input = [x[2], x[3]];
-    let pads = window.pads(&input);
-    let pair = |values: &[usize]| [values[0], values[1]];
-    ConvShape {
-        batch: x[0],
-        input,
-        channels: [x[1], weight[0]],
-        groups,
-        kernel: [weight[2], weight[3]],
-        stride: pair(&window.strides),
-        dilation: pair(&window.dilations),
-        padding: [pads[0], pads[1]],
     }
 }
 

@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 
+use potstill_kernels::conv::ConvShape;
 use potstill_kernels::norm::Clamp;
 
 use super::plan::Step;
 use crate::cpu::Block;
 use crate::graph::Graph;
+use crate::ops::Window;
 use crate::ops::batch_norm::BatchNorm;
 use crate::ops::binary::{Arithmetic, Binary};
 use crate::ops::clip::Clip;
@@ -21,8 +23,10 @@ use crate::ops::relu::Relu;
 pub(super) struct Fusion {
     /// The steps, in order.
     pub steps: Vec<usize>,
-    /// What they do together.
+    /// What they do together beside the convolution.
     pub block: Block,
+    /// Groups and window of the convolution.
+    conv: Option<(usize, Window)>,
     /// Slots of the block's inputs.
     pub slots: Slots,
     /// The step that normalises, with its operator.
@@ -91,6 +95,31 @@ impl Fusion {
         fusions
     }
 
+    /// The extents of its convolution on such an input; `None` where there is none, or not over two axes.
+    pub fn conv_shape(&self, x: &[usize], weight: &[usize]) -> Option<ConvShape> {
+        let (groups, window) = self.conv.as_ref()?;
+        let (&[batch, inputs, height, width], &[outputs, _, rows, columns]) = (x, weight) else {
+            return None;
+        };
+        let pads = window.pads(&[height, width]);
+        let pair = |values: &[usize]| [values[0], values[1]];
+        Some(ConvShape {
+            batch,
+            input: [height, width],
+            channels: [inputs, outputs],
+            groups: *groups,
+            kernel: [rows, columns],
+            stride: pair(&window.strides),
+            dilation: pair(&window.dilations),
+            padding: [pads[0], pads[1]],
+        })
+    }
+
+    /// Whether it has a convolution.
+    pub fn convolves(&self) -> bool {
+        self.conv.is_some()
+    }
+
     /// The last of its steps, in whose place it runs: all inputs are there by then.
     pub fn last(&self) -> usize {
         self.steps.last().copied().unwrap_or_default()
@@ -106,6 +135,7 @@ struct Draft<'a> {
     part: Part,
     steps: Vec<usize>,
     block: Block,
+    conv: Option<(usize, Window)>,
     slots: Slots,
     norm: Option<(usize, BatchNorm)>,
     inner: Vec<usize>,
@@ -121,10 +151,10 @@ impl<'a> Draft<'a> {
             part: Part::Start,
             steps: Vec::new(),
             block: Block {
-                conv: None,
                 epsilon: None,
                 clamp: Clamp::NONE,
             },
+            conv: None,
             slots: Slots::default(),
             norm: None,
             inner: Vec::new(),
@@ -154,7 +184,7 @@ impl<'a> Draft<'a> {
             let (Some(window), Part::Start) = (window, self.part) else {
                 return false;
             };
-            self.block.conv = Some((conv.groups, window));
+            self.conv = Some((conv.groups, window));
             (self.slots.weight, self.slots.bias) = (input(1), input(2));
             Part::Conv
         } else if let Some(norm) = node.op.downcast::<BatchNorm>() {
@@ -197,7 +227,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The window of a convolution over two axes whose weight is stored.
-    fn window(&self, conv: &ConvOp, weight: usize) -> Option<crate::ops::Window> {
+    fn window(&self, conv: &ConvOp, weight: usize) -> Option<Window> {
         let (_, weight) = self.graph.tensors.get_index(weight)?;
         let dims = weight.data.shape().to_vec();
         (dims.len() == 4).then(|| conv.window(&dims).ok()).flatten()
@@ -231,6 +261,7 @@ impl<'a> Draft<'a> {
             output: self.output?,
             steps: self.steps,
             block: self.block,
+            conv: self.conv,
             slots: self.slots,
             norm: self.norm,
             inner: self.inner,

@@ -330,9 +330,18 @@ impl Network {
     fn run_fusion(&self, fusion: &Fusion, slots: &mut [Option<Held>], mode: Mode) -> bool {
         let value = |slot: Option<usize>| slot.and_then(|slot| slots[slot].as_ref()).map(Held::read);
         let of = &fusion.slots;
+        let (x, weight) = (value(Some(of.x)), value(of.weight));
+        let conv = match (&x, &weight) {
+            (Some(x), Some(weight)) => fusion.conv_shape(&x.dims(), &weight.dims()),
+            _ => None,
+        };
+        if conv.is_none() && fusion.convolves() {
+            return false;
+        }
         let inputs = BlockInputs {
-            x: value(Some(of.x)),
-            weight: value(of.weight),
+            x,
+            conv,
+            weight,
             bias: value(of.bias),
             norm: of.norm.map(value),
             residual: value(of.residual),

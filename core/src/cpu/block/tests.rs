@@ -8,7 +8,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 
 use super::*;
-use crate::ops::Padding;
 
 /// Output channels, groups, kernel, stride, dilation, padding.
 type Convolution = (usize, usize, [usize; 2], [usize; 2], [usize; 2], [usize; 2]);
@@ -92,15 +91,6 @@ fn compare(case: &Case, simd: Simd) {
     }
 
     let block = Block {
-        conv: case.conv.map(|(_, groups, kernel, stride, dilation, padding)| {
-            let window = Window {
-                kernel: kernel.to_vec(),
-                strides: stride.to_vec(),
-                dilations: dilation.to_vec(),
-                padding: Padding::Explicit(padding.iter().map(|pad| (*pad, *pad)).collect()),
-            };
-            (groups, window)
-        }),
         epsilon: case.norm.then_some(1e-5),
         clamp: case.clamp.map_or(Clamp::NONE, |high| Clamp { low: 0.0, high }),
     };
@@ -112,6 +102,18 @@ fn compare(case: &Case, simd: Simd) {
         .permute([0, 3, 1, 2]);
     let inputs = BlockInputs {
         x: Some(Value::from(if case.conv.is_some() { x.clone() } else { turned })),
+        conv: case
+            .conv
+            .map(|(out, groups, kernel, stride, dilation, padding)| ConvShape {
+                batch: case.dims[0],
+                input: [case.dims[2], case.dims[3]],
+                channels: [case.dims[1], out],
+                groups,
+                kernel,
+                stride,
+                dilation,
+                padding: padding.map(|pad| (pad, pad)),
+            }),
         weight: weight.clone().map(Value::from),
         bias: bias.clone().map(Value::from),
         norm: [
