@@ -1,20 +1,22 @@
-//! `potstill inspect`: what an ONNX file is made of.
+//! `potstill inspect`: what a network is made of.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use potstill_core::graph::{Summary, ValueInfo, summarise};
+use potstill_core::zoo;
 use potstill_teachers::decode_file;
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::table::{Format, count, json, multiply_adds, table};
 
-/// Show what an ONNX file is made of: values that can be tapped, shapes, parameters, multiply-adds.
+/// Show what a network is made of: values that can be tapped, shapes, parameters, multiply-adds.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// ONNX file.
+    /// ONNX file, or an architecture as `potstill models` lists them.
+    #[arg(value_name = "FILE|NAME")]
     file: PathBuf,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
@@ -39,6 +41,11 @@ struct Declared {
     shape: String,
 }
 
+/// Whether this is a plain name, without a folder or an ending, and no file has it.
+fn names_architecture(given: &Path) -> bool {
+    given.extension().is_none() && given.components().count() == 1 && !given.exists()
+}
+
 fn declared(info: &ValueInfo) -> Declared {
     Declared {
         name: info.name.clone(),
@@ -49,10 +56,20 @@ fn declared(info: &ValueInfo) -> Declared {
 impl Inspect {
     /// Prints the report.
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let graph = decode_file(&self.file).map_err(|source| CliError::Import {
-            path: self.file.clone(),
-            source,
-        })?;
+        let graph = if names_architecture(&self.file) {
+            let architecture = zoo::find(&self.file.to_string_lossy())?;
+            zoo::build(
+                architecture.name,
+                architecture.usual_classes(),
+                architecture.input,
+                0,
+            )?
+        } else {
+            decode_file(&self.file).map_err(|source| CliError::Import {
+                path: self.file.clone(),
+                source,
+            })?
+        };
         let summary = summarise(&graph).map_err(|source| CliError::Network {
             path: self.file.clone(),
             source,

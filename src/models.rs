@@ -37,8 +37,7 @@ impl Models {
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let mut models = Vec::new();
         for architecture in zoo::architectures() {
-            let usual = if architecture.input[1] > 64 { 1000 } else { 100 };
-            let classes = self.classes.unwrap_or(usual);
+            let classes = self.classes.unwrap_or(architecture.usual_classes());
             let graph = zoo::build(architecture.name, classes, architecture.input, 0)?;
             let summary = summarise(&graph).map_err(|source| CliError::Network {
                 path: architecture.name.into(),

@@ -17,8 +17,10 @@ use potstill_core::plugin::{
     Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Stage, Step, Term, parse_options,
 };
 use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use toml::Table;
+
+use crate::pairs;
 
 const NAME: &str = "fitnets";
 const HINT_STAGE: &str = "hint";
@@ -50,10 +52,10 @@ pub enum Reduction {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     /// Values of the teacher.
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "pairs::one_or_many")]
     pub hint: Vec<String>,
     /// Values of the student, one for each hint.
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "pairs::one_or_many")]
     pub guided: Vec<String>,
     /// When the hint is learnt.
     pub stages: Stages,
@@ -86,19 +88,6 @@ impl Default for Config {
             lambda: None,
         }
     }
-}
-
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        One(String),
-        Many(Vec<String>),
-    }
-    Ok(match Written::deserialize(deserializer)? {
-        Written::One(text) => vec![text],
-        Written::Many(texts) => texts,
-    })
 }
 
 /// Hint-based training with a checked configuration.
@@ -220,15 +209,7 @@ impl FitNets {
     /// # Errors
     /// No hint, another number of guided values than of hints, no epochs for stage 1, a temperature of 0 or less.
     pub fn new(config: Config) -> Result<Self, PluginError> {
-        if config.hint.len() != config.guided.len() {
-            let got = format!("{} for {} hints", config.guided.len(), config.hint.len());
-            return Err(PluginError::bad_value(
-                NAME,
-                "guided",
-                got,
-                "one value of the student for each hint",
-            ));
-        }
+        pairs::check_lengths(NAME, &config.hint, &config.guided)?;
         if config.stages == Stages::Two && config.hint_epochs == 0 {
             return Err(PluginError::bad_value(NAME, "hint-epochs", 0, "1 or more"));
         }
@@ -296,7 +277,7 @@ impl Plugin for FitNets {
                 NAME,
                 "hint",
                 "not given",
-                "a value of the teacher, and `guided` one of the student (`potstill inspect FILE` and `potstill models --values NAME` list them)",
+                "a value of the teacher, and `guided` one of the student (`potstill inspect FILE` and `potstill inspect ARCHITECTURE` list them)",
             ));
         }
         if plan.students.len() != 1 {

@@ -15,6 +15,7 @@ pub mod kd;
 pub mod okddip;
 #[cfg(feature = "one")]
 pub mod one;
+pub mod pairs;
 #[cfg(test)]
 mod records;
 

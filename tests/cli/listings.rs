@@ -29,6 +29,16 @@ fn plugins_and_models_are_tables_and_json() {
 }
 
 #[test]
+fn an_architecture_is_inspected_like_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = done(folder.path(), "inspect resnet20 --format json").json();
+    assert_eq!(report["parameters"], 278_324);
+    let table = done(folder.path(), "inspect resnet20").stdout;
+    assert!(table.contains("layer2.0.relu2"), "{table}");
+    refused(folder.path(), "inspect resnet21", &["resnet21", "resnet20"]);
+}
+
+#[test]
 fn devices_always_have_the_cpu() {
     let folder = tempfile::tempdir().unwrap();
     assert!(done(folder.path(), "devices").stdout.contains("cpu"));

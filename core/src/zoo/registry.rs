@@ -32,6 +32,13 @@ pub struct Architecture {
     pub design: &'static dyn Design,
 }
 
+impl Architecture {
+    /// The classes of the data set that it was designed for: CIFAR-100's, or ImageNet's for large pictures.
+    pub fn usual_classes(&self) -> usize {
+        if self.input[1] > 64 { 1000 } else { 100 }
+    }
+}
+
 /// What a family implements.
 pub trait Design: std::fmt::Debug + Sync {
     /// Adds all layers from the picture `x` `[batch, channels, height, width]` to the logits `[batch, classes]`, and gives back their name.
