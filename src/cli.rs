@@ -1,9 +1,11 @@
 //! The subcommands.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use potstill_core::plugin::load_library;
 
 use crate::error::CliError;
 
@@ -11,6 +13,9 @@ use crate::error::CliError;
 #[derive(Debug, Parser)]
 #[command(name = "potstill", version, max_term_width = 110)]
 pub struct Cli {
+    /// Library of methods to load (`.so`, `.dylib` or `.dll`), for builds with the feature `dynamic`; several times for several libraries.
+    #[arg(long, global = true, value_name = "FILE")]
+    plugin_lib: Vec<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -35,6 +40,9 @@ enum Command {
 impl Cli {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode, CliError> {
+        for library in &self.plugin_lib {
+            load_library(library)?;
+        }
         let mut out = std::io::stdout().lock();
         let done = |()| ExitCode::SUCCESS;
         let code = match self.command {

@@ -8,7 +8,7 @@ use potstill_core::data::DataError;
 use potstill_core::device::DeviceError;
 use potstill_core::graph::GraphError;
 use potstill_core::names::did_you_mean;
-use potstill_core::plugin::PluginError;
+use potstill_core::plugin::{LibraryError, PluginError};
 use potstill_core::train::TrainError;
 use potstill_core::zoo::ZooError;
 use potstill_exporters::ExportError;
@@ -194,6 +194,9 @@ pub enum CliError {
     /// A method.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// A library of methods.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
     /// A teacher.
     #[error(transparent)]
     Teacher(#[from] TeacherError),

@@ -31,6 +31,9 @@ mod training;
 
 // Without a mention, a crate of nothing but registrations may not be linked at all.
 use potstill_plugins as _;
+// Links the core as the shared library that methods loaded at run time link as well.
+#[cfg(feature = "dynamic")]
+use potstill_dylib as _;
 
 use std::process::ExitCode;
 

@@ -18,6 +18,7 @@
 mod cohort;
 mod ensemble;
 mod error;
+mod library;
 mod options;
 mod plan;
 mod record;
@@ -27,6 +28,7 @@ mod step;
 pub use cohort::{Cohort, Structure, Student, Students};
 pub use ensemble::gated;
 pub use error::PluginError;
+pub use library::{LibraryError, STAMP, STAMP_SYMBOL, Stamp, load_library};
 pub use options::{PluginSpec, parse_options, values};
 pub use plan::{Auxiliary, Chosen, Observation, Plan, Stage, Turns};
 pub use record::{CheckReport, Comparison, Recorded, Tolerance, check};

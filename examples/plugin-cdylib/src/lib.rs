@@ -1,0 +1,117 @@
+//! A method in a library of its own: logit matching. J. Ba, R. Caruana: "Do Deep Nets Really Need to be Deep?", 2014 (arXiv 1312.6184), on regressing
+//! logits. L = CE(z_s, y) + λ · MSE(z_s, z_t), z: `[batch, classes]`.
+//!
+//! From Potstill's folder:
+//!
+//! ```sh
+//! cargo build --release --features dynamic
+//! cd examples/plugin-cdylib && cargo build --release
+//! ```
+
+use potstill_dylib::burn::tensor::Tensor;
+use potstill_dylib::potstill_core::plugin::{
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+};
+use potstill_dylib::potstill_core::schedule::Schedule;
+use potstill_dylib::serde::{Deserialize, Serialize};
+use potstill_dylib::toml::Table;
+use potstill_dylib::{inventory, potstill_core};
+
+potstill_core::plugin_library!();
+
+const NAME: &str = "logit-matching";
+
+/// The method's options.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(
+    crate = "potstill_dylib::serde",
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case"
+)]
+struct Config {
+    /// λ, 0 or more.
+    weight: Schedule,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            weight: Schedule::Constant(0.1),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LogitMatching {
+    config: Config,
+}
+
+impl LogitMatching {
+    fn new(config: Config) -> Result<Self, PluginError> {
+        if config.weight.range().0 < 0.0 {
+            return Err(PluginError::bad_value(
+                NAME,
+                "weight",
+                &config.weight,
+                "values of 0 or more",
+            ));
+        }
+        Ok(Self { config })
+    }
+
+    /// λ · mean (z_s − z_t)² over the batch and the classes; both: `[batch, classes]`.
+    fn term(&self, student: Tensor<2>, teacher: Tensor<2>, epoch: f64) -> Term {
+        Term {
+            name: "mse",
+            value: (student - teacher).square().mean(),
+            weight: self.config.weight.at(epoch),
+        }
+    }
+}
+
+impl Plugin for LogitMatching {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+        plan.require_teacher(NAME)?;
+        plan.declare_term("mse", "λ · MSE(z_s, z_t)");
+        Ok(())
+    }
+
+    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        let mut terms = Vec::new();
+        for student in step.students {
+            for teacher in step.teachers {
+                terms.push(self.term(student.logits()?, teacher.logits()?, step.time.epoch));
+            }
+        }
+        Ok(terms)
+    }
+
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        let student = record.float("student_logits")?;
+        let teacher = record.float_like("teacher_logits", &student)?;
+        Ok(vec![self.term(student, teacher, 0.0)])
+    }
+}
+
+inventory::submit! {
+    PluginEntry {
+        name: NAME,
+        summary: "the teacher's logits by their mean squared error",
+        paper: Paper {
+            title: "Do Deep Nets Really Need to be Deep?",
+            authors: "Ba, Caruana",
+            year: 2014,
+            arxiv: "1312.6184",
+        },
+        options: &[
+            PluginOption { name: "weight", doc: "λ, 0 or more; a number or a schedule" },
+        ],
+        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
+        build: |options| Ok(Box::new(LogitMatching::new(parse_options(NAME, options)?)?)),
+    }
+}
