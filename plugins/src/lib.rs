@@ -1,21 +1,55 @@
 //! Distillation methods, one file each. A method registers itself with `inventory` in its own file; a binary that wants them mentions this
 //! crate once (`use potstill_plugins as _;`). Each is a cargo feature, so that a build can leave it out.
 
+#[cfg(feature = "ab")]
+pub mod ab;
+#[cfg(feature = "at")]
+pub mod at;
+#[cfg(feature = "cc")]
+pub mod cc;
 #[cfg(feature = "cl-ilr")]
 pub mod cl_ilr;
+#[cfg(feature = "dist")]
+pub mod dist;
+#[cfg(feature = "dkd")]
+pub mod dkd;
 #[cfg(feature = "dml")]
 pub mod dml;
 #[cfg(feature = "dot")]
 pub mod dot;
 #[cfg(feature = "fitnets")]
 pub mod fitnets;
+#[cfg(feature = "fsp")]
+pub mod fsp;
+#[cfg(feature = "ft")]
+pub mod ft;
 #[cfg(feature = "kd")]
 pub mod kd;
+#[cfg(feature = "kdsvd")]
+pub mod kdsvd;
+#[cfg(feature = "lskd")]
+pub mod lskd;
+#[cfg(feature = "nst")]
+pub mod nst;
+#[cfg(feature = "ofd")]
+pub mod ofd;
 #[cfg(feature = "okddip")]
 pub mod okddip;
 #[cfg(feature = "one")]
 pub mod one;
-pub mod pairs;
+#[cfg(feature = "pkt")]
+pub mod pkt;
+#[cfg(feature = "reviewkd")]
+pub mod reviewkd;
+#[cfg(feature = "rkd")]
+pub mod rkd;
+#[cfg(feature = "sp")]
+pub mod sp;
+#[cfg(feature = "vid")]
+pub mod vid;
+
+#[allow(dead_code, reason = "which methods a build has is up to its features")]
+mod pairs;
 #[cfg(test)]
 mod records;
 
@@ -23,10 +57,7 @@ use potstill_core::plugin::PluginError;
 use potstill_core::schedule::Schedule;
 
 /// Refuses what no soft term can have: a temperature of 0 or less, a negative weight, a negative ε.
-#[cfg_attr(
-    not(feature = "dml"),
-    allow(dead_code, reason = "kd alone has ranges of its own")
-)]
+#[allow(dead_code, reason = "which methods a build has is up to its features")]
 fn check_soft_term(
     plugin: &str,
     temperature: f64,
@@ -53,6 +84,15 @@ fn check_soft_term(
         return Err(PluginError::bad_value(plugin, "target-eps", epsilon, "0 or more"));
     }
     Ok(())
+}
+
+/// Refuses a negative weight, or one that is no number.
+#[allow(dead_code, reason = "which methods a build has is up to its features")]
+fn check_weight(plugin: &str, option: &str, weight: f64) -> Result<(), PluginError> {
+    if weight.is_finite() && weight >= 0.0 {
+        return Ok(());
+    }
+    Err(PluginError::bad_value(plugin, option, weight, "0 or more"))
 }
 
 #[cfg(test)]

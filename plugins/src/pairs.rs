@@ -3,7 +3,10 @@
 use std::sync::{PoisonError, RwLock};
 
 use burn::tensor::Tensor;
-use potstill_core::plugin::{Observation, Plan, PluginError, Step};
+use burn::tensor::module::adaptive_avg_pool2d;
+use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError};
+use potstill_core::plugin::{Observation, Plan, PluginError, PluginOption, Recorded, Stage, Step, Term};
+use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Deserializer};
 
 /// Deserialises a value's name, or a list of them.
@@ -42,6 +45,10 @@ pub fn check_lengths(plugin: &str, hint: &[String], guided: &[String]) -> Result
 pub enum Suggestion {
     /// The last feature map of each stage, a stage being what has the same extents; the networks' last stages match.
     Stages,
+    /// The last feature map of the last stage.
+    LastStage,
+    /// What the activation at the end of each stage reads.
+    BeforeActivation,
     /// The features that the classifiers read.
     Features,
 }
@@ -66,6 +73,10 @@ pub struct Pairs {
     hint: Vec<String>,
     guided: Vec<String>,
     suggestion: Suggestion,
+    /// Whether the student's maps are brought to the teacher's channels by networks that train with it.
+    connected: bool,
+    /// Epochs of a stage before the main one, in which the method is alone; 0: it is beside the others in the main stage.
+    init_epochs: usize,
     /// For each student. Hooks have the method by reference, and a plan is made before the first step.
     chosen: RwLock<Vec<Vec<Pair>>>,
 }
@@ -87,8 +98,22 @@ impl Pairs {
             hint: hint.to_vec(),
             guided: guided.to_vec(),
             suggestion,
+            connected: false,
+            init_epochs: 0,
             chosen: RwLock::default(),
         })
+    }
+
+    /// Has the student's maps pass through connectors: a 1 × 1 convolution to the teacher's channels, and BatchNorm.
+    pub fn connected(mut self) -> Self {
+        self.connected = true;
+        self
+    }
+
+    /// Has the method work alone, in a stage of this many epochs before the main one; 0 leaves it in the main stage.
+    pub fn before_the_rest(mut self, epochs: usize) -> Self {
+        self.init_epochs = epochs;
+        self
     }
 
     /// Chooses the pairs of every student, and asks for their values.
@@ -100,11 +125,37 @@ impl Pairs {
         let mut chosen = Vec::new();
         for student in 0..plan.students.len() {
             let pairs = self.of(&plan.students[student], &plan.teachers[0])?;
-            for pair in &pairs {
-                plan.tap_student(student, &pair.guided)?;
-                plan.tap_teachers(&pair.hint)?;
+            for (place, pair) in pairs.iter().enumerate() {
+                if self.init_epochs == 0 {
+                    plan.tap_student(student, &pair.guided)?;
+                    plan.tap_teachers(&pair.hint)?;
+                }
+                if let (true, [_, from, _, _], [_, to, _, _]) = (self.connected, &pair.from[..], &pair.to[..])
+                {
+                    let name = self.connector(student, place);
+                    plan.add_auxiliary(&name, connector(&name, &pair.from, *from, *to)?);
+                }
             }
             chosen.push(pairs);
+        }
+        if self.init_epochs > 0 {
+            let [pairs] = &chosen[..] else {
+                return Err(PluginError::Students {
+                    got: chosen.len(),
+                    expected: format!(
+                        "one for plugin `{}` with a stage of its own (`init-epochs`)",
+                        self.plugin
+                    ),
+                });
+            };
+            plan.add_stage(Stage {
+                name: format!("{}-init", self.plugin),
+                plugin: self.plugin,
+                epochs: self.init_epochs,
+                learning_rate: None,
+                student_values: pairs.iter().map(|pair| pair.guided.clone()).collect(),
+                teacher_values: pairs.iter().map(|pair| pair.hint.clone()).collect(),
+            });
         }
         self.chosen
             .write()
@@ -147,9 +198,17 @@ impl Pairs {
                 (Some(guided), Some(hint)) => (vec![guided], vec![hint]),
                 _ => (Vec::new(), Vec::new()),
             },
-            Suggestion::Stages => {
+            _ => {
                 let (mut guided, mut hint) = (stage_ends(student), stage_ends(teacher));
-                let count = guided.len().min(hint.len());
+                if self.suggestion == Suggestion::BeforeActivation {
+                    guided = guided.iter().map(|end| before_activation(student, end)).collect();
+                    hint = hint.iter().map(|end| before_activation(teacher, end)).collect();
+                }
+                let shared = guided.len().min(hint.len());
+                let count = match self.suggestion {
+                    Suggestion::LastStage => shared.min(1),
+                    _ => shared,
+                };
                 (
                     guided.split_off(guided.len() - count),
                     hint.split_off(hint.len() - count),
@@ -170,14 +229,212 @@ impl Pairs {
     ) -> Result<Vec<(Tensor<D>, Tensor<D>)>, PluginError> {
         let chosen = self.chosen.read().unwrap_or_else(PoisonError::into_inner);
         let pairs = chosen.get(student).map(Vec::as_slice).unwrap_or_default();
-        pairs
-            .iter()
-            .map(|pair| {
-                let guided = step.students[student].tap::<D>(&pair.guided)?;
-                Ok((guided, step.teachers[teacher].tap::<D>(&pair.hint)?))
-            })
-            .collect()
+        let mut taps = Vec::new();
+        for (place, pair) in pairs.iter().enumerate() {
+            let guided = if self.connected {
+                let value = step.students[student].value(&pair.guided)?.clone();
+                step.auxiliary_output::<D>(&self.connector(student, place), value)?
+            } else {
+                step.students[student].tap::<D>(&pair.guided)?
+            };
+            taps.push((guided, step.teachers[teacher].tap::<D>(&pair.hint)?));
+        }
+        Ok(taps)
     }
+
+    /// The teacher's values of a student's pairs.
+    pub fn hints(&self, student: usize) -> Vec<String> {
+        let chosen = self.chosen.read().unwrap_or_else(PoisonError::into_inner);
+        let pairs = chosen.get(student).map(Vec::as_slice).unwrap_or_default();
+        pairs.iter().map(|pair| pair.hint.clone()).collect()
+    }
+
+    fn connector(&self, student: usize, place: usize) -> String {
+        format!("{}.connector{student}.{place}", self.plugin)
+    }
+
+    /// A method's terms in a step: for each student whose turn it is and each teacher, what `loss` makes of the student's number and all its pairs. Several teachers
+    /// share the weight. Empty in the stages that the method has no part in.
+    ///
+    /// # Errors
+    /// As [`taps`](Self::taps), and what `loss` refuses.
+    pub fn terms<const D: usize>(
+        &self,
+        step: &Step<'_>,
+        weight: &Schedule,
+        loss: impl Fn(usize, &[(Tensor<D>, Tensor<D>)]) -> Result<Tensor<1>, PluginError>,
+    ) -> Result<Vec<Term>, PluginError> {
+        let mut terms = Vec::new();
+        if step.stage.is_some() != (self.init_epochs > 0) {
+            return Ok(terms);
+        }
+        let weight = weight.at(step.time.epoch) / step.teachers.len().max(1) as f64;
+        for student in (0..step.students.len()).filter(|student| step.is_turn_of(*student)) {
+            for teacher in 0..step.teachers.len() {
+                terms.push(Term {
+                    name: self.plugin,
+                    value: loss(student, &self.taps(step, student, teacher)?)?,
+                    weight,
+                });
+            }
+        }
+        Ok(terms)
+    }
+}
+
+/// A 1 × 1 convolution from `from` to `to` channels with BatchNorm, for maps of the shape `dims`.
+///
+/// # Errors
+/// A shape that no convolution takes.
+pub fn connector(name: &str, dims: &[usize], from: usize, to: usize) -> Result<Graph, GraphError> {
+    debug_assert_eq!(dims.get(1), Some(&from));
+    let mut b = GraphBuilder::new(name, 0);
+    let x = b.input("guided", &dims[1..]);
+    let y = b.conv("conv", &x, Conv::same(to, 1))?;
+    let y = b.batch_norm("norm", &y)?;
+    b.output("connected", &y)?;
+    b.finish()
+}
+
+/// A linear layer between vectors of `from` and `to` features.
+///
+/// # Errors
+/// A shape that no layer takes.
+pub fn linear(name: &str, from: usize, to: usize) -> Result<Graph, GraphError> {
+    let mut b = GraphBuilder::new(name, 0);
+    let x = b.input("features", &[from]);
+    let y = b.linear("linear", &x, to)?;
+    b.output("embedding", &y)?;
+    b.finish()
+}
+
+/// A recorded linear layer, `NAME.weight` `[to, from]` and `NAME.bias` `[to]`, on recorded features `[batch, from]`.
+///
+/// # Errors
+/// Missing tensors, or shapes that do not fit.
+pub fn recorded_linear(record: &Recorded, name: &str, x: Tensor<2>) -> Result<Tensor<2>, PluginError> {
+    let weight = record.float::<2>(&format!("{name}.weight"))?;
+    let bias = record.float::<1>(&format!("{name}.bias"))?;
+    let [to, from] = weight.dims();
+    if x.dims()[1] != from || bias.dims() != [to] {
+        return Err(PluginError::RecordedShape {
+            tensor: format!("{name}.weight"),
+            got: format!("{:?} with a bias of {:?}", [to, from], bias.dims()),
+            expected: format!("a layer for features {:?}", x.dims()),
+        });
+    }
+    Ok(x.matmul(weight.transpose()) + bias.unsqueeze::<2>())
+}
+
+/// What the ReLU that made a value reads; the value itself where none did.
+fn before_activation(network: &Observation<'_>, value: &str) -> String {
+    let node = network
+        .graph
+        .producer(value)
+        .map(|node| &network.graph.nodes[node]);
+    match node {
+        Some(node) if node.op.name() == "Relu" => node.inputs.first().cloned().unwrap_or_default(),
+        _ => value.to_owned(),
+    }
+}
+
+/// The recorded pairs `student_feat` and `teacher_feat`, or `student_feat.0`, … where there are several.
+///
+/// # Errors
+/// A record without them, or with values of another rank or batch.
+pub fn recorded<const D: usize>(record: &Recorded) -> Result<Vec<(Tensor<D>, Tensor<D>)>, PluginError> {
+    let pair = |ending: &str| {
+        let guided = record.float::<D>(&format!("student_feat{ending}"))?;
+        let name = format!("teacher_feat{ending}");
+        let hint = record.float::<D>(&name)?;
+        let (from, to) = (guided.dims(), hint.dims());
+        if from[0] != to[0] || from.contains(&0) || to.contains(&0) {
+            return Err(PluginError::RecordedShape {
+                tensor: name,
+                got: format!("{to:?}"),
+                expected: format!(
+                    "a value of as many pictures as the student's {from:?}, none of them empty"
+                ),
+            });
+        }
+        Ok((guided, hint))
+    };
+    if record.has("student_feat") {
+        return Ok(vec![pair("")?]);
+    }
+    let mut pairs = vec![pair(".0")?];
+    while record.has(&format!("student_feat.{}", pairs.len())) {
+        pairs.push(pair(&format!(".{}", pairs.len()))?);
+    }
+    Ok(pairs)
+}
+
+/// Both maps at the smaller one's extents, axis by axis: the larger is averaged over equal windows, as `adaptive_avg_pool2d` does.
+pub fn pooled_alike(a: Tensor<4>, b: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    let ([_, _, ah, aw], [_, _, bh, bw]) = (a.dims(), b.dims());
+    let extents = [ah.min(bh), aw.min(bw)];
+    (pooled_to(a, extents), pooled_to(b, extents))
+}
+
+/// A map averaged to these extents.
+pub fn pooled_to(map: Tensor<4>, extents: [usize; 2]) -> Tensor<4> {
+    let [_, _, height, width] = map.dims();
+    if [height, width] == extents {
+        return map;
+    }
+    adaptive_avg_pool2d(map, extents)
+}
+
+/// Each row divided by its Euclidean norm, or by 1e-12 where that is larger, as PyTorch's `normalize` does.
+///
+/// # Shapes
+/// rows and result: `[rows, elements]`.
+pub fn unit_rows(rows: Tensor<2>) -> Tensor<2> {
+    let norm = rows.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
+    rows / norm
+}
+
+/// Refuses a negative weight.
+///
+/// # Errors
+/// [`PluginError::BadValue`] for `weight`.
+pub fn check_weight(plugin: &str, weight: &Schedule) -> Result<(), PluginError> {
+    if weight.range().0 >= 0.0 {
+        return Ok(());
+    }
+    Err(PluginError::bad_value(
+        plugin,
+        "weight",
+        weight,
+        "values of 0 or more",
+    ))
+}
+
+/// Refuses a pair that has no feature maps, or maps whose other extents differ where `same` says that they must not.
+///
+/// # Errors
+/// [`PluginError::BadValue`] for `guided`, with both shapes.
+pub fn require_maps(plugin: &str, pairs: &[Vec<Pair>], same_channels: bool) -> Result<(), PluginError> {
+    for pair in pairs.iter().flatten() {
+        let maps = pair.from.len() == 4 && pair.to.len() == 4;
+        if maps && (!same_channels || pair.from[1] == pair.to[1]) {
+            continue;
+        }
+        let expected = if same_channels {
+            format!(
+                "feature maps of the same number of channels; the hint `{}` is {:?}",
+                pair.hint, pair.to
+            )
+        } else {
+            format!(
+                "two feature maps [batch, channels, height, width]; the hint `{}` is {:?}",
+                pair.hint, pair.to
+            )
+        };
+        let got = format!("`{}` of shape {:?}", pair.guided, pair.from);
+        return Err(PluginError::bad_value(plugin, "guided", got, &expected));
+    }
+    Ok(())
 }
 
 /// The last feature map of each stage: of each extent of more than one pixel that the network's maps pass through, on the way to the logits.
@@ -196,4 +453,44 @@ pub fn stage_ends(network: &Observation<'_>) -> Vec<String> {
         }
     }
     ends.into_iter().map(|(_, name)| name.to_owned()).collect()
+}
+
+/// The option that names the teacher's values.
+pub const HINT: PluginOption = PluginOption {
+    name: "hint",
+    doc: "value of the teacher, or a list of them; suggested by the networks when empty",
+};
+/// The option that names the student's values.
+pub const GUIDED: PluginOption = PluginOption {
+    name: "guided",
+    doc: "value of the student, one for each hint",
+};
+
+/// The sum of one loss for each pair; 0 for none.
+pub fn summed(losses: impl IntoIterator<Item = Tensor<1>>) -> Tensor<1> {
+    losses
+        .into_iter()
+        .reduce(|sum, next| sum + next)
+        .unwrap_or_else(|| Tensor::zeros([1], &burn::tensor::Device::default()))
+}
+
+/// Refuses pairs that are no vectors `[batch, features]`.
+///
+/// # Errors
+/// [`PluginError::BadValue`] for `guided`, with both shapes.
+pub fn require_vectors(plugin: &str, pairs: &[Vec<Pair>]) -> Result<(), PluginError> {
+    for pair in pairs.iter().flatten() {
+        if pair.from.len() != 2 || pair.to.len() != 2 {
+            return Err(PluginError::bad_value(
+                plugin,
+                "guided",
+                format!("`{}` of shape {:?}", pair.guided, pair.from),
+                &format!(
+                    "two vectors [batch, features]; the hint `{}` is {:?}",
+                    pair.hint, pair.to
+                ),
+            ));
+        }
+    }
+    Ok(())
 }

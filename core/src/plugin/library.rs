@@ -299,7 +299,8 @@ mod tests {
 
     #[test]
     fn the_stamp_of_this_very_build_is_accepted() {
-        assert_eq!(POTSTILL_PLUGIN_STAMP, STAMP);
+        // An executable keeps only what it reads; a library keeps what it exports.
+        assert_eq!(*std::hint::black_box(&POTSTILL_PLUGIN_STAMP), STAMP);
         check_stamp(&std::env::current_exe().unwrap()).unwrap();
     }
 
