@@ -268,6 +268,7 @@ impl<'a> Job<'a> {
             step: 0,
             epoch: 0.0,
             epochs: 1,
+            pictures: loader.num_items(),
         };
         Ok(Box::new(move || {
             let batch = match batches.next() {

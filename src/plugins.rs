@@ -57,11 +57,11 @@ impl Plugins {
         for entry in entries {
             writeln!(out, "{}: {}", entry.name, entry.summary)?;
             let paper = entry.paper;
-            writeln!(
-                out,
-                "  {}: {}, {} (arXiv {})",
-                paper.authors, paper.title, paper.year, paper.arxiv
-            )?;
+            write!(out, "  {}: {}, {}", paper.authors, paper.title, paper.year)?;
+            if !paper.arxiv.is_empty() {
+                write!(out, " (arXiv {})", paper.arxiv)?;
+            }
+            writeln!(out)?;
             let mut options = table(["option", "default", "meaning"], 3);
             for option in entry.options {
                 let default = option.default.map(|value| value.to_string()).unwrap_or_default();

@@ -51,6 +51,7 @@ fn item(stage: Option<usize>) -> TimedBatch {
             step: 0,
             epoch: 5.0,
             epochs: 10,
+            pictures: 100,
         },
         stage,
     }

@@ -70,6 +70,7 @@ fn train(device: &Device) -> Trained {
             step,
             epoch: 0.0,
             epochs: 1,
+            pictures: 100,
         };
         let batch = batch(step, device);
         let output = distillation.step(TimedBatch {

@@ -9,6 +9,8 @@ pub mod at;
 pub mod cc;
 #[cfg(feature = "cl-ilr")]
 pub mod cl_ilr;
+#[cfg(feature = "crd")]
+pub mod crd;
 #[cfg(feature = "dist")]
 pub mod dist;
 #[cfg(feature = "dkd")]

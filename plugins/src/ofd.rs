@@ -109,7 +109,7 @@ impl Plugin for Ofd {
             .terms::<4>(step, &self.config.weight, |student, pairs| {
                 let mut compared = Vec::new();
                 for (place, (guided, hint)) in pairs.iter().enumerate() {
-                    let margins = self.margins(&format!("{student}.{place}"), hint);
+                    let margins = self.margins(&format!("{student}.{place}"), hint, step.is_rehearsal());
                     compared.push((guided.clone(), hint.clone(), margins));
                 }
                 Ok(distance(compared))
@@ -176,19 +176,24 @@ impl Plugin for Ofd {
 }
 
 impl Ofd {
-    /// m_c over what the teacher has said at this place, this batch included.
-    fn margins(&self, place: &str, hint: &Tensor<4>) -> Tensor<1> {
+    /// m_c over what the teacher has said at this place, this batch included, which is forgotten again where this is no step.
+    fn margins(&self, place: &str, hint: &Tensor<4>, forget: bool) -> Tensor<1> {
         let (sum, count) = negatives(hint);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = seen
+        let before = seen.get(place).cloned();
+        let margins = seen
             .entry(place.to_owned())
             .and_modify(|seen| {
                 let device = sum.device();
                 seen.sum = seen.sum.clone().to_device(&device) + sum.clone();
                 seen.count = seen.count.clone().to_device(&device) + count.clone();
             })
-            .or_insert(Seen { sum, count });
-        seen.margins()
+            .or_insert(Seen { sum, count })
+            .margins();
+        if let (true, Some(before)) = (forget, before) {
+            seen.insert(place.to_owned(), before);
+        }
+        margins
     }
 }
 

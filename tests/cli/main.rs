@@ -7,6 +7,7 @@ mod exporting;
 mod interruption;
 mod listings;
 mod market;
+mod methods;
 mod potstill;
 mod recipes;
 mod refusals;

@@ -38,7 +38,9 @@ fn every_recipe_is_a_configuration_with_its_command_and_its_published_number() {
         assert!(answer.stdout.contains("# loss term ce"), "{name}: {answer:?}");
         methods.push(name.split('-').next().unwrap().to_owned());
     }
-    for method in ["kd", "fitnets", "dml", "one", "cl", "okddip"] {
+    for method in [
+        "kd", "fitnets", "dml", "one", "cl", "okddip", "at", "sp", "vid", "rkd", "pkt", "dkd", "crd",
+    ] {
         assert!(
             methods.iter().any(|name| name == method),
             "no recipe for {method}"

@@ -15,7 +15,7 @@ pub struct Paper {
     pub authors: &'static str,
     /// The year.
     pub year: u16,
-    /// The arXiv number.
+    /// The arXiv number; empty where the paper is not there.
     pub arxiv: &'static str,
 }
 

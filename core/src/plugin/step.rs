@@ -19,6 +19,8 @@ pub struct Time {
     pub epoch: f64,
     /// Epochs of this stage in all.
     pub epochs: usize,
+    /// Pictures of the training set.
+    pub pictures: usize,
 }
 
 /// What one network gave back in this step.
@@ -83,6 +85,8 @@ impl Member {
 pub struct Step<'a> {
     /// The batch's true classes, `[batch]`.
     pub labels: Tensor<1, Int>,
+    /// The pictures' numbers in the training set, for methods that remember something of each.
+    pub indices: &'a [usize],
     /// The teachers, without gradients.
     pub teachers: &'a [Member],
     /// The students.
@@ -112,6 +116,7 @@ impl<'a> Step<'a> {
     ) -> Self {
         Self {
             labels,
+            indices: &[],
             teachers,
             students,
             time,
@@ -143,6 +148,11 @@ impl<'a> Step<'a> {
     /// Whether a member's terms count in this step.
     pub fn is_turn_of(&self, member: usize) -> bool {
         self.turn.is_none_or(|turn| turn == member)
+    }
+
+    /// Whether this only looks at what a step would be, as the gradient report does: nothing may be remembered of it.
+    pub fn is_rehearsal(&self) -> bool {
+        self.mode == Mode::Rehearsal
     }
 
     /// Runs an auxiliary network.

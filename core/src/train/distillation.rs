@@ -276,6 +276,7 @@ impl Distillation {
         let stage = item.stage.map(|stage| &lesson.stages[stage]);
         let labels = item.batch.labels.clone();
         let mut step = Step::new(labels, teachers, students, &auxiliaries, item.time, mode);
+        step.indices = &item.batch.indices;
         step.stage = stage.map(|stage| stage.name.as_str());
         step.fork = lesson.fork.as_deref();
         step.turn = turn;

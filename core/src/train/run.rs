@@ -298,6 +298,7 @@ impl Run {
                 step: self.state.step,
                 epoch: place.epoch as f64 + self.state.batch as f64 / self.steps_per_epoch as f64,
                 epochs: place.epochs,
+                pictures: train.num_items(),
             };
             let stage = place.stage;
             let item = TimedBatch { batch, time, stage };
