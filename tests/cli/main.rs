@@ -4,6 +4,7 @@ mod arrays;
 mod cohorts;
 mod distilling;
 mod exporting;
+mod improvement;
 mod interruption;
 mod listings;
 mod market;
