@@ -37,6 +37,24 @@ pub enum ExportError {
         /// The newest supported one.
         newest: i64,
     },
+    /// An operator set in which a quantised network cannot be written.
+    #[error(
+        "operator set {got} has no scales for each channel; int8 needs {oldest} or newer, as by --opset {oldest}"
+    )]
+    QuantisedOpset {
+        /// The network's.
+        got: i64,
+        /// The oldest that would do.
+        oldest: i64,
+    },
+    /// Numbers that cannot be quantised.
+    #[error("value `{value}` runs from {} to {} on the pictures of the calibration, expected finite numbers", range[0], range[1])]
+    Range {
+        /// The value.
+        value: String,
+        /// Its range.
+        range: [f32; 2],
+    },
     /// A node whose written form differs between two operator sets.
     #[error("node `{node}` ({op}) is written for operator set {from} and has another form in {to}")]
     Form {

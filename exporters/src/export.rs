@@ -8,12 +8,40 @@ use potstill_core::graph::Graph;
 use crate::ExportError;
 use crate::encode::{encode, write};
 use crate::fold::fold_batch_norm;
+use crate::fp16::to_half;
 use crate::inference::inference_form;
+use crate::quantise::{Calibration, calibrate, quantise};
 use crate::retarget::retarget;
-use crate::verify::verify;
+use crate::verify::{TOLERANCE, verify};
 
 /// What a file should say about where it comes from, as ONNX metadata: keys and values.
 pub type Provenance = IndexMap<String, String>;
+
+/// In which numbers a file computes.
+#[derive(Clone, Debug, Default)]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    Fp32,
+    /// 16-bit floats between casts.
+    Fp16,
+    /// 8-bit integers, in ranges that are found on pictures.
+    Int8(Calibration),
+}
+
+impl Precision {
+    /// Largest difference over largest value between the file in tract and the same graph in `f32`.
+    ///
+    /// `float16` has a unit roundoff of 2⁻¹¹, which some tens of layers add up. In integers, a number near the middle of two steps may be rounded to
+    /// either; such a step is 1/255 of its value's range.
+    fn tolerance(&self) -> f64 {
+        match self {
+            Precision::Fp32 => TOLERANCE,
+            Precision::Fp16 => 1e-2,
+            Precision::Int8(_) => 5e-2,
+        }
+    }
+}
 
 /// How a student is written.
 #[derive(Clone, Debug)]
@@ -22,6 +50,8 @@ pub struct Export {
     pub opset: i64,
     /// Whether BatchNorm is folded into convolutions.
     pub fold: bool,
+    /// In which numbers the file computes.
+    pub precision: Precision,
     /// Whether the file is run by tract before it gets its name.
     pub verify: bool,
     /// Metadata: classes, preprocessing, provenance.
@@ -33,6 +63,7 @@ impl Default for Export {
         Self {
             opset: 17,
             fold: true,
+            precision: Precision::Fp32,
             verify: true,
             provenance: Provenance::new(),
         }
@@ -77,18 +108,40 @@ impl Export {
         Ok((exported, folded))
     }
 
+    /// A graph in the file's precision; `None` where it is in that already.
+    fn converted(&self, mut graph: Graph) -> Result<Option<Graph>, ExportError> {
+        match &self.precision {
+            Precision::Fp32 => return Ok(None),
+            Precision::Fp16 => to_half(&mut graph),
+            Precision::Int8(calibration) => {
+                let values = graph.quantisable_values()?;
+                let ranges = calibrate(&graph, &values, calibration)?;
+                quantise(&mut graph, &ranges)?;
+            }
+        }
+        graph.validate()?;
+        Ok(Some(graph))
+    }
+
     /// Writes a graph. A file that fails its check is not left behind.
     ///
     /// # Errors
     /// Everything that [`ExportError`] lists.
     pub fn write(&self, graph: &Graph, path: &Path) -> Result<Written, ExportError> {
         let (exported, folded) = self.exported(graph)?;
-        let bytes = encode(&exported)?;
+        let mut bytes = encode(&exported)?;
         // Compared with the graph before folding: the check covers the folding too.
-        let difference = self
+        let mut difference = self
             .verify
-            .then(|| verify(&bytes, graph, CHECKED_PICTURES))
+            .then(|| verify(&bytes, graph, CHECKED_PICTURES, TOLERANCE))
             .transpose()?;
+        if let Some(converted) = self.converted(exported)? {
+            bytes = encode(&converted)?;
+            difference = self
+                .verify
+                .then(|| verify(&bytes, &converted, CHECKED_PICTURES, self.precision.tolerance()))
+                .transpose()?;
+        }
         write(path, &bytes)?;
         Ok(Written {
             bytes: bytes.len(),
@@ -101,7 +154,6 @@ impl Export {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::TOLERANCE;
     use burn::tensor::TensorData;
     use potstill_core::graph::Role;
     use potstill_core::zoo;
@@ -194,7 +246,7 @@ mod tests {
         let other = zoo::build("resnet8", 10, [3, 32, 32], 8).unwrap();
         let bytes = encode(&graph).unwrap();
         assert!(matches!(
-            verify(&bytes, &other, 2),
+            verify(&bytes, &other, 2, TOLERANCE),
             Err(ExportError::Differs { .. })
         ));
     }

@@ -53,6 +53,7 @@ pub mod modulo;
 pub mod pad;
 pub mod pow;
 pub mod prelu;
+pub mod quantize_linear;
 pub mod range;
 pub mod reduce;
 pub mod relu;
