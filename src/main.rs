@@ -21,6 +21,7 @@ mod plugins;
 mod prepare;
 mod preprocessing;
 mod progress;
+mod prune;
 mod report;
 mod retrieval;
 mod run;

@@ -47,6 +47,9 @@ pub enum ExportError {
         /// The oldest that would do.
         oldest: i64,
     },
+    /// A student that has learnt to compute in integers, asked for in other numbers.
+    #[error("the student was trained to compute in int8, by plugin `qat`; fp16 is not for it")]
+    LearntIntegers,
     /// Numbers that cannot be quantised.
     #[error("value `{value}` runs from {} to {} on the pictures of the calibration, expected finite numbers", range[0], range[1])]
     Range {

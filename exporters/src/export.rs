@@ -10,8 +10,9 @@ use crate::encode::{encode, write};
 use crate::fold::fold_batch_norm;
 use crate::fp16::to_half;
 use crate::inference::inference_form;
-use crate::quantise::{Calibration, calibrate, quantise};
+use crate::quantise::{Calibration, Ranges, calibrate, quantise};
 use crate::retarget::retarget;
+use crate::settle::settle;
 use crate::verify::{TOLERANCE, verify};
 
 /// What a file should say about where it comes from, as ONNX metadata: keys and values.
@@ -29,6 +30,9 @@ pub enum Precision {
     Int8(Calibration),
 }
 
+/// For what is rounded to 255 steps of a value's range.
+const ROUNDED_TOLERANCE: f64 = 5e-2;
+
 impl Precision {
     /// Largest difference over largest value between the file in tract and the same graph in `f32`.
     ///
@@ -38,7 +42,7 @@ impl Precision {
         match self {
             Precision::Fp32 => TOLERANCE,
             Precision::Fp16 => 1e-2,
-            Precision::Int8(_) => 5e-2,
+            Precision::Int8(_) => ROUNDED_TOLERANCE,
         }
     }
 }
@@ -90,14 +94,20 @@ impl Export {
     /// # Errors
     /// An operator set that is not supported or does not have the graph's operators, a tensor that ONNX cannot hold.
     pub fn check(&self, graph: &Graph) -> Result<(), ExportError> {
-        let (exported, _) = self.exported(graph)?;
-        encode(&exported).map(|_| ())
+        let Stages { exported, ranges, .. } = self.stages(graph)?;
+        encode(&exported)?;
+        if let Some(converted) = ranges.map(|ranges| self.converted(exported, Some(ranges))) {
+            encode(&converted?.unwrap_or_default())?;
+        }
+        Ok(())
     }
 
-    /// The graph as it is written, and the number of BatchNorms folded.
-    fn exported(&self, graph: &Graph) -> Result<(Graph, usize), ExportError> {
+    /// The graph as it is written in 32-bit floats, and what is known of it.
+    fn stages(&self, graph: &Graph) -> Result<Stages, ExportError> {
         let mut exported = graph.clone();
         inference_form(&mut exported);
+        let ranges = settle(&mut exported)?;
+        let settled = exported.clone();
         let folded = if self.fold {
             fold_batch_norm(&mut exported)
         } else {
@@ -105,19 +115,29 @@ impl Export {
         };
         retarget(&mut exported, self.opset)?;
         exported.model.metadata.extend(self.provenance.clone());
-        Ok((exported, folded))
+        Ok(Stages {
+            settled,
+            exported,
+            folded,
+            ranges,
+        })
     }
 
     /// A graph in the file's precision; `None` where it is in that already.
-    fn converted(&self, mut graph: Graph) -> Result<Option<Graph>, ExportError> {
-        match &self.precision {
-            Precision::Fp32 => return Ok(None),
-            Precision::Fp16 => to_half(&mut graph),
-            Precision::Int8(calibration) => {
+    fn converted(&self, mut graph: Graph, learnt: Option<Ranges>) -> Result<Option<Graph>, ExportError> {
+        match (&self.precision, learnt) {
+            (Precision::Fp32, None) => return Ok(None),
+            (Precision::Fp16, None) => to_half(&mut graph),
+            (Precision::Fp16, Some(_)) => return Err(ExportError::LearntIntegers),
+            (Precision::Int8(calibration), learnt) => {
                 let values = graph.quantisable_values()?;
-                let ranges = calibrate(&graph, &values, calibration)?;
+                let ranges = match learnt {
+                    Some(ranges) if !ranges.is_empty() => ranges,
+                    _ => calibrate(&graph, &values, calibration)?,
+                };
                 quantise(&mut graph, &ranges)?;
             }
+            (Precision::Fp32, Some(ranges)) => quantise(&mut graph, &ranges)?,
         }
         graph.validate()?;
         Ok(Some(graph))
@@ -128,19 +148,28 @@ impl Export {
     /// # Errors
     /// Everything that [`ExportError`] lists.
     pub fn write(&self, graph: &Graph, path: &Path) -> Result<Written, ExportError> {
-        let (exported, folded) = self.exported(graph)?;
+        let Stages {
+            settled,
+            exported,
+            folded,
+            ranges,
+        } = self.stages(graph)?;
+        let tolerance = if ranges.is_some() {
+            ROUNDED_TOLERANCE
+        } else {
+            self.precision.tolerance()
+        };
+        let check = |bytes: &[u8], graph: &Graph, tolerance: f64| {
+            self.verify
+                .then(|| verify(bytes, graph, CHECKED_PICTURES, tolerance))
+                .transpose()
+        };
         let mut bytes = encode(&exported)?;
         // Compared with the graph before folding: the check covers the folding too.
-        let mut difference = self
-            .verify
-            .then(|| verify(&bytes, graph, CHECKED_PICTURES, TOLERANCE))
-            .transpose()?;
-        if let Some(converted) = self.converted(exported)? {
+        let mut difference = check(&bytes, &settled, TOLERANCE)?;
+        if let Some(converted) = self.converted(exported, ranges)? {
             bytes = encode(&converted)?;
-            difference = self
-                .verify
-                .then(|| verify(&bytes, &converted, CHECKED_PICTURES, self.precision.tolerance()))
-                .transpose()?;
+            difference = check(&bytes, &converted, tolerance)?;
         }
         write(path, &bytes)?;
         Ok(Written {
@@ -149,6 +178,18 @@ impl Export {
             difference,
         })
     }
+}
+
+/// A graph on its way into a file.
+struct Stages {
+    /// In inference form, without what exists in training alone.
+    settled: Graph,
+    /// Folded and moved to the operator set.
+    exported: Graph,
+    /// BatchNorms that were folded.
+    folded: usize,
+    /// The ranges in which the student learnt to compute in integers.
+    ranges: Option<Ranges>,
 }
 
 #[cfg(test)]

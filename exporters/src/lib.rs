@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`encode`] | a [`Graph`](potstill_core::graph::Graph) as an ONNX model, written beside its name and renamed |
 //! | [`inference`] | what a file keeps from training, left behind |
+//! | [`settle`] | what exists in training alone, put into a file's terms |
 //! | [`fold`] | BatchNorm into the convolution before it |
 //! | [`quantise`] | 8-bit integers in QDQ form, and their calibration |
 //! | [`fp16`] | half precision |
@@ -21,6 +22,7 @@ pub mod inference;
 pub mod quantise;
 pub mod retarget;
 pub mod runtime;
+pub mod settle;
 pub mod verify;
 
 pub use encode::{encode, write};

@@ -1,6 +1,8 @@
 //! Distillation methods, one file each. A method registers itself with `inventory` in its own file; a binary that wants them mentions this
 //! crate once (`use potstill_plugins as _;`). Each is a cargo feature, so that a build can leave it out.
 
+#[cfg(feature = "binarize")]
+pub mod binarize;
 #[cfg(feature = "cl-ilr")]
 pub mod cl_ilr;
 #[cfg(feature = "dml")]
@@ -16,6 +18,8 @@ pub mod okddip;
 #[cfg(feature = "one")]
 pub mod one;
 pub mod pairs;
+#[cfg(feature = "qat")]
+pub mod qat;
 #[cfg(test)]
 mod records;
 

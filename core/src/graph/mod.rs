@@ -15,6 +15,7 @@ mod infer;
 mod join;
 mod prune;
 mod quantisable;
+mod rewrite;
 mod summary;
 mod tensor;
 

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use burn::tensor::{DType, TensorData};
 use indexmap::IndexMap;
 use potstill_core::graph::{Attribute, Graph, Node, Role, StoredTensor};
+use potstill_core::ops::fake_quantize::{LARGEST_WEIGHT, STEPS, Scale};
 use potstill_core::ops::gemm::Gemm;
 use potstill_core::ops::quantize_linear::{DequantizeLinear, QuantizeLinear};
 
@@ -20,35 +21,8 @@ use crate::ExportError;
 /// The oldest operator set in which a scale may belong to a channel.
 pub const OLDEST_OPSET: i64 = 13;
 
-/// Largest magnitude of a quantised weight: −128 is left out, so that the range is symmetric.
-const LARGEST_WEIGHT: f32 = 127.0;
 /// Largest magnitude of a quantised bias; half of what `int32` holds leaves room for the sum that it is added to.
 const LARGEST_BIAS: f32 = (1_i64 << 30) as f32;
-/// Steps between the ends of an activation's range.
-const STEPS: f32 = 255.0;
-
-/// Scale and zero point of a value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scale {
-    /// The width of one step.
-    pub step: f32,
-    /// The step that stands for zero.
-    pub zero: u8,
-}
-
-impl Scale {
-    /// The steps of a range, widened to hold zero.
-    pub fn of([low, high]: [f32; 2]) -> Self {
-        let (low, high) = (low.min(0.0), high.max(0.0));
-        let step = (high - low) / STEPS;
-        if !step.is_normal() {
-            return Self { step: 1.0, zero: 0 };
-        }
-        let zero = (-low / step).round_ties_even().clamp(0.0, STEPS) as u8;
-        Self { step, zero }
-    }
-}
-
 /// Rewrites a graph in QDQ form: every value in `ranges` as `uint8`, the weights and biases of the products that read them as `int8` and `int32`.
 ///
 /// # Errors
