@@ -30,12 +30,17 @@ pub fn students(
         Some(cohort) => cohort.members(names.len())?,
         None => names.len(),
     };
-    let graphs = (0..members)
+    let mut graphs = (0..members)
         .map(|member| {
             let name = names.get(member).or(names.first()).map_or("", String::as_str);
             graph(name, config.seed, member, classes, picture)
         })
         .collect::<Result<Vec<_>, CliError>>()?;
+    for graph in &mut graphs {
+        for plugin in plugins {
+            plugin.rewrite(graph)?;
+        }
+    }
     let forks = match cohort.as_ref().map(|cohort| &cohort.structure) {
         Some(Structure::Branches { forks, .. }) => forks.len(),
         _ => 0,

@@ -100,12 +100,24 @@ impl Distill {
             log_format: self.log_format,
             interrupter: &interrupter,
         };
-        let (rows, gradients) = match carry_out(&config, &conduct, out)? {
+        let ended = carry_out(&config, &conduct, out)?;
+        Self::conclude(&config, ended, self.log_format, self.balance, out)
+    }
+
+    /// Says how a run ended: the comparison, and with `balance` the weights that its gradients suggest.
+    pub fn conclude(
+        config: &RunConfig,
+        ended: Ended,
+        log_format: LogFormat,
+        balance: Option<f64>,
+        out: &mut impl Write,
+    ) -> Result<ExitCode, CliError> {
+        let (rows, gradients) = match ended {
             Ended::Unstarted => return Ok(ExitCode::SUCCESS),
-            Ended::Interrupted => return interrupted(&config),
+            Ended::Interrupted => return interrupted(config),
             Ended::Done { rows, gradients } => (rows, gradients),
         };
-        match self.log_format {
+        match log_format {
             LogFormat::Json => writeln!(
                 out,
                 "{}",
@@ -113,7 +125,7 @@ impl Distill {
             )?,
             LogFormat::Human => {
                 comparison::print(out, &rows)?;
-                if let Some(ratio) = self.balance {
+                if let Some(ratio) = balance {
                     balance::print(out, &gradients, ratio)?;
                 }
                 for name in ["student.onnx", "report.html"] {

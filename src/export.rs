@@ -1,7 +1,7 @@
-//! `potstill export`: the student of a run as an ONNX file, written anew.
+//! `potstill export`: the student of a run as an ONNX file, written anew; or any ONNX file in another precision.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
@@ -9,20 +9,27 @@ use potstill_core::graph::Graph;
 use potstill_core::network::Network;
 use potstill_core::plugin::{Chosen, Plan, PluginSpec};
 use potstill_core::train::checkpoint::{Checkpoints, Which};
-use potstill_core::train::{TrainError, Trained};
+use potstill_core::train::{Evaluation, TrainError, Trained};
+use potstill_exporters::export::Written;
+use potstill_exporters::quantise::{Calibration, Method};
+use potstill_exporters::{Export, Precision, Provenance};
+use potstill_teachers::{Teacher, decode_file};
 
 use crate::cohort;
+use crate::config::{DataConfig, DataFlags, RunConfig};
 use crate::error::CliError;
-use crate::prepare::Data;
+use crate::prepare::{self, Data};
+use crate::preprocessing;
 use crate::run_folder::RunFolder;
 use crate::student_file::export_student;
-use crate::table::bytes;
+use crate::table::{bytes, table};
 use crate::training::{self, Pupils};
 
-/// Write the student of a run as ONNX again: another checkpoint, another operator set.
+/// Write the student of a run as ONNX again: another checkpoint, another operator set, in half precision or 8-bit integers.
 #[derive(Debug, Args)]
 pub struct ExportRun {
-    /// Folder of the run.
+    /// Folder of the run, or an ONNX file.
+    #[arg(value_name = "RUN|FILE")]
     run: PathBuf,
     /// ONNX file to write.
     #[arg(long, short, value_name = "FILE")]
@@ -33,12 +40,23 @@ pub struct ExportRun {
     /// Which of several students: one's name, best or ensemble; the run's result where not given.
     #[arg(long, value_name = "NAME")]
     member: Option<String>,
-    /// ONNX's operator set; the run's where not given.
+    /// ONNX's operator set; the run's or the file's where not given.
     #[arg(long, value_name = "N")]
     opset: Option<i64>,
     /// Keep BatchNorm as nodes of its own.
     #[arg(long)]
     no_fold: bool,
+    /// In which numbers the file computes; fp16 and int8 are compared with fp32 on the test split.
+    #[arg(long, value_enum, default_value = "fp32")]
+    precision: PrecisionName,
+    /// How int8 finds the range of a value.
+    #[arg(long, value_enum, default_value = "min-max")]
+    calibration: CalibrationName,
+    /// Training pictures on which int8 finds it.
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    calibration_samples: u32,
+    #[command(flatten)]
+    data: DataFlags,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -47,12 +65,201 @@ enum CheckpointName {
     Last,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PrecisionName {
+    Fp32,
+    Fp16,
+    Int8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CalibrationName {
+    MinMax,
+    Percentile,
+    Entropy,
+}
+
+impl From<CalibrationName> for Method {
+    fn from(name: CalibrationName) -> Self {
+        match name {
+            CalibrationName::MinMax => Method::MinMax,
+            CalibrationName::Percentile => Method::Percentile,
+            CalibrationName::Entropy => Method::Entropy,
+        }
+    }
+}
+
 impl ExportRun {
     /// Exports and says what was written.
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let (folder, mut config) = RunFolder::existing(&self.run)?;
+        if self.run.is_file() {
+            return self.export_file(out);
+        }
+        let Restored {
+            config,
+            data,
+            graph,
+            member,
+            top1,
+        } = Restored::of(
+            &self.run,
+            self.checkpoint.into(),
+            self.member.as_deref(),
+            &self.data,
+        )?;
+        let mut config = config;
         config.export.opset = self.opset.unwrap_or(config.export.opset);
         config.export.fold &= !self.no_fold;
+        let precision = self.precision(&data, config.seed)?;
+        let written = export_student(
+            &config,
+            &graph,
+            &data,
+            member.as_deref(),
+            top1,
+            precision,
+            &self.output,
+        )?;
+        self.say(out, &written, config.export.opset)?;
+        self.compare(out, graph, &data)
+    }
+
+    /// Exports a file that no run has made.
+    fn export_file(&self, out: &mut impl Write) -> Result<(), CliError> {
+        let graph = decode_file(&self.run).map_err(|source| CliError::Import {
+            path: self.run.clone(),
+            source,
+        })?;
+        let mut config = DataConfig::default();
+        self.data.apply(&mut config);
+        let mut provenance = Provenance::new();
+        let mut data = None;
+        if self.precision != PrecisionName::Fp32 {
+            let pipeline = preprocessing::stated(&self.run, &graph.model.metadata, &mut config)?;
+            let opened = Data::open(&config)?.with_pipeline(pipeline);
+            for (key, value) in preprocessing::state(&opened.pipeline, &self.output)? {
+                provenance.insert(format!("potstill.{key}"), value);
+            }
+            data = Some(opened);
+        }
+        let precision = match &data {
+            Some(data) => self.precision(data, 0)?,
+            None => Precision::Fp32,
+        };
+        let export = Export {
+            opset: self.opset.unwrap_or(graph.model.opset()),
+            fold: !self.no_fold,
+            precision,
+            verify: true,
+            provenance,
+        };
+        let written = export.write(&graph, &self.output)?;
+        self.say(out, &written, export.opset)?;
+        match data {
+            Some(data) => self.compare(out, graph, &data),
+            None => Ok(()),
+        }
+    }
+
+    fn precision(&self, data: &Data, seed: u64) -> Result<Precision, CliError> {
+        Ok(match self.precision {
+            PrecisionName::Fp32 => Precision::Fp32,
+            PrecisionName::Fp16 => Precision::Fp16,
+            PrecisionName::Int8 => Precision::Int8(Calibration {
+                method: self.calibration.into(),
+                pictures: data.calibration(self.calibration_samples as usize, seed)?,
+            }),
+        })
+    }
+
+    fn say(&self, out: &mut impl Write, written: &Written, opset: i64) -> Result<(), CliError> {
+        writeln!(
+            out,
+            "{}: {}, opset {opset}, {} BatchNorms folded; tract agrees to {:.1e}",
+            self.output.display(),
+            bytes(written.bytes as u64),
+            written.folded,
+            written.difference.unwrap_or(f64::NAN)
+        )?;
+        Ok(())
+    }
+
+    /// Accuracy before and after, where the precision is another one.
+    fn compare(&self, out: &mut impl Write, before: Graph, data: &Data) -> Result<(), CliError> {
+        let name = match self.precision {
+            PrecisionName::Fp32 => return Ok(()),
+            PrecisionName::Fp16 => "fp16",
+            PrecisionName::Int8 => "int8",
+        };
+        let device = Device::flex();
+        let test = data.test_loader(None, &device)?;
+        let picture = test.image_shape();
+        let before = Teacher::new(&self.run, before, picture, &device)?;
+        let after = Teacher::open(&self.output, picture, &device)?;
+        let content = std::fs::read(&self.output).map_err(|source| CliError::File {
+            action: "read",
+            path: self.output.clone(),
+            source,
+        })?;
+        let mut rows = table(["network", "top-1", "top-5", "loss", "pictures"], 1);
+        for (name, evaluation) in [
+            ("fp32".to_owned(), prepare::evaluate_classifier(&before, &test)?),
+            (name.to_owned(), prepare::evaluate_classifier(&after, &test)?),
+            (
+                format!("{name} in tract"),
+                prepare::evaluate_in_tract(&content, &after, &test)?,
+            ),
+        ] {
+            let Evaluation {
+                top1,
+                top5,
+                loss,
+                samples,
+            } = evaluation;
+            rows.add_row([
+                name,
+                format!("{top1:.2} %"),
+                format!("{top5:.2} %"),
+                format!("{loss:.4}"),
+                samples.to_string(),
+            ]);
+        }
+        writeln!(out, "{rows}")?;
+        Ok(())
+    }
+}
+
+impl From<CheckpointName> for Which {
+    fn from(name: CheckpointName) -> Self {
+        match name {
+            CheckpointName::Best => Which::Best,
+            CheckpointName::Last => Which::Last,
+        }
+    }
+}
+
+/// The result of a run, with what belongs to it.
+pub struct Restored {
+    /// The run's configuration.
+    pub config: RunConfig,
+    /// Its data.
+    pub data: Data,
+    /// The student, with the weights of the checkpoint.
+    pub graph: Graph,
+    /// Which of several students this is.
+    pub member: Option<String>,
+    /// Its accuracy, where the checkpoint knows it.
+    pub top1: Option<f64>,
+}
+
+impl Restored {
+    /// Reads a checkpoint of the run in a folder.
+    ///
+    /// # Errors
+    /// A folder without a run or without a checkpoint, data that are not there, a member that the run does not have.
+    pub fn of(run: &Path, which: Which, member: Option<&str>, flags: &DataFlags) -> Result<Self, CliError> {
+        let (folder, mut config) = RunFolder::existing(run)?;
+        flags.apply(&mut config.data);
         let data = Data::open(&config.data)?.whitened_by(&folder)?;
         let picture = data.train_loader(&config, &Device::flex())?.image_shape();
         let mut plugins = config
@@ -61,10 +268,6 @@ impl ExportRun {
             .map(PluginSpec::build)
             .collect::<Result<Vec<_>, _>>()?;
         let students = cohort::students(&config, &plugins, data.classes(), picture)?;
-        let which = match self.checkpoint {
-            CheckpointName::Best => Which::Best,
-            CheckpointName::Last => Which::Last,
-        };
         let checkpoints = Checkpoints::new(folder.path());
         let loaded = checkpoints.load(which)?;
         let put = |graphs: &[Graph], record| {
@@ -76,9 +279,9 @@ impl ExportRun {
             checkpoints.put(which, record, networks)
         };
         let networks = put(&students.networks, loaded.students)?;
-        let asked = match &self.member {
-            Some(_) => {
-                config.member.clone_from(&self.member);
+        let asked = match member {
+            Some(member) => {
+                config.member = Some(member.to_owned());
                 cohort::chosen(&config, &students)?
             }
             None => None,
@@ -116,18 +319,14 @@ impl ExportRun {
             auxiliaries,
             evaluation,
         };
-        let member = pupils.result_name(&trained);
+        let member = pupils.result_name(&trained).map(str::to_owned);
         let graph = pupils.result(&trained)?;
-        let written = export_student(&config, &graph, &data, member, top1, &self.output)?;
-        writeln!(
-            out,
-            "{}: {}, opset {}, {} BatchNorms folded; tract agrees to {:.1e}",
-            self.output.display(),
-            bytes(written.bytes as u64),
-            config.export.opset,
-            written.folded,
-            written.difference.unwrap_or(f64::NAN)
-        )?;
-        Ok(())
+        Ok(Self {
+            config,
+            data,
+            graph,
+            member,
+            top1,
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The `potstill` command: parse, run, turn the result into an exit code.
 
 mod balance;
+mod bench;
 mod check;
 mod cli;
 mod cohort;
@@ -20,6 +21,7 @@ mod plugins;
 mod prepare;
 mod preprocessing;
 mod progress;
+mod prune;
 mod report;
 mod retrieval;
 mod run;

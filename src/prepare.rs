@@ -9,7 +9,11 @@ use potstill_core::train::{
 };
 use potstill_teachers::Teacher;
 
-use burn::tensor::Device;
+use burn::data::dataloader::DataLoader;
+use burn::tensor::{Device, Tensor, TensorData};
+use indexmap::IndexMap;
+use indexmap::map::Entry;
+use potstill_exporters::runtime::Runtime;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +27,8 @@ use crate::run_folder::RunFolder;
 const AHEAD: usize = 4;
 /// The folder of teachers' outputs, beside the run folder.
 const TEACHER_CACHE: &str = "teacher-cache";
+/// Pictures that are calibrated on at once.
+const CALIBRATION_BATCH: usize = 64;
 /// Pictures that are evaluated at once.
 pub const EVALUATION_BATCH: usize = 250;
 
@@ -60,6 +66,12 @@ impl Data {
             search: Search::open(config)?,
             config: config.clone(),
         })
+    }
+
+    /// With another preparation of its pictures.
+    pub fn with_pipeline(mut self, pipeline: Pipeline) -> Self {
+        self.pipeline = pipeline;
+        self
     }
 
     /// With what the pipeline's `zca` needs, from the folder of the run, or fitted and left there.
@@ -151,6 +163,41 @@ impl Data {
             options,
             device,
         )?)
+    }
+
+    /// The first pictures of training's order, prepared as test pictures are: what a network is calibrated on. Fewer where there are fewer.
+    ///
+    /// # Errors
+    /// Pictures that cannot be read.
+    pub fn calibration(&self, samples: usize, seed: u64) -> Result<Vec<Tensor<4>>, CliError> {
+        let options = LoaderOptions {
+            batch_size: CALIBRATION_BATCH.min(samples),
+            seed,
+            shuffle: true,
+            threads: threads(None),
+            ahead: 1,
+            drop_last: false,
+            limit: self.config.limit,
+            views: 0,
+        };
+        let device = Device::flex();
+        let loader = Loader::new(self.train.clone(), &self.pipeline, Split::Test, options, &device)?;
+        let mut pictures = Vec::new();
+        let mut left = samples;
+        for batch in loader.iter() {
+            let images = batch
+                .map_err(|error| TrainError::Batch {
+                    reason: error.to_string(),
+                })?
+                .images;
+            let count = images.dims()[0].min(left);
+            pictures.push(images.narrow(0, 0, count));
+            left -= count;
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(pictures)
     }
 
     /// Where the outputs of a run's teachers are kept; `None` where the run keeps none or has no teacher.
@@ -250,5 +297,27 @@ pub fn evaluate_classifier(classifier: &Teacher, test: &Loader) -> Result<Evalua
     evaluate(test, |pictures| {
         let outputs = classifier.forward(pictures, &[]).map_err(TrainError::from)?;
         Ok(outputs.float(classifier.logits()).map_err(PluginError::from)?)
+    })
+}
+
+/// Accuracy and loss of encoded bytes in tract; `classifier` is what they were read as.
+///
+/// # Errors
+/// Pictures that cannot be read, a file that tract refuses.
+pub fn evaluate_in_tract(bytes: &[u8], classifier: &Teacher, test: &Loader) -> Result<Evaluation, CliError> {
+    let inputs = &classifier.network.graph().inputs;
+    // The last batch is a smaller one, and tract optimises for one size.
+    let mut runtimes: IndexMap<usize, Runtime> = IndexMap::new();
+    evaluate(test, |pictures| {
+        let batch = pictures.dims()[0];
+        let runtime = match runtimes.entry(batch) {
+            Entry::Occupied(runtime) => runtime.into_mut(),
+            Entry::Vacant(place) => place.insert(Runtime::new(bytes, inputs, batch)?),
+        };
+        let feed: Vec<f32> = pictures.into_data().iter().collect();
+        let logits = runtime.run(&[feed])?.into_iter().next().unwrap_or_default();
+        let classes = logits.len() / batch.max(1);
+        let logits = TensorData::new(logits, [batch, classes]);
+        Ok(Tensor::from_data(logits, &Device::flex()))
     })
 }

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use potstill_core::graph::Graph;
 use potstill_exporters::export::Written;
-use potstill_exporters::{Export, Provenance};
+use potstill_exporters::{Export, Precision, Provenance};
 
 use crate::config::RunConfig;
 use crate::error::CliError;
 use crate::prepare::Data;
 use crate::preprocessing;
 
-/// Writes a trained student; `member` says which of several it is.
+/// Writes a trained student in the precision asked for; `member` says which of several it is.
 ///
 /// # Errors
 /// An export that fails its check, a disk that refuses.
@@ -21,6 +21,7 @@ pub fn export_student(
     data: &Data,
     member: Option<&str>,
     top1: Option<f64>,
+    precision: Precision,
     path: &Path,
 ) -> Result<Written, CliError> {
     let mut provenance = Provenance::new();
@@ -57,6 +58,7 @@ pub fn export_student(
     let export = Export {
         opset: config.export.opset,
         fold: config.export.fold,
+        precision,
         verify: true,
         provenance,
     };

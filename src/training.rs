@@ -7,6 +7,7 @@ use potstill_core::graph::Graph;
 use potstill_core::network::Network;
 use potstill_core::plugin::{Chosen, Plan, Plugin, Students};
 use potstill_core::train::{Frozen, Outcome, Setup, TrainError, Trained, Trainer};
+use potstill_exporters::Precision;
 
 use crate::comparison::Row;
 use crate::config::RunConfig;
@@ -171,6 +172,7 @@ impl Job<'_> {
             data,
             pupils.result_name(&outcome.best),
             Some(best),
+            Precision::Fp32,
             &file,
         )?;
         let last = pupils.result(&outcome.last)?;
@@ -181,6 +183,7 @@ impl Job<'_> {
             data,
             pupils.result_name(&outcome.last),
             top1(&outcome.last),
+            Precision::Fp32,
             &file,
         )?;
         let network = Network::new(graph.clone(), self.device).map_err(TrainError::from)?;

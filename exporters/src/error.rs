@@ -37,6 +37,27 @@ pub enum ExportError {
         /// The newest supported one.
         newest: i64,
     },
+    /// An operator set in which a quantised network cannot be written.
+    #[error(
+        "operator set {got} has no scales for each channel; int8 needs {oldest} or newer, as by --opset {oldest}"
+    )]
+    QuantisedOpset {
+        /// The network's.
+        got: i64,
+        /// The oldest that would do.
+        oldest: i64,
+    },
+    /// A student that has learnt to compute in integers, asked for in other numbers.
+    #[error("the student was trained to compute in int8, by plugin `qat`; fp16 is not for it")]
+    LearntIntegers,
+    /// Numbers that cannot be quantised.
+    #[error("value `{value}` runs from {} to {} on the pictures of the calibration, expected finite numbers", range[0], range[1])]
+    Range {
+        /// The value.
+        value: String,
+        /// Its range.
+        range: [f32; 2],
+    },
     /// A node whose written form differs between two operator sets.
     #[error("node `{node}` ({op}) is written for operator set {from} and has another form in {to}")]
     Form {

@@ -8,12 +8,44 @@ use potstill_core::graph::Graph;
 use crate::ExportError;
 use crate::encode::{encode, write};
 use crate::fold::fold_batch_norm;
+use crate::fp16::to_half;
 use crate::inference::inference_form;
+use crate::quantise::{Calibration, Ranges, calibrate, quantise};
 use crate::retarget::retarget;
-use crate::verify::verify;
+use crate::settle::settle;
+use crate::verify::{TOLERANCE, verify};
 
 /// What a file should say about where it comes from, as ONNX metadata: keys and values.
 pub type Provenance = IndexMap<String, String>;
+
+/// In which numbers a file computes.
+#[derive(Clone, Debug, Default)]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    Fp32,
+    /// 16-bit floats between casts.
+    Fp16,
+    /// 8-bit integers, in ranges that are found on pictures.
+    Int8(Calibration),
+}
+
+/// For what is rounded to 255 steps of a value's range.
+const ROUNDED_TOLERANCE: f64 = 5e-2;
+
+impl Precision {
+    /// Largest difference over largest value between the file in tract and the same graph in `f32`.
+    ///
+    /// `float16` has a unit roundoff of 2⁻¹¹, which some tens of layers add up. In integers, a number near the middle of two steps may be rounded to
+    /// either; such a step is 1/255 of its value's range.
+    fn tolerance(&self) -> f64 {
+        match self {
+            Precision::Fp32 => TOLERANCE,
+            Precision::Fp16 => 1e-2,
+            Precision::Int8(_) => ROUNDED_TOLERANCE,
+        }
+    }
+}
 
 /// How a student is written.
 #[derive(Clone, Debug)]
@@ -22,6 +54,8 @@ pub struct Export {
     pub opset: i64,
     /// Whether BatchNorm is folded into convolutions.
     pub fold: bool,
+    /// In which numbers the file computes.
+    pub precision: Precision,
     /// Whether the file is run by tract before it gets its name.
     pub verify: bool,
     /// Metadata: classes, preprocessing, provenance.
@@ -33,6 +67,7 @@ impl Default for Export {
         Self {
             opset: 17,
             fold: true,
+            precision: Precision::Fp32,
             verify: true,
             provenance: Provenance::new(),
         }
@@ -59,14 +94,20 @@ impl Export {
     /// # Errors
     /// An operator set that is not supported or does not have the graph's operators, a tensor that ONNX cannot hold.
     pub fn check(&self, graph: &Graph) -> Result<(), ExportError> {
-        let (exported, _) = self.exported(graph)?;
-        encode(&exported).map(|_| ())
+        let Stages { exported, ranges, .. } = self.stages(graph)?;
+        encode(&exported)?;
+        if let Some(converted) = ranges.map(|ranges| self.converted(exported, Some(ranges))) {
+            encode(&converted?.unwrap_or_default())?;
+        }
+        Ok(())
     }
 
-    /// The graph as it is written, and the number of BatchNorms folded.
-    fn exported(&self, graph: &Graph) -> Result<(Graph, usize), ExportError> {
+    /// The graph as it is written in 32-bit floats, and what is known of it.
+    fn stages(&self, graph: &Graph) -> Result<Stages, ExportError> {
         let mut exported = graph.clone();
         inference_form(&mut exported);
+        let ranges = settle(&mut exported)?;
+        let settled = exported.clone();
         let folded = if self.fold {
             fold_batch_norm(&mut exported)
         } else {
@@ -74,7 +115,32 @@ impl Export {
         };
         retarget(&mut exported, self.opset)?;
         exported.model.metadata.extend(self.provenance.clone());
-        Ok((exported, folded))
+        Ok(Stages {
+            settled,
+            exported,
+            folded,
+            ranges,
+        })
+    }
+
+    /// A graph in the file's precision; `None` where it is in that already.
+    fn converted(&self, mut graph: Graph, learnt: Option<Ranges>) -> Result<Option<Graph>, ExportError> {
+        match (&self.precision, learnt) {
+            (Precision::Fp32, None) => return Ok(None),
+            (Precision::Fp16, None) => to_half(&mut graph),
+            (Precision::Fp16, Some(_)) => return Err(ExportError::LearntIntegers),
+            (Precision::Int8(calibration), learnt) => {
+                let values = graph.quantisable_values()?;
+                let ranges = match learnt {
+                    Some(ranges) if !ranges.is_empty() => ranges,
+                    _ => calibrate(&graph, &values, calibration)?,
+                };
+                quantise(&mut graph, &ranges)?;
+            }
+            (Precision::Fp32, Some(ranges)) => quantise(&mut graph, &ranges)?,
+        }
+        graph.validate()?;
+        Ok(Some(graph))
     }
 
     /// Writes a graph. A file that fails its check is not left behind.
@@ -82,13 +148,29 @@ impl Export {
     /// # Errors
     /// Everything that [`ExportError`] lists.
     pub fn write(&self, graph: &Graph, path: &Path) -> Result<Written, ExportError> {
-        let (exported, folded) = self.exported(graph)?;
-        let bytes = encode(&exported)?;
+        let Stages {
+            settled,
+            exported,
+            folded,
+            ranges,
+        } = self.stages(graph)?;
+        let tolerance = if ranges.is_some() {
+            ROUNDED_TOLERANCE
+        } else {
+            self.precision.tolerance()
+        };
+        let check = |bytes: &[u8], graph: &Graph, tolerance: f64| {
+            self.verify
+                .then(|| verify(bytes, graph, CHECKED_PICTURES, tolerance))
+                .transpose()
+        };
+        let mut bytes = encode(&exported)?;
         // Compared with the graph before folding: the check covers the folding too.
-        let difference = self
-            .verify
-            .then(|| verify(&bytes, graph, CHECKED_PICTURES))
-            .transpose()?;
+        let mut difference = check(&bytes, &settled, TOLERANCE)?;
+        if let Some(converted) = self.converted(exported, ranges)? {
+            bytes = encode(&converted)?;
+            difference = check(&bytes, &converted, tolerance)?;
+        }
         write(path, &bytes)?;
         Ok(Written {
             bytes: bytes.len(),
@@ -98,10 +180,21 @@ impl Export {
     }
 }
 
+/// A graph on its way into a file.
+struct Stages {
+    /// In inference form, without what exists in training alone.
+    settled: Graph,
+    /// Folded and moved to the operator set.
+    exported: Graph,
+    /// BatchNorms that were folded.
+    folded: usize,
+    /// The ranges in which the student learnt to compute in integers.
+    ranges: Option<Ranges>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::TOLERANCE;
     use burn::tensor::TensorData;
     use potstill_core::graph::Role;
     use potstill_core::zoo;
@@ -194,7 +287,7 @@ mod tests {
         let other = zoo::build("resnet8", 10, [3, 32, 32], 8).unwrap();
         let bytes = encode(&graph).unwrap();
         assert!(matches!(
-            verify(&bytes, &other, 2),
+            verify(&bytes, &other, 2, TOLERANCE),
             Err(ExportError::Differs { .. })
         ));
     }

@@ -5,6 +5,8 @@
 pub mod ab;
 #[cfg(feature = "at")]
 pub mod at;
+#[cfg(feature = "binarize")]
+pub mod binarize;
 #[cfg(feature = "cc")]
 pub mod cc;
 #[cfg(feature = "cl-ilr")]
@@ -41,6 +43,8 @@ pub mod okddip;
 pub mod one;
 #[cfg(feature = "pkt")]
 pub mod pkt;
+#[cfg(feature = "qat")]
+pub mod qat;
 #[cfg(feature = "reviewkd")]
 pub mod reviewkd;
 #[cfg(feature = "rkd")]

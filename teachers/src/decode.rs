@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use burn::tensor::TensorData;
+use burn::tensor::{DType, TensorData};
 use indexmap::IndexMap;
 use onnx_protobuf::{Message, ModelProto, NodeProto, StringStringEntryProto};
 use potstill_core::graph::{Attributes, Graph, ModelInfo, Node, Role, StoredTensor};
@@ -56,7 +56,7 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Graph, DecodeError>
     for initializer in &proto.initializer {
         tensors.insert(initializer.name.clone(), tensor(initializer, folder)?);
     }
-    let nodes = nodes(&proto.node, opset, folder)?;
+    let nodes = nodes(&proto.node, opset, &tensors, folder)?;
     let roles = roles(&nodes, &tensors);
     let stored = |(name, data): (String, TensorData)| {
         let role = roles.get(&name).copied().unwrap_or(Role::Constant);
@@ -116,7 +116,12 @@ fn domain(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }
 
-fn nodes(protos: &[NodeProto], opset: i64, folder: Option<&Path>) -> Result<Vec<Node>, DecodeError> {
+fn nodes(
+    protos: &[NodeProto],
+    opset: i64,
+    tensors: &IndexMap<String, TensorData>,
+    folder: Option<&Path>,
+) -> Result<Vec<Node>, DecodeError> {
     let mut unsupported: IndexMap<String, usize> = IndexMap::new();
     let mut nodes = Vec::with_capacity(protos.len());
     let mut refused = None;
@@ -127,16 +132,13 @@ fn nodes(protos: &[NodeProto], opset: i64, folder: Option<&Path>) -> Result<Vec<
             .map(|proto| Ok((proto.name.clone(), attribute(proto, folder)?)))
             .collect::<Result<_, DecodeError>>()?;
         let own = domain(&proto.domain).is_empty();
+        let stored: Vec<Option<DType>> = proto
+            .input
+            .iter()
+            .map(|name| tensors.get(name).map(TensorData::dtype))
+            .collect();
         let read = own
-            .then(|| {
-                table::read(
-                    &proto.op_type,
-                    opset,
-                    proto.input.len(),
-                    proto.output.len(),
-                    &attributes,
-                )
-            })
+            .then(|| table::read_stored(&proto.op_type, opset, &stored, proto.output.len(), &attributes))
             .flatten();
         match read {
             None => {

@@ -65,6 +65,12 @@ pub enum GraphError {
         /// The shape that came.
         got: String,
     },
+    /// A network that cannot be made so small.
+    #[error("cannot prune: {reason}")]
+    Prune {
+        /// Why not.
+        reason: String,
+    },
     /// An input that was not fed.
     #[error("input `{input}` is missing")]
     MissingInput {

@@ -13,6 +13,9 @@ mod fact;
 mod fingerprint;
 mod infer;
 mod join;
+mod prune;
+mod quantisable;
+mod rewrite;
 mod summary;
 mod tensor;
 
@@ -24,6 +27,7 @@ pub use fact::{Dim, ElementType, Fact, ValueInfo};
 pub(crate) use infer::infer_from;
 pub use infer::{Facts, infer};
 pub use join::join;
+pub use prune::{Criterion, Pruned, prune};
 pub use summary::{NodeSummary, Summary, summarise};
 pub use tensor::{Init, Role, StoredTensor};
 

@@ -13,9 +13,11 @@ use crate::cpu::Block;
 use crate::graph::Graph;
 use crate::ops::Window;
 use crate::ops::batch_norm::BatchNorm;
+use crate::ops::binarize::Binarize;
 use crate::ops::binary::{Arithmetic, Binary};
 use crate::ops::clip::Clip;
 use crate::ops::conv::ConvOp;
+use crate::ops::fake_quantize::FakeQuantizeWeight;
 use crate::ops::relu::Relu;
 
 /// Nodes that run as one.
@@ -228,9 +230,24 @@ impl<'a> Draft<'a> {
 
     /// The window of a convolution over two axes whose weight is stored.
     fn window(&self, conv: &ConvOp, weight: usize) -> Option<Window> {
-        let (_, weight) = self.graph.tensors.get_index(weight)?;
+        let (_, weight) = self.graph.tensors.get_index(self.stored(weight)?)?;
         let dims = weight.data.shape().to_vec();
         (dims.len() == 4).then(|| conv.window(&dims).ok()).flatten()
+    }
+
+    /// The slot of the stored tensor behind a weight, which may be rounded on its way.
+    fn stored(&self, weight: usize) -> Option<usize> {
+        if weight < self.graph.tensors.len() {
+            return Some(weight);
+        }
+        let made = |step: &&Step| step.outputs.first() == Some(&Some(weight));
+        let step = self.all.iter().find(made)?;
+        let op = &self.graph.nodes[step.node].op;
+        let keeps_shape =
+            op.downcast::<FakeQuantizeWeight>().is_some() || op.downcast::<Binarize>().is_some();
+        keeps_shape
+            .then(|| step.inputs.first().copied().flatten())
+            .flatten()
     }
 
     /// The bounds of an activation that only clamps.

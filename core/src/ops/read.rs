@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use burn::tensor::TensorData;
+use burn::tensor::{DType, TensorData};
 
 use super::OpError;
 use crate::graph::{Attribute, Attributes};
@@ -23,21 +23,34 @@ pub struct NodeReader<'a> {
     pub inputs: usize,
     /// How many outputs the node lists.
     pub outputs: usize,
+    stored: &'a [Option<DType>],
     attributes: &'a Attributes,
     asked: RefCell<BTreeSet<&'static str>>,
 }
 
 impl<'a> NodeReader<'a> {
-    /// A reader over a node's attributes.
-    pub fn new(op: &'a str, opset: i64, inputs: usize, outputs: usize, attributes: &'a Attributes) -> Self {
+    /// A reader over a node's attributes; `stored` are the element types of those inputs that are stored.
+    pub fn new(
+        op: &'a str,
+        opset: i64,
+        stored: &'a [Option<DType>],
+        outputs: usize,
+        attributes: &'a Attributes,
+    ) -> Self {
         Self {
             op,
             opset,
-            inputs,
+            inputs: stored.len(),
             outputs,
+            stored,
             attributes,
             asked: RefCell::default(),
         }
+    }
+
+    /// The element type of an input, if it is stored.
+    pub fn stored_type(&self, input: usize) -> Option<DType> {
+        self.stored.get(input).copied().flatten()
     }
 
     fn get<T>(

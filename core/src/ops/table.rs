@@ -1,12 +1,14 @@
 //! The list of all operators: the one place besides its own file that knows an operator.
 
+use burn::tensor::DType;
+
 use super::{
     NodeReader, Op, OpError, argmax, average_pool, batch_norm, binary, cast, clip, comparison, concat,
     constant, constant_of_shape, conv, conv_transpose, cumsum, depth_to_space, dropout, elu, expand, flatten,
     gather, gather_elements, gelu, gemm, global_pool, group_norm, hard_sigmoid, identity, instance_norm,
-    layer_norm, leaky_relu, logic, lrn, matmul, max_pool, mish, modulo, pad, pow, prelu, range, reduce, relu,
-    reshape, resize, scatter_nd, select, shape, sigmoid, slice, softmax, split, squeeze, thresholded_relu,
-    tile, transpose, trilu, unary, unsqueeze, variadic,
+    layer_norm, leaky_relu, logic, lrn, matmul, max_pool, mish, modulo, pad, pow, prelu, quantize_linear,
+    range, reduce, relu, reshape, resize, scatter_nd, select, shape, sigmoid, slice, softmax, split, squeeze,
+    thresholded_relu, tile, transpose, trilu, unary, unsqueeze, variadic,
 };
 use crate::graph::Attributes;
 
@@ -96,6 +98,7 @@ pub const OPERATORS: &[&[Operator]] = &[
     constant_of_shape::OPERATORS,
     range::OPERATORS,
     cast::OPERATORS,
+    quantize_linear::OPERATORS,
     identity::OPERATORS,
 ];
 
@@ -126,6 +129,20 @@ pub fn read(
     op: &str,
     opset: i64,
     inputs: usize,
+    outputs: usize,
+    attributes: &Attributes,
+) -> Option<Result<Box<dyn Op>, OpError>> {
+    read_stored(op, opset, &vec![None; inputs], outputs, attributes)
+}
+
+/// Reads a node of which it is known how the elements of stored inputs are typed; `None` for an input that is computed or absent.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_stored(
+    op: &str,
+    opset: i64,
+    inputs: &[Option<DType>],
     outputs: usize,
     attributes: &Attributes,
 ) -> Option<Result<Box<dyn Op>, OpError>> {

@@ -8,6 +8,7 @@
 //! | hook | when | what a plugin does there |
 //! | --- | --- | --- |
 //! | [`cohort`](Plugin::cohort) | once, before the networks are built | says which students are trained together |
+//! | [`rewrite`](Plugin::rewrite) | once for each student, before its network is built | puts operators into the student's graph |
 //! | [`prepare`](Plugin::prepare) | once, before training | declares terms, taps, auxiliary networks, stages; refuses what it cannot work with |
 //! | [`forward`](Plugin::forward) | each step, after all networks ran | derives further values for the losses of others or its own |
 //! | [`loss`](Plugin::loss) | each step, after every plugin's `forward` | returns named, weighted terms |
@@ -37,6 +38,8 @@ pub use step::{Member, Step, Term, Time, Update};
 
 use burn::tensor::Tensor;
 
+use crate::graph::Graph;
+
 /// Metrics of one finished epoch, by name (`valid.top1`, `train.loss`, …).
 pub type EpochMetrics = indexmap::IndexMap<String, f64>;
 
@@ -48,6 +51,15 @@ pub trait Plugin: std::fmt::Debug + Send + Sync {
     /// The students that the method trains together; `None` where each is trained for itself.
     fn cohort(&self) -> Option<Cohort> {
         None
+    }
+
+    /// Changes a student's graph before its network is built: puts operators behind values or before weights. Called once for each student, in the
+    /// order of the methods; a student that is restored from a checkpoint is changed in the same way.
+    ///
+    /// # Errors
+    /// A graph that the method cannot change.
+    fn rewrite(&self, _graph: &mut Graph) -> Result<(), PluginError> {
+        Ok(())
     }
 
     /// Declares what the method needs. Called once; everything asked for is there in every later hook.

@@ -1,0 +1,186 @@
+//! The range that each value takes on pictures, from which its steps follow.
+//!
+//! - `min-max`: from the least to the largest number.
+//! - `percentile`: without the outermost 0.001 %, half of it at each end.
+//! - `entropy`: cut where the quantised distribution is nearest to the real one, by Kullback and Leibler's divergence. S. Migacz, "8-bit Inference with
+//!   TensorRT", GTC 2017.
+
+use burn::tensor::{Device, Tensor};
+use indexmap::IndexMap;
+use potstill_core::graph::Graph;
+use potstill_core::network::Network;
+use potstill_core::ops::Mode;
+use potstill_core::value::Value;
+
+use crate::ExportError;
+
+/// Least and largest number of values, by name.
+pub type Ranges = IndexMap<String, [f32; 2]>;
+
+/// How a range follows from the numbers seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Everything.
+    #[default]
+    MinMax,
+    /// Without the outermost.
+    Percentile,
+    /// By the divergence.
+    Entropy,
+}
+
+/// What a network is calibrated on.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    /// How.
+    pub method: Method,
+    /// Batches of pictures `[batch, channels, height, width]`, prepared as in inference.
+    pub pictures: Vec<Tensor<4>>,
+}
+
+const BINS: usize = 2048;
+/// The share that `percentile` leaves out.
+const LEFT_OUT: f64 = 1e-5;
+
+/// The ranges of `values` on the pictures.
+///
+/// # Errors
+/// A network that does not run; no pictures.
+pub fn calibrate(graph: &Graph, values: &[String], calibration: &Calibration) -> Result<Ranges, ExportError> {
+    let network = Network::new(graph.clone(), &Device::flex())?;
+    let taps: Vec<&str> = values.iter().map(String::as_str).collect();
+    let each = |see: &mut dyn FnMut(usize, &[f32])| -> Result<(), ExportError> {
+        for pictures in &calibration.pictures {
+            let outputs = network.forward(Value::from(pictures.clone()), &taps, Mode::Inference)?;
+            for (index, tap) in taps.iter().enumerate() {
+                if let Ok(value) = outputs.get(tap) {
+                    see(index, &value.to_floats().unwrap_or_default());
+                }
+            }
+        }
+        Ok(())
+    };
+    let mut ranges = vec![[f32::INFINITY, f32::NEG_INFINITY]; values.len()];
+    each(&mut |index, numbers| {
+        let [low, high] = &mut ranges[index];
+        for x in numbers {
+            *low = low.min(*x);
+            *high = high.max(*x);
+        }
+    })?;
+    if calibration.method != Method::MinMax {
+        let bounds = |[low, high]: [f32; 2]| match calibration.method {
+            Method::Entropy => [0.0, high.max(-low)],
+            _ => [low, high],
+        };
+        let mut counts = vec![vec![0_u64; BINS]; values.len()];
+        each(&mut |index, numbers| {
+            let [low, high] = bounds(ranges[index]);
+            let width = (high - low) / BINS as f32;
+            for x in numbers {
+                let x = if calibration.method == Method::Entropy {
+                    x.abs()
+                } else {
+                    *x
+                };
+                let bin = ((x - low) / width) as usize;
+                counts[index][bin.min(BINS - 1)] += 1;
+            }
+        })?;
+        for (range, counts) in ranges.iter_mut().zip(&counts) {
+            *range = match calibration.method {
+                Method::Entropy => least_divergence(*range, counts),
+                _ => without_outermost(*range, counts),
+            };
+        }
+    }
+    Ok(values.iter().cloned().zip(ranges).collect())
+}
+
+/// A range without half of [`LEFT_OUT`] at each end.
+fn without_outermost([low, high]: [f32; 2], counts: &[u64]) -> [f32; 2] {
+    let total: u64 = counts.iter().sum();
+    let allowed = (total as f64 * LEFT_OUT / 2.0) as u64;
+    let width = (high - low) / counts.len() as f32;
+    let skipped = |counts: &mut dyn Iterator<Item = &u64>| {
+        let mut sum = 0;
+        counts
+            .take_while(|count| {
+                sum += **count;
+                sum <= allowed
+            })
+            .count()
+    };
+    let (first, last) = (skipped(&mut counts.iter()), skipped(&mut counts.iter().rev()));
+    [low + width * first as f32, high - width * last as f32]
+}
+
+/// The range up to the threshold at which the divergence is least.
+fn least_divergence([low, high]: [f32; 2], counts: &[u64]) -> [f32; 2] {
+    // One side of zero has all steps where the other is empty.
+    let levels = if low >= 0.0 || high <= 0.0 { 255 } else { 128 };
+    let total: f64 = counts.iter().map(|count| *count as f64).sum();
+    let mut best = (f64::INFINITY, counts.len());
+    for kept in levels..=counts.len() {
+        let inside: f64 = counts[..kept].iter().map(|count| *count as f64).sum();
+        let divergence = divergence(&counts[..kept], total - inside, levels);
+        if divergence < best.0 {
+            best = (divergence, kept);
+        }
+    }
+    let threshold = high.max(-low) * best.1 as f32 / counts.len() as f32;
+    [low.max(-threshold), high.min(threshold)]
+}
+
+/// Kullback and Leibler's divergence of counts, the outliers in their last bin, from the same in `levels` levels.
+fn divergence(counts: &[u64], outliers: f64, levels: usize) -> f64 {
+    let total = counts.iter().map(|count| *count as f64).sum::<f64>();
+    if total == 0.0 {
+        return f64::INFINITY;
+    }
+    let mut sum = 0.0;
+    for level in 0..levels {
+        let from = level * counts.len() / levels;
+        let to = (level + 1) * counts.len() / levels;
+        let bins = &counts[from..to];
+        let filled = bins.iter().filter(|count| **count > 0).count();
+        let mean = bins.iter().map(|count| *count as f64).sum::<f64>() / filled.max(1) as f64;
+        for (bin, count) in bins.iter().enumerate() {
+            let last = from + bin + 1 == counts.len();
+            let p = (*count as f64 + if last { outliers } else { 0.0 }) / (total + outliers);
+            if p > 0.0 {
+                let q = if *count > 0 { mean / total } else { 0.0 };
+                sum += p * (p / q.max(1e-9)).ln();
+            }
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outermost_numbers_are_left_out_at_both_ends() {
+        let mut counts = vec![1_000_000_u64; 10];
+        (counts[0], counts[9]) = (1, 1);
+        assert_eq!(without_outermost([0.0, 10.0], &counts), [1.0, 9.0]);
+        counts[0] = 1000;
+        assert_eq!(without_outermost([0.0, 10.0], &counts), [0.0, 9.0]);
+    }
+
+    #[test]
+    fn the_divergence_cuts_a_lone_outlier_and_keeps_a_full_range() {
+        let mut counts = vec![0_u64; BINS];
+        // Exponential, with one number far out.
+        for (i, count) in counts.iter_mut().enumerate() {
+            *count = (1e6 * (-(i as f64) / 60.0).exp()) as u64;
+        }
+        counts[BINS - 1] = 1;
+        let [_, high] = least_divergence([0.0, 1.0], &counts);
+        assert!(high < 0.9 && high > 0.1, "{high}");
+        let even = vec![100; BINS];
+        assert!(least_divergence([0.0, 1.0], &even)[1] > 0.95);
+    }
+}

@@ -1,0 +1,106 @@
+//! Binary weights: ±α for each filter, while the student is taught and in its file. M. Rastegari et al.: "XNOR-Net: ImageNet Classification Using Binary
+//! Convolutional Neural Networks", 2016 (arXiv 1603.05279), section 3.1.
+//!
+//! The trained weights stay floats behind their signs, and take the gradient straight through. The first and the last layer are left as they are, as in
+//! the paper. Brings no loss: it goes with a method that has one (`--plugin kd --plugin binarize`). The file holds ±α as floats, which any runtime
+//! computes with.
+
+use potstill_core::graph::Graph;
+use potstill_core::ops::binarize::Binarize;
+use potstill_core::plugin::{
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+const NAME: &str = "binarize";
+
+/// The method's options.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Whether the first and the last layer are binary too.
+    pub all_layers: bool,
+}
+
+/// Binary weights.
+#[derive(Debug)]
+pub struct BinaryWeights {
+    config: Config,
+}
+
+impl Plugin for BinaryWeights {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn rewrite(&self, graph: &mut Graph) -> Result<(), PluginError> {
+        let mut layers: Vec<usize> = (0..graph.nodes.len())
+            .filter(|index| graph.weight_of(*index).is_some())
+            .collect();
+        if !self.config.all_layers {
+            layers.pop();
+            layers.drain(..layers.len().min(1));
+        }
+        // From the end, so that the indices before stay.
+        for index in layers.into_iter().rev() {
+            graph.insert_before_weight(index, "binary-weight", |axis| Box::new(Binarize { axis }));
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, _plan: &mut Plan<'_>) -> Result<(), PluginError> {
+        Ok(())
+    }
+
+    fn loss(&self, _step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        Ok(Vec::new())
+    }
+
+    fn recorded(&self, _record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        Ok(Vec::new())
+    }
+}
+
+inventory::submit! {
+    PluginEntry {
+        name: NAME,
+        summary: "weights of ±α for each filter, in training and in the file; goes with a method that distils",
+        paper: Paper {
+            title: "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
+            authors: "Rastegari, Ordonez, Redmon, Farhadi",
+            year: 2016,
+            arxiv: "1603.05279",
+        },
+        options: &[
+            PluginOption { name: "all-layers", doc: "whether the first and the last layer are binary too" },
+        ],
+        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
+        build: |options| Ok(Box::new(BinaryWeights { config: parse_options(NAME, options)? })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use potstill_core::zoo;
+
+    #[test]
+    fn all_layers_but_the_first_and_the_last_are_binary() {
+        let mut graph = zoo::build("resnet8", 10, [3, 32, 32], 0).unwrap();
+        let weights = (0..graph.nodes.len())
+            .filter(|index| graph.weight_of(*index).is_some())
+            .count();
+        BinaryWeights {
+            config: Config::default(),
+        }
+        .rewrite(&mut graph)
+        .unwrap();
+        graph.validate().unwrap();
+        let binary = graph
+            .nodes
+            .iter()
+            .filter(|node| node.op.downcast::<Binarize>().is_some());
+        assert_eq!(binary.count(), weights - 2);
+    }
+}

@@ -1,0 +1,110 @@
+//! Quantisation-aware distillation: the student computes as in 8-bit integers while it is taught. B. Jacob et al.: "Quantization and Training of Neural
+//! Networks for Efficient Integer-Arithmetic-Only Inference", 2018 (arXiv 1712.05877), section 3.
+//!
+//! Weights and activations are rounded to the steps of `int8` and `uint8` in the student's graph, with a straight-through gradient. Brings no loss: it
+//! goes with a method that has one (`--plugin kd --plugin qat`). The student is written with QuantizeLinear and DequantizeLinear, in the ranges that
+//! training has seen. Each channel of a weight has its scale, so that folding BatchNorm afterwards changes the scale and not the integers.
+
+use burn::tensor::TensorData;
+use potstill_core::graph::{Graph, Role, StoredTensor};
+use potstill_core::ops::fake_quantize::{FakeQuantize, FakeQuantizeWeight};
+use potstill_core::plugin::{
+    Paper, Plan, Plugin, PluginEntry, PluginError, Recorded, Step, Term, parse_options,
+};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+const NAME: &str = "qat";
+
+/// Quantisation-aware training. It has no options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Qat {}
+
+impl Plugin for Qat {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn rewrite(&self, graph: &mut Graph) -> Result<(), PluginError> {
+        for value in graph.quantisable_values()? {
+            let bounds: Vec<String> = ["low", "high"].map(|end| format!("{value}.{end}")).into();
+            for bound in &bounds {
+                let tensor = StoredTensor {
+                    role: Role::Buffer,
+                    data: TensorData::new(vec![0.0_f32], [1]),
+                };
+                graph.tensors.insert(bound.clone(), tensor);
+            }
+            let name = format!("{value}.rounded");
+            graph.insert_behind(&value, &name, Box::new(FakeQuantize), bounds);
+        }
+        let mut index = 0;
+        while index < graph.nodes.len() {
+            let inserted = graph.insert_before_weight(index, "rounded-weight", |axis| {
+                Box::new(FakeQuantizeWeight { axis })
+            });
+            index += 1 + usize::from(inserted);
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, _plan: &mut Plan<'_>) -> Result<(), PluginError> {
+        Ok(())
+    }
+
+    fn loss(&self, _step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        Ok(Vec::new())
+    }
+
+    fn recorded(&self, _record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        Ok(Vec::new())
+    }
+}
+
+inventory::submit! {
+    PluginEntry {
+        name: NAME,
+        summary: "the student computes in the steps of 8-bit integers while it learns; goes with a method that distils",
+        paper: Paper {
+            title: "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+            authors: "Jacob, Kligys, Chen, Zhu, Tang, Howard, Adam, Kalenichenko",
+            year: 2018,
+            arxiv: "1712.05877",
+        },
+        options: &[],
+        defaults: Table::new,
+        build: |options| Ok(Box::new(parse_options::<Qat>(NAME, options)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use potstill_core::zoo;
+
+    #[test]
+    fn every_weight_and_activation_of_a_student_is_rounded() {
+        let mut graph = zoo::build("resnet8", 10, [3, 32, 32], 0).unwrap();
+        let weights = (0..graph.nodes.len())
+            .filter(|index| graph.weight_of(*index).is_some())
+            .count();
+        let values = graph.quantisable_values().unwrap().len();
+        Qat::default().rewrite(&mut graph).unwrap();
+        graph.validate().unwrap();
+        let rounded = |graph: &Graph| {
+            let of = |weight: bool| {
+                let is = |node: &&potstill_core::graph::Node| {
+                    if weight {
+                        node.op.downcast::<FakeQuantizeWeight>().is_some()
+                    } else {
+                        node.op.downcast::<FakeQuantize>().is_some()
+                    }
+                };
+                graph.nodes.iter().filter(is).count()
+            };
+            (of(true), of(false))
+        };
+        assert_eq!(rounded(&graph), (weights, values));
+    }
+}
