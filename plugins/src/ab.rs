@@ -1,10 +1,12 @@
-//! Activation boundaries. B. Heo, M. Lee, S. Yun, J. Y. Choi: "Knowledge Transfer via Distillation of Activation Boundaries Formed by Hidden Neurons", 2019 (arXiv 1811.03233), equations 6 and 8.
+//! Activation boundaries. B. Heo, M. Lee, S. Yun, J. Y. Choi: "Knowledge Transfer via Distillation of Activation Boundaries Formed by Hidden
+//! Neurons", 2019 (arXiv 1811.03233), equations 6 and 8.
 //!
-//! On values before their ReLU, s (student, after a connector: 1 × 1 convolution and BatchNorm) and t: L = ‖1[t > 0] ⊙ σ(μ − s) + 1[t ≤ 0] ⊙ σ(μ + s)‖²₂, σ the ReLU, μ a margin: the student's neurons are to be active
-//! where the teacher's are, whatever their value. Averaged over the batch, summed over the pairs of maps.
+//! On values before their ReLU, s (student, after a connector: 1 × 1 convolution and BatchNorm) and t: L = ‖1[t > 0] ⊙ σ(μ − s) + 1[t ≤ 0] ⊙ σ(μ +
+//! s)‖²₂, σ the ReLU, μ a margin: the student's neurons are to be active where the teacher's are, whatever their value. Averaged over the batch,
+//! summed over the pairs of maps.
 //!
-//! Departures: the paper initialises the student with this loss and trains on the classes after that: `init-epochs` is the length of that stage, and 0 puts the term beside the others. `form = code` has
-//! the authors' factors: 3/1000 for all, and ½ for each map before the last.
+//! Departures: the paper initialises the student with this loss and trains on the classes after that: `init-epochs` is the length of that stage, and
+//! 0 puts the term beside the others. `form = code` has the authors' factors: 3/1000 for all, and ½ for each map before the last.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
@@ -15,6 +17,7 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::features;
 use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "ab";
@@ -93,7 +96,7 @@ impl Ab {
     fn compared(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
         let margin = self.config.margin;
         let last = pairs.len().saturating_sub(1);
-        pairs::summed(pairs.iter().enumerate().map(|(place, (guided, hint))| {
+        features::summed(pairs.iter().enumerate().map(|(place, (guided, hint))| {
             let active = hint.clone().greater_elem(0.0).float();
             let below = relu(-guided.clone() + margin) * active.clone();
             let above = relu(guided.clone() + margin) * (-active + 1.0);

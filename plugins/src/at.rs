@@ -1,10 +1,10 @@
 //! Attention transfer. S. Zagoruyko, N. Komodakis: "Paying More Attention to Attention", 2017 (arXiv 1612.03928), equation 2.
 //!
-//! Q = Σ_c |f_c|^p, flattened over the positions of a map f: `[batch, channels, height, width]`, and divided by its 2-norm. L = (β/2) Σ_j ‖Q_s − Q_t‖₂ over the pairs of maps, averaged over the
-//! batch; the paper sets β to 1000 over the number of positions, which `weight` leaves to this file.
+//! Q = Σ_c |f_c|^p, flattened over the positions of a map f: `[batch, channels, height, width]`, and divided by its 2-norm. L = (β/2) Σ_j ‖Q_s −
+//! Q_t‖₂ over the pairs of maps, averaged over the batch; the paper sets β to 1000 over the number of positions, which `weight` leaves to this file.
 //!
-//! Departures: `form = code` is what the authors' code and RepDistiller compute, the mean of the squared differences, without β/2, and with f^p in place of |f|^p.
-//! Maps of different extents are compared at the smaller ones.
+//! Departures: `form = code` is what the authors' code and RepDistiller compute, the mean of the squared differences, without β/2, and with f^p in
+//! place of |f|^p. Maps of different extents are compared at the smaller ones.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
@@ -14,6 +14,7 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::features;
 use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "at";
@@ -86,12 +87,12 @@ impl At {
             Form::Paper if power % 2 == 1 => map.abs(),
             _ => map,
         };
-        pairs::unit_rows(map.powi_scalar(power).sum_dim(1).flatten::<2>(1, 3))
+        features::unit_rows(map.powi_scalar(power).sum_dim(1).flatten::<2>(1, 3))
     }
 
     fn compared(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
         let of = |(guided, hint): &(Tensor<4>, Tensor<4>)| {
-            let (guided, hint) = pairs::pooled_alike(guided.clone(), hint.clone());
+            let (guided, hint) = features::pooled_alike(guided.clone(), hint.clone());
             let squares = (self.attention(guided) - self.attention(hint)).square();
             match self.config.form {
                 Form::Code => squares.mean(),
@@ -103,7 +104,7 @@ impl At {
                 }
             }
         };
-        pairs::summed(pairs.iter().map(of))
+        features::summed(pairs.iter().map(of))
     }
 }
 

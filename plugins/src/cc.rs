@@ -1,10 +1,11 @@
-//! Correlation congruence. B. Peng, X. Jin, J. Liu, S. Zhou, Y. Wu, Y. Liu, D. Li, Z. Zhang: "Correlation Congruence for Knowledge Distillation", 2019 (arXiv 1904.01802), equations 6 to 9.
+//! Correlation congruence. B. Peng, X. Jin, J. Liu, S. Zhou, Y. Wu, Y. Liu, D. Li, Z. Zhang: "Correlation Congruence for Knowledge Distillation",
+//! 2019 (arXiv 1904.01802), equations 6 to 9.
 //!
 //! C `[batch, batch]` holds a Gaussian kernel between the features f of each two pictures, by its Taylor series of order P on features of norm 1:
 //! C_ij = Σ_p exp(−2γ) (2γ)^p / p! (f_i · f_j)^p. L = 1/B² ‖C_t − C_s‖²_F.
 //!
-//! Departures: `form = code` is RepDistiller's loss, which is another one: features are embedded by a linear layer on each side, which trains, and the absolute differences between
-//! student and teacher of neighbouring pictures of the batch are multiplied: 1/(B − 1) Σ_i Σ_d |d_i| |d_{i+1}|.
+//! Departures: `form = code` is RepDistiller's loss, which is another one: features are embedded by a linear layer on each side, which trains, and
+//! the absolute differences between student and teacher of neighbouring pictures of the batch are multiplied: 1/(B − 1) Σ_i Σ_d |d_i| |d_{i+1}|.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
@@ -14,7 +15,9 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use crate::pairs::{self, Pairs, Suggestion, linear};
+use crate::features;
+use crate::layers::{self, linear};
+use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "cc";
 
@@ -95,7 +98,7 @@ impl Cc {
 
     /// C, `[batch, batch]`.
     fn kernel(&self, features: &Tensor<2>) -> Tensor<2> {
-        let rows = pairs::unit_rows(features.clone());
+        let rows = features::unit_rows(features.clone());
         let cosines = rows.clone().matmul(rows.transpose());
         let gamma = self.config.gamma;
         let mut factor = (-2.0 * gamma).exp();
@@ -154,7 +157,7 @@ impl Plugin for Cc {
                         }
                     });
                 }
-                Ok(pairs::summed(losses))
+                Ok(features::summed(losses))
             })
     }
 
@@ -164,14 +167,14 @@ impl Plugin for Cc {
             losses.push(match self.config.form {
                 Form::Paper => self.congruence(&guided, &hint),
                 Form::Code => neighbours(
-                    pairs::recorded_linear(record, "embed_s", guided)?,
-                    pairs::recorded_linear(record, "embed_t", hint)?,
+                    layers::recorded_linear(record, "embed_s", guided)?,
+                    layers::recorded_linear(record, "embed_t", hint)?,
                 ),
             });
         }
         Ok(vec![Term {
             name: NAME,
-            value: pairs::summed(losses),
+            value: features::summed(losses),
             weight: self.config.weight.at(record.epoch()),
         }])
     }

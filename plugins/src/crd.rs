@@ -1,10 +1,14 @@
-//! Contrastive representation distillation. Y. Tian, D. Krishnan, P. Isola: "Contrastive Representation Distillation", 2020 (arXiv 1910.10699), equations 17 to 19.
+//! Contrastive representation distillation. Y. Tian, D. Krishnan, P. Isola: "Contrastive Representation Distillation", 2020 (arXiv 1910.10699),
+//! equations 17 to 19.
 //!
-//! Features of both sides `[batch, features]` are embedded by linear layers and divided by their norm: v. Two banks remember a v of every picture of the training set, mixed with each new one. For a picture i, its own entry of the other side's bank is
-//! the positive and K others are negatives: P_ij = exp(v_i · m_j / T) / Z, and L = −1/B Σ_i [log P_i+ / (P_i+ + K/N) + Σ_j log (K/N) / (P_ij + K/N)] for each side, N the pictures of the training set.
+//! Features of both sides `[batch, features]` are embedded by linear layers and divided by their norm: v. Two banks remember a v of every picture of
+//! the training set, mixed with each new one. For a picture i, its own entry of the other side's bank is the positive and K others are negatives:
+//! P_ij = exp(v_i · m_j / T) / Z, and L = −1/B Σ_i [log P_i+ / (P_i+ + K/N) + Σ_j log (K/N) / (P_ij + K/N)] for each side, N the pictures of the
+//! training set.
 //!
-//! As in the authors' code, Z is a constant, N times the mean of exp(·) over the first batch, and 1e-7 is added to the denominators. All products with a bank are computed at once, and those with the negatives are taken
-//! from them: at N = 50,000 that is cheaper than to gather K vectors for each picture.
+//! As in the authors' code, Z is a constant, N times the mean of exp(·) over the first batch, and 1e-7 is added to the denominators. All products
+//! with a bank are computed at once, and those with the negatives are taken from them: at N = 50,000 that is cheaper than to gather K vectors for
+//! each picture.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,7 +20,9 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use crate::pairs::{self, Pairs, Suggestion, linear};
+use crate::features;
+use crate::layers::{self, linear};
+use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "crd";
 const STUDENT: &str = "crd.student";
@@ -164,7 +170,8 @@ impl Crd {
         let momentum = self.config.momentum;
         let mixed = |bank: &Tensor<2>, new: &Tensor<2>| {
             let old = bank.clone().select(0, own.clone());
-            let entries = pairs::unit_rows(old.clone() * momentum + new.clone().detach() * (1.0 - momentum));
+            let entries =
+                features::unit_rows(old.clone() * momentum + new.clone().detach() * (1.0 - momentum));
             bank.clone()
                 .select_assign(0, own.clone(), entries - old, IndexingUpdateOp::Add)
         };
@@ -230,7 +237,7 @@ impl Plugin for Crd {
         for (guided, hint) in self.pairs.taps::<2>(step, 0, 0)? {
             let embed = |name, features: Tensor<2>| {
                 step.auxiliary_output::<2>(name, features.into())
-                    .map(pairs::unit_rows)
+                    .map(features::unit_rows)
             };
             let (student, teacher) = (embed(STUDENT, guided)?, embed(TEACHER, hint)?);
             let device = student.clone().detach().inner().device();
@@ -312,7 +319,8 @@ impl Plugin for Crd {
         }
         let mut terms = Vec::new();
         for (guided, hint) in pairs::recorded::<2>(record)? {
-            let embed = |name, features| pairs::recorded_linear(record, name, features).map(pairs::unit_rows);
+            let embed =
+                |name, features| layers::recorded_linear(record, name, features).map(features::unit_rows);
             let (student, teacher) = (embed("embed_s", guided)?, embed("embed_t", hint)?);
             let fits = |bank: &Tensor<2>| bank.dims() == [pictures as usize, student.dims()[1]];
             if !fits(&banks.student) || !fits(&banks.teacher) || contrast.dims()[0] != student.dims()[0] {
@@ -377,7 +385,7 @@ mod tests {
         let record = Recorded::open(&path).unwrap();
         let embed = |layer, features: &str| {
             let features = record.float::<2>(features).unwrap();
-            pairs::unit_rows(pairs::recorded_linear(&record, layer, features).unwrap())
+            features::unit_rows(layers::recorded_linear(&record, layer, features).unwrap())
         };
         let (student, teacher) = (embed("embed_s", "student_feat"), embed("embed_t", "teacher_feat"));
         let crd = Crd::new(Config::default()).unwrap();

@@ -1,9 +1,12 @@
-//! Flow of the solution procedure. J. Yim, D. Joo, J. Bae, J. Kim: "A Gift from Knowledge Distillation: Fast Optimization, Network Minimization and Transfer Learning", 2017 (CVPR), equations 1 and 2.
+//! Flow of the solution procedure. J. Yim, D. Joo, J. Bae, J. Kim: "A Gift from Knowledge Distillation: Fast Optimization, Network Minimization and
+//! Transfer Learning", 2017 (CVPR), equations 1 and 2.
 //!
-//! G `[channels of f₁, channels of f₂]` between two maps of a network, one after the other: G_cd = 1/(h w) Σ_hw f₁_c f₂_d. L = 1/B Σ_b Σ_i ‖G_t − G_s‖² over the neighbouring maps.
+//! G `[channels of f₁, channels of f₂]` between two maps of a network, one after the other: G_cd = 1/(h w) Σ_hw f₁_c f₂_d. L = 1/B Σ_b Σ_i ‖G_t −
+//! G_s‖² over the neighbouring maps.
 //!
-//! Departures: the paper learns G first, in a stage of its own, and the classes after that; here the term stands beside the others, unless `init-epochs` says how long such a stage is.
-//! Where two maps differ in extents the larger is averaged; the paper takes maxima. `form = code` takes the mean over the entries of G, as RepDistiller does.
+//! Departures: the paper learns G first, in a stage of its own, and the classes after that; here the term stands beside the others, unless
+//! `init-epochs` says how long such a stage is. Where two maps differ in extents the larger is averaged; the paper takes maxima. `form = code` takes
+//! the mean over the entries of G, as RepDistiller does.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
@@ -13,6 +16,7 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::features;
 use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "fsp";
@@ -78,12 +82,12 @@ impl Fsp {
 
     fn compared(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
         let flow = |first: &Tensor<4>, second: &Tensor<4>| {
-            let (first, second) = pairs::pooled_alike(first.clone(), second.clone());
+            let (first, second) = features::pooled_alike(first.clone(), second.clone());
             let [_, _, height, width] = first.dims();
             let (first, second) = (first.flatten::<3>(2, 3), second.flatten::<3>(2, 3));
             first.matmul(second.swap_dims(1, 2)) / (height * width).max(1) as f64
         };
-        pairs::summed(pairs.windows(2).map(|window| {
+        features::summed(pairs.windows(2).map(|window| {
             let (first, second) = (&window[0], &window[1]);
             let difference = flow(&first.0, &second.0) - flow(&first.1, &second.1);
             let [batch, ..] = difference.dims();

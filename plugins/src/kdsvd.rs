@@ -1,11 +1,13 @@
-//! Distillation of singular vectors. S. H. Lee, D. H. Kim, B. C. Song: "Self-supervised Knowledge Distillation Using Singular Value Decomposition", 2018 (arXiv 1807.06819), equations 1 to 5.
+//! Distillation of singular vectors. S. H. Lee, D. H. Kim, B. C. Song: "Self-supervised Knowledge Distillation Using Singular Value Decomposition",
+//! 2018 (arXiv 1807.06819), equations 1 to 5.
 //!
-//! V `[channels, k]` holds the first right singular vectors of a map as a matrix `[positions, channels]`, each times its singular value over the norm of the k. The student has three more; each of the teacher's vectors takes the one of
-//! largest |cosine|, with its sign. R between neighbouring maps i − 1 and i is exp(−(v_i − v_{i−1})² / 8) over all pairs of channels, and L = 1/B Σ_i ‖R_s − R_t‖².
+//! V `[channels, k]` holds the first right singular vectors of a map as a matrix `[positions, channels]`, each times its singular value over the norm
+//! of the k. The student has three more; each of the teacher's vectors takes the one of largest |cosine|, with its sign. R between neighbouring maps
+//! i − 1 and i is exp(−(v_i − v_{i−1})² / 8) over all pairs of channels, and L = 1/B Σ_i ‖R_s − R_t‖².
 //!
 //! Student and teacher need the same channels in each map. The sign of a singular vector is arbitrary: here its entry of largest magnitude is positive.
-//! Burn has no singular value decomposition with gradients: vectors are found on the host, and the gradient flows through the first-order change of an eigenvector of Mᵀ M,
-//! dv_i = Σ_{j≠i} v_j (v_jᵀ dA v_i) / (λ_i − λ_j).
+//! Burn has no singular value decomposition with gradients: vectors are found on the host, and the gradient flows through the first-order change of
+//! an eigenvector of Mᵀ M, dv_i = Σ_{j≠i} v_j (v_jᵀ dA v_i) / (λ_i − λ_j).
 
 use burn::tensor::{Tensor, TensorData};
 use potstill_core::plugin::{
@@ -15,6 +17,7 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::features;
 use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "kdsvd";
@@ -80,7 +83,7 @@ impl KdSvd {
             }
             before = Some((ours, theirs));
         }
-        pairs::summed(losses)
+        features::summed(losses)
     }
 
     /// The student's and the teacher's vectors, matched and scaled, `[batch, channels, k]`.
@@ -228,7 +231,8 @@ impl Eigen {
         &self.vectors[index * size..(index + 1) * size]
     }
 
-    /// For each matrix the chosen vectors times their factors, `[batch, size, chosen]`: the values are those found, the gradient is that of an eigenvector.
+    /// For each matrix the chosen vectors times their factors, `[batch, size, chosen]`: the values are those found, the gradient is that of an
+    /// eigenvector.
     fn differentiable(found: &[Self], matrices: &Tensor<3>, chosen: &[Vec<(usize, f64)>]) -> Tensor<3> {
         let device = matrices.device();
         let [batch, size, _] = matrices.dims();

@@ -55,6 +55,10 @@ pub mod sp;
 pub mod vid;
 
 #[allow(dead_code, reason = "which methods a build has is up to its features")]
+mod features;
+#[allow(dead_code, reason = "which methods a build has is up to its features")]
+mod layers;
+#[allow(dead_code, reason = "which methods a build has is up to its features")]
 mod pairs;
 #[cfg(test)]
 mod records;

@@ -1,8 +1,10 @@
-//! Neuron selectivity transfer. Z. Huang, N. Wang: "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer", 2017 (arXiv 1707.01219), equation 7.
+//! Neuron selectivity transfer. Z. Huang, N. Wang: "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer", 2017 (arXiv 1707.01219),
+//! equation 7.
 //!
-//! The channels of a map, each flattened over its positions and divided by its 2-norm, are samples of a distribution; student's and teacher's are brought together by the maximum mean
-//! discrepancy with the kernel k(a, b) = (aᵀb)²: L = λ/2 Σ (mean k(t, t) + mean k(s, s) − 2 mean k(s, t)) over the pairs of maps, averaged over the batch. `weight` is λ/2.
-//! Maps of different extents are compared at the smaller ones; the numbers of channels need not agree.
+//! The channels of a map, each flattened over its positions and divided by its 2-norm, are samples of a distribution; student's and teacher's are
+//! brought together by the maximum mean discrepancy with the kernel k(a, b) = (aᵀb)²: L = λ/2 Σ (mean k(t, t) + mean k(s, s) − 2 mean k(s, t)) over
+//! the pairs of maps, averaged over the batch. `weight` is λ/2. Maps of different extents are compared at the smaller ones; the numbers of channels
+//! need not agree.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
@@ -12,6 +14,7 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::features;
 use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "nst";
@@ -60,15 +63,11 @@ impl Nst {
 
     fn compared(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
         // [batch, channels, positions], of norm 1 along the positions.
-        let samples = |map: Tensor<4>| {
-            let channels = map.flatten::<3>(2, 3);
-            let norm = channels.clone().square().sum_dim(2).clamp_min(1e-24).sqrt();
-            channels / norm
-        };
+        let samples = |map: Tensor<4>| features::unit_rows(map.flatten::<3>(2, 3));
         let kernel =
             |a: &Tensor<3>, b: &Tensor<3>| a.clone().matmul(b.clone().swap_dims(1, 2)).square().mean();
-        pairs::summed(pairs.iter().map(|(guided, hint)| {
-            let (guided, hint) = pairs::pooled_alike(guided.clone(), hint.clone());
+        features::summed(pairs.iter().map(|(guided, hint)| {
+            let (guided, hint) = features::pooled_alike(guided.clone(), hint.clone());
             let (s, t) = (samples(guided), samples(hint));
             kernel(&t, &t) + kernel(&s, &s) - kernel(&s, &t) * 2.0
         }))

@@ -1,10 +1,13 @@
-//! Overhaul of feature distillation. B. Heo, J. Kim, S. Yun, H. Park, N. Kwak, J. Y. Choi: "A Comprehensive Overhaul of Feature Distillation", 2019 (arXiv 1904.01866), equations 2 to 5.
+//! Overhaul of feature distillation. B. Heo, J. Kim, S. Yun, H. Park, N. Kwak, J. Y. Choi: "A Comprehensive Overhaul of Feature Distillation", 2019
+//! (arXiv 1904.01866), equations 2 to 5.
 //!
-//! On values before their ReLU, s (student, after a connector: 1 × 1 convolution and BatchNorm) and t: t' = max(t, m_c) with the margin m_c = E[t_c | t_c < 0] of each channel, and
-//! L = Σ d_p(t', s), d_p = 0 where s ≤ t' ≤ 0 and (t' − s)² elsewhere: what is negative for the teacher only has to be negative enough. Averaged over the batch, half for each map before the last.
+//! On values before their ReLU, s (student, after a connector: 1 × 1 convolution and BatchNorm) and t: t' = max(t, m_c) with the margin m_c = E[t_c |
+//! t_c < 0] of each channel, and L = Σ d_p(t', s), d_p = 0 where s ≤ t' ≤ 0 and (t' − s)² elsewhere: what is negative for the teacher only has to be
+//! negative enough. Averaged over the batch, half for each map before the last.
 //!
-//! Departures: the paper takes m_c over the training set, or from the BatchNorm before the value, which an exported teacher has folded away; here it is the mean over all that
-//! the teacher has said so far in the run. Records hold the BatchNorm's weight and bias, from which m_c follows for a Gaussian. The weights of the maps come from the authors' code.
+//! Departures: the paper takes m_c over the training set, or from the BatchNorm before the value, which an exported teacher has folded away; here it
+//! is the mean over all that the teacher has said so far in the run. Records hold the BatchNorm's weight and bias, from which m_c follows for a
+//! Gaussian. The weights of the maps come from the authors' code.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +20,7 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::features;
 use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "ofd";
@@ -204,7 +208,7 @@ fn distance(compared: Vec<(Tensor<4>, Tensor<4>, Tensor<1>)>) -> Tensor<1> {
         .into_iter()
         .enumerate()
         .map(|(place, (guided, hint, margins))| {
-            let (guided, hint) = pairs::pooled_alike(guided, hint);
+            let (guided, hint) = features::pooled_alike(guided, hint);
             let [batch, channels, ..] = hint.dims();
             let target = hint.max_pair(margins.reshape([1, channels, 1, 1]));
             // Where both are negative, a student below the target is right.
@@ -213,7 +217,7 @@ fn distance(compared: Vec<(Tensor<4>, Tensor<4>, Tensor<1>)>) -> Tensor<1> {
             let squares = (target - guided).square() * (-right + 1.0);
             squares.sum() * (0.5_f64.powi((last - place) as i32) / batch.max(1) as f64)
         });
-    pairs::summed(losses)
+    features::summed(losses)
 }
 
 /// E[x | x < 0] of x ~ N(bias, weight²), or −3 |weight| where x is hardly ever negative: the reference code's margins.

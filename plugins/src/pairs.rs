@@ -3,11 +3,22 @@
 use std::sync::{PoisonError, RwLock};
 
 use burn::tensor::Tensor;
-use burn::tensor::module::adaptive_avg_pool2d;
-use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError};
 use potstill_core::plugin::{Observation, Plan, PluginError, PluginOption, Recorded, Stage, Step, Term};
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Deserializer};
+
+use crate::layers;
+
+/// The option that names the teacher's values.
+pub const HINT: PluginOption = PluginOption {
+    name: "hint",
+    doc: "value of the teacher, or a list of them; suggested by the networks when empty",
+};
+/// The option that names the student's values.
+pub const GUIDED: PluginOption = PluginOption {
+    name: "guided",
+    doc: "value of the student, one for each hint",
+};
 
 /// Deserialises a value's name, or a list of them.
 pub fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -126,6 +137,17 @@ impl Pairs {
         for student in 0..plan.students.len() {
             let pairs = self.of(&plan.students[student], &plan.teachers[0])?;
             for (place, pair) in pairs.iter().enumerate() {
+                for teacher in &plan.teachers[1..] {
+                    let dims = teacher.dims(&pair.hint)?;
+                    if dims != pair.to {
+                        return Err(PluginError::bad_value(
+                            self.plugin,
+                            "hint",
+                            format!("`{}` of shape {dims:?} in {}", pair.hint, teacher.name),
+                            &format!("{:?} in every teacher, as in the first", pair.to),
+                        ));
+                    }
+                }
                 if self.init_epochs == 0 {
                     plan.tap_student(student, &pair.guided)?;
                     plan.tap_teachers(&pair.hint)?;
@@ -133,7 +155,7 @@ impl Pairs {
                 if let (true, [_, from, _, _], [_, to, _, _]) = (self.connected, &pair.from[..], &pair.to[..])
                 {
                     let name = self.connector(student, place);
-                    plan.add_auxiliary(&name, connector(&name, &pair.from, *from, *to)?);
+                    plan.add_auxiliary(&name, layers::connector(&name, &pair.from, *from, *to)?);
                 }
             }
             chosen.push(pairs);
@@ -253,8 +275,8 @@ impl Pairs {
         format!("{}.connector{student}.{place}", self.plugin)
     }
 
-    /// A method's terms in a step: for each student whose turn it is and each teacher, what `loss` makes of the student's number and all its pairs. Several teachers
-    /// share the weight. Empty in the stages that the method has no part in.
+    /// A method's terms in a step: for each student whose turn it is and each teacher, what `loss` makes of the student's number and all its pairs.
+    /// Several teachers share the weight. Empty in the stages that the method has no part in.
     ///
     /// # Errors
     /// As [`taps`](Self::taps), and what `loss` refuses.
@@ -280,50 +302,6 @@ impl Pairs {
         }
         Ok(terms)
     }
-}
-
-/// A 1 × 1 convolution from `from` to `to` channels with BatchNorm, for maps of the shape `dims`.
-///
-/// # Errors
-/// A shape that no convolution takes.
-pub fn connector(name: &str, dims: &[usize], from: usize, to: usize) -> Result<Graph, GraphError> {
-    debug_assert_eq!(dims.get(1), Some(&from));
-    let mut b = GraphBuilder::new(name, 0);
-    let x = b.input("guided", &dims[1..]);
-    let y = b.conv("conv", &x, Conv::same(to, 1))?;
-    let y = b.batch_norm("norm", &y)?;
-    b.output("connected", &y)?;
-    b.finish()
-}
-
-/// A linear layer between vectors of `from` and `to` features.
-///
-/// # Errors
-/// A shape that no layer takes.
-pub fn linear(name: &str, from: usize, to: usize) -> Result<Graph, GraphError> {
-    let mut b = GraphBuilder::new(name, 0);
-    let x = b.input("features", &[from]);
-    let y = b.linear("linear", &x, to)?;
-    b.output("embedding", &y)?;
-    b.finish()
-}
-
-/// A recorded linear layer, `NAME.weight` `[to, from]` and `NAME.bias` `[to]`, on recorded features `[batch, from]`.
-///
-/// # Errors
-/// Missing tensors, or shapes that do not fit.
-pub fn recorded_linear(record: &Recorded, name: &str, x: Tensor<2>) -> Result<Tensor<2>, PluginError> {
-    let weight = record.float::<2>(&format!("{name}.weight"))?;
-    let bias = record.float::<1>(&format!("{name}.bias"))?;
-    let [to, from] = weight.dims();
-    if x.dims()[1] != from || bias.dims() != [to] {
-        return Err(PluginError::RecordedShape {
-            tensor: format!("{name}.weight"),
-            got: format!("{:?} with a bias of {:?}", [to, from], bias.dims()),
-            expected: format!("a layer for features {:?}", x.dims()),
-        });
-    }
-    Ok(x.matmul(weight.transpose()) + bias.unsqueeze::<2>())
 }
 
 /// What the ReLU that made a value reads; the value itself where none did.
@@ -367,31 +345,6 @@ pub fn recorded<const D: usize>(record: &Recorded) -> Result<Vec<(Tensor<D>, Ten
         pairs.push(pair(&format!(".{}", pairs.len()))?);
     }
     Ok(pairs)
-}
-
-/// Both maps at the smaller one's extents, axis by axis: the larger is averaged over equal windows, as `adaptive_avg_pool2d` does.
-pub fn pooled_alike(a: Tensor<4>, b: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-    let ([_, _, ah, aw], [_, _, bh, bw]) = (a.dims(), b.dims());
-    let extents = [ah.min(bh), aw.min(bw)];
-    (pooled_to(a, extents), pooled_to(b, extents))
-}
-
-/// A map averaged to these extents.
-pub fn pooled_to(map: Tensor<4>, extents: [usize; 2]) -> Tensor<4> {
-    let [_, _, height, width] = map.dims();
-    if [height, width] == extents {
-        return map;
-    }
-    adaptive_avg_pool2d(map, extents)
-}
-
-/// Each row divided by its Euclidean norm, or by 1e-12 where that is larger, as PyTorch's `normalize` does.
-///
-/// # Shapes
-/// rows and result: `[rows, elements]`.
-pub fn unit_rows(rows: Tensor<2>) -> Tensor<2> {
-    let norm = rows.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
-    rows / norm
 }
 
 /// Refuses a negative weight.
@@ -453,25 +406,6 @@ pub fn stage_ends(network: &Observation<'_>) -> Vec<String> {
         }
     }
     ends.into_iter().map(|(_, name)| name.to_owned()).collect()
-}
-
-/// The option that names the teacher's values.
-pub const HINT: PluginOption = PluginOption {
-    name: "hint",
-    doc: "value of the teacher, or a list of them; suggested by the networks when empty",
-};
-/// The option that names the student's values.
-pub const GUIDED: PluginOption = PluginOption {
-    name: "guided",
-    doc: "value of the student, one for each hint",
-};
-
-/// The sum of one loss for each pair; 0 for none.
-pub fn summed(losses: impl IntoIterator<Item = Tensor<1>>) -> Tensor<1> {
-    losses
-        .into_iter()
-        .reduce(|sum, next| sum + next)
-        .unwrap_or_else(|| Tensor::zeros([1], &burn::tensor::Device::default()))
 }
 
 /// Refuses pairs that are no vectors `[batch, features]`.

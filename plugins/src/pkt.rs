@@ -1,9 +1,12 @@
-//! Probabilistic knowledge transfer. N. Passalis, A. Tefas: "Learning Deep Representations with Probabilistic Knowledge Transfer", 2018 (arXiv 1803.10837), equations 4 to 7 with the cosine kernel.
+//! Probabilistic knowledge transfer. N. Passalis, A. Tefas: "Learning Deep Representations with Probabilistic Knowledge Transfer", 2018 (arXiv
+//! 1803.10837), equations 4 to 7 with the cosine kernel.
 //!
-//! p (teacher) and q (student) are the rows of (cos(f_i, f_j) + 1) / 2 over a batch of features `[batch, features]`, each divided by its sum. L = Σ_i Σ_{j≠i} p_{j|i} log(p_{j|i} / q_{j|i}).
+//! p (teacher) and q (student) are the rows of (cos(f_i, f_j) + 1) / 2 over a batch of features `[batch, features]`, each divided by its sum. L = Σ_i
+//! Σ_{j≠i} p_{j|i} log(p_{j|i} / q_{j|i}).
 //!
-//! Departures: the sum is a mean here, so that the weight does not depend on the batch: over the pairs of distinct pictures, or with `form = code`, as the authors' code has it, over
-//! all B² pairs, a picture's similarity with itself among them. 1e-7 is added to both inside the logarithm, as in the code.
+//! Departures: the sum is a mean here, so that the weight does not depend on the batch: over the pairs of distinct pictures, or with `form = code`,
+//! as the authors' code has it, over all B² pairs, a picture's similarity with itself among them. 1e-7 is added to both inside the logarithm, as in
+//! the code.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
@@ -13,6 +16,7 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::features;
 use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "pkt";
@@ -86,7 +90,7 @@ impl Pkt {
     }
 
     fn compared(&self, pairs: &[(Tensor<2>, Tensor<2>)]) -> Tensor<1> {
-        pairs::summed(pairs.iter().map(|(guided, hint)| {
+        features::summed(pairs.iter().map(|(guided, hint)| {
             let batch = guided.dims()[0];
             let all = Tensor::<2>::ones([batch, batch], &guided.device());
             let counted = match self.config.form {
@@ -97,7 +101,8 @@ impl Pkt {
                 Self::probabilities(guided, &counted),
                 Self::probabilities(hint, &counted),
             );
-            // p log((p + ε) / (q + ε)) summed, without the difference of nearly equal numbers that the logarithm of a ratio near 1 is: the rows of p and q have the same sum.
+            // p log((p + ε) / (q + ε)) summed, without the difference of nearly equal numbers that the logarithm of a ratio near 1 is: the rows of p
+            // and q have the same sum.
             let change = (q - p.clone()) / (p.clone() + EPSILON);
             let terms = p * (change.clone() - change.clone().log1p()) + change * EPSILON;
             terms.sum() / counted.sum().clamp_min(1.0)

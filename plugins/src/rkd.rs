@@ -1,10 +1,10 @@
 //! Relational knowledge distillation. W. Park, D. Kim, Y. Lu, M. Cho: "Relational Knowledge Distillation", 2019 (arXiv 1904.05068), equations 5 to 10.
 //!
-//! L = λ_D Σ huber(ψ_D(s_i, s_j) − ψ_D(t_i, t_j)) + λ_A Σ huber(ψ_A(s_i, s_j, s_k) − ψ_A(t_i, t_j, t_k)) over tuples of a batch of features `[batch, features]`: ψ_D the Euclidean distance over the mean
-//! distance of the batch, ψ_A the cosine of the angle at the first of three, huber with δ = 1.
+//! L = λ_D Σ huber(ψ_D(s_i, s_j) − ψ_D(t_i, t_j)) + λ_A Σ huber(ψ_A(s_i, s_j, s_k) − ψ_A(t_i, t_j, t_k)) over tuples of a batch of features `[batch,
+//! features]`: ψ_D the Euclidean distance over the mean distance of the batch, ψ_A the cosine of the angle at the first of three, huber with δ = 1.
 //!
-//! Departures: the paper's sums are means here, so that a weight does not depend on the batch: over the tuples of distinct samples, or with `form = code`, as the authors' code and RepDistiller have it,
-//! over all B² and B³ tuples, those that repeat a sample counting as 0.
+//! Departures: the paper's sums are means here, so that a weight does not depend on the batch: over the tuples of distinct samples, or with `form =
+//! code`, as the authors' code and RepDistiller have it, over all B² and B³ tuples, those that repeat a sample counting as 0.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
@@ -14,6 +14,7 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::features;
 use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "rkd";
@@ -88,7 +89,7 @@ impl Rkd {
     }
 
     fn compared(&self, pairs: &[(Tensor<2>, Tensor<2>)]) -> Tensor<1> {
-        pairs::summed(pairs.iter().map(|(guided, hint)| {
+        features::summed(pairs.iter().map(|(guided, hint)| {
             let batch = guided.dims()[0] as f64;
             let (pairs, triplets) = match self.config.form {
                 Form::Paper => (batch * (batch - 1.0), batch * (batch - 1.0) * (batch - 2.0)),
@@ -129,9 +130,7 @@ fn differences(features: &Tensor<2>) -> Tensor<3> {
 
 /// The cosine between f_j − f_i and f_k − f_i, `[batch (i), batch (j), batch (k)]`.
 fn angles(features: &Tensor<2>) -> Tensor<3> {
-    let differences = differences(features);
-    let norm = differences.clone().square().sum_dim(2).clamp_min(1e-24).sqrt();
-    let directions = differences / norm;
+    let directions = features::unit_rows(differences(features));
     directions.clone().matmul(directions.swap_dims(1, 2))
 }
 

@@ -1,7 +1,7 @@
 //! Similarity-preserving distillation. F. Tung, G. Mori: "Similarity-Preserving Knowledge Distillation", 2019 (arXiv 1907.09682), equations 1 to 4.
 //!
-//! G = Q Qᵀ `[batch, batch]`, Q a map flattened to `[batch, elements]`, each row of G divided by its 2-norm. L = γ/B² Σ ‖G_t − G_s‖²_F over the pairs of maps. Pictures that the
-//! teacher finds alike are to be alike for the student; extents and channels need not agree.
+//! G = Q Qᵀ `[batch, batch]`, Q a map flattened to `[batch, elements]`, each row of G divided by its 2-norm. L = γ/B² Σ ‖G_t − G_s‖²_F over the pairs
+//! of maps. Pictures that the teacher finds alike are to be alike for the student; extents and channels need not agree.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
@@ -11,6 +11,7 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::features;
 use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "sp";
@@ -60,9 +61,9 @@ impl Sp {
     fn compared(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
         let similarities = |map: &Tensor<4>| {
             let rows = map.clone().flatten::<2>(1, 3);
-            pairs::unit_rows(rows.clone().matmul(rows.transpose()))
+            features::unit_rows(rows.clone().matmul(rows.transpose()))
         };
-        pairs::summed(
+        features::summed(
             pairs
                 .iter()
                 .map(|(guided, hint)| (similarities(hint) - similarities(guided)).square().mean()),

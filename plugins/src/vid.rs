@@ -1,10 +1,12 @@
-//! Variational information distillation. S. Ahn, S. X. Hu, A. Damianou, N. D. Lawrence, Z. Dai: "Variational Information Distillation for Knowledge Transfer", 2019 (arXiv 1904.05835), equations 4 to 6.
+//! Variational information distillation. S. Ahn, S. X. Hu, A. Damianou, N. D. Lawrence, Z. Dai: "Variational Information Distillation for Knowledge
+//! Transfer", 2019 (arXiv 1904.05835), equations 4 to 6.
 //!
-//! The teacher's map t is taken to be Gaussian around what a regressor makes of the student's map s, with a variance for each channel that is learnt as well:
-//! L = ½ ((t − μ(s))² / σ_c² + log σ_c²), σ_c² = log(1 + exp α_c) + ε. The regressor μ is three 1 × 1 convolutions without bias, ReLU between them.
+//! The teacher's map t is taken to be Gaussian around what a regressor makes of the student's map s, with a variance for each channel that is learnt
+//! as well: L = ½ ((t − μ(s))² / σ_c² + log σ_c²), σ_c² = log(1 + exp α_c) + ε. The regressor μ is three 1 × 1 convolutions without bias, ReLU
+//! between them.
 //!
-//! Departures: the sum over the elements of a map is their mean here, as in RepDistiller, so that the weight does not depend on its size; constants are dropped. Maps of different extents are compared at the smaller
-//! ones.
+//! Departures: the sum over the elements of a map is their mean here, as in RepDistiller, so that the weight does not depend on its size; constants
+//! are dropped. Maps of different extents are compared at the smaller ones.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, softplus};
@@ -18,6 +20,7 @@ use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::features;
 use crate::pairs::{self, Pairs, Suggestion};
 
 const NAME: &str = "vid";
@@ -88,18 +91,18 @@ impl Plugin for Vid {
             .terms::<4>(step, &self.config.weight, |student, pairs| {
                 let mut losses = Vec::new();
                 for (place, (guided, hint)) in pairs.iter().enumerate() {
-                    let (guided, hint) = pairs::pooled_alike(guided.clone(), hint.clone());
+                    let (guided, hint) = features::pooled_alike(guided.clone(), hint.clone());
                     let outputs = step.auxiliary(&auxiliary(student, place), guided.into())?;
                     losses.push(likelihood(hint, outputs.float(MEAN)?, outputs.float(LOG_SCALE)?));
                 }
-                Ok(pairs::summed(losses))
+                Ok(features::summed(losses))
             })
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
         let mut losses = Vec::new();
         for (guided, hint) in pairs::recorded::<4>(record)? {
-            let (mut mean, hint) = pairs::pooled_alike(guided, hint);
+            let (mut mean, hint) = features::pooled_alike(guided, hint);
             for layer in LAYERS {
                 if layer != LAYERS[0] {
                     mean = relu(mean);
@@ -133,7 +136,7 @@ impl Plugin for Vid {
         }
         Ok(vec![Term {
             name: NAME,
-            value: pairs::summed(losses),
+            value: features::summed(losses),
             weight: self.config.weight.at(record.epoch()),
         }])
     }

@@ -39,7 +39,8 @@ fn every_recipe_is_a_configuration_with_its_command_and_its_published_number() {
         methods.push(name.split('-').next().unwrap().to_owned());
     }
     for method in [
-        "kd", "fitnets", "dml", "one", "cl", "okddip", "at", "sp", "vid", "rkd", "pkt", "dkd", "crd",
+        "kd", "fitnets", "dml", "one", "cl", "okddip", "at", "sp", "vid", "rkd", "pkt", "dkd", "crd", "cc",
+        "nst", "fsp", "ft", "ab",
     ] {
         assert!(
             methods.iter().any(|name| name == method),

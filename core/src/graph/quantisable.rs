@@ -78,7 +78,8 @@ impl Graph {
 }
 
 impl Node {
-    /// The axis of this node's weight (its second input) that runs along output channels; `None` where the node is no product with a weight of `rank` axes.
+    /// The axis of this node's weight (its second input) that runs along output channels; `None` where the node is no product with a weight of `rank`
+    /// axes.
     pub fn channel_axis(&self, rank: usize) -> Option<usize> {
         match self.op.name() {
             "Conv" if rank >= 3 => Some(0),

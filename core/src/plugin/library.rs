@@ -174,8 +174,8 @@ pub fn load_library(path: &Path) -> Result<Vec<&'static str>, LibraryError> {
         path: path.to_owned(),
         source,
     })?;
-    // SAFETY: loading runs the library's initialisers. The user named the file, and its stamp says that it was compiled by this compiler against this copy of
-    // the core, whose registrations are all that its initialisers are expected to do.
+    // SAFETY: loading runs the library's initialisers. The user named the file, and its stamp says that it was compiled by this compiler against this
+    // copy of the core, whose registrations are all that its initialisers are expected to do.
     #[expect(unsafe_code, reason = "loading code is what this function is for")]
     let library = unsafe { libloading::Library::new(&full) }.map_err(|error| refused(error.to_string()))?;
     // Registrations are references into the library.

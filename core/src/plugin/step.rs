@@ -234,7 +234,8 @@ pub struct Update<'a> {
     pub students: &'a [Network],
     /// The gradients of the whole loss.
     pub gradients: &'a mut GradientsParams,
-    /// Those of the loss on the true classes alone, for a method that asked for them ([`Plan::separate_task_gradient`](super::Plan::separate_task_gradient)).
+    /// Those of the loss on the true classes alone, for a method that asked for them
+    /// ([`Plan::separate_task_gradient`](super::Plan::separate_task_gradient)).
     pub task_gradients: Option<&'a GradientsParams>,
     /// The learning rate.
     pub learning_rate: &'a mut f64,
