@@ -8,7 +8,9 @@ use burn::tensor::{DType, TensorData};
 use half::f16;
 use indexmap::IndexMap;
 use potstill_core::graph::{Attribute, ElementType, Graph, Node};
+use potstill_core::ops::binary::{Arithmetic, Binary};
 use potstill_core::ops::cast::Cast;
+use potstill_core::ops::gemm::Gemm;
 
 /// Puts a graph into half precision.
 pub fn to_half(graph: &mut Graph) {
@@ -37,7 +39,46 @@ pub fn to_half(graph: &mut Graph) {
             value.element = Some(ElementType::Float16);
         }
     }
+    part_biases(graph);
     cast_borders(graph);
+}
+
+/// The operator set from which on a Gemm may lack its bias.
+const BIAS_OPTIONAL: i64 = 11;
+
+/// Adds the bias of a Gemm by a node of its own: tract multiplies it by a `float`, whatever its type.
+fn part_biases(graph: &mut Graph) {
+    if graph.model.opset() < BIAS_OPTIONAL {
+        return;
+    }
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for mut node in std::mem::take(&mut graph.nodes) {
+        let plain = node
+            .op
+            .downcast::<Gemm>()
+            .is_some_and(|gemm| gemm.alpha == 1.0 && gemm.beta == 1.0);
+        let bias = node
+            .inputs
+            .get(2)
+            .filter(|bias| plain && !bias.is_empty())
+            .cloned();
+        let (Some(bias), [output]) = (bias, node.outputs.as_slice()) else {
+            nodes.push(node);
+            continue;
+        };
+        let product = format!("{output}_product");
+        let sum = Node {
+            name: format!("{output}_sum"),
+            op: Box::new(Binary(Arithmetic::Add)),
+            attributes: IndexMap::new(),
+            inputs: vec![product.clone(), bias],
+            outputs: std::mem::replace(&mut node.outputs, vec![product]),
+            doc: String::new(),
+        };
+        node.inputs.truncate(2);
+        nodes.extend([node, sum]);
+    }
+    graph.nodes = nodes;
 }
 
 /// A cast after each float input and before each float output; the names of inputs and outputs stay.

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod cohorts;
+mod deploying;
 mod distilling;
 mod exporting;
 mod improvement;

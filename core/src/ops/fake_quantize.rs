@@ -42,7 +42,7 @@ impl Scale {
     }
 }
 
-/// An activation rounded to `uint8` steps. Inputs: x, low `[1]`, high `[1]`; outputs: y and the next low and high.
+/// An activation rounded to one of 256 steps. Inputs: x, low `[1]`, high `[1]`; outputs: y and the next low and high.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FakeQuantize;
 
