@@ -13,8 +13,10 @@ mod fact;
 mod fingerprint;
 mod infer;
 mod join;
+mod redraw;
 mod summary;
 mod tensor;
+mod untie;
 
 pub use attribute::{Attribute, Attributes};
 pub use branch::{Branched, Fork, Names, branch, branch_points, cut};
