@@ -64,7 +64,11 @@ def networks():
 
 
 def moved(network, shape):
-    """The network in inference mode, its running statistics moved by one batch."""
+    """The network in inference mode, its running statistics moved by one batch, classifiers that begin at zero drawn."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.dim() > 1 and not parameter.any():
+                parameter.normal_(std=0.02)
     norms = [each for each in network.modules() if isinstance(each, torch.nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return network.eval()
