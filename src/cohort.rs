@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
-use potstill_core::graph::{Graph, GraphError, Init, Role, branch_points};
+use potstill_core::graph::{self, Graph, GraphError, Role, branch_points};
 use potstill_core::plugin::{Chosen, Cohort, Plugin, Structure, Students};
 use potstill_core::zoo;
-use potstill_teachers::Teacher;
+use potstill_teachers::{Teacher, decode_file};
 
-use crate::config::RunConfig;
+use crate::config::{Init, RunConfig};
 use crate::error::CliError;
 
 /// Noise on the branches and peers of a student that comes from a file, as a share of each weight's standard deviation: equal members would stay equal.
@@ -33,7 +33,7 @@ pub fn students(
     let mut graphs = (0..members)
         .map(|member| {
             let name = names.get(member).or(names.first()).map_or("", String::as_str);
-            graph(name, config.seed, member, classes, picture)
+            graph(config, name, member, classes, picture)
         })
         .collect::<Result<Vec<_>, CliError>>()?;
     for graph in &mut graphs {
@@ -93,27 +93,55 @@ pub fn chosen(config: &RunConfig, students: &Students) -> Result<Option<Chosen>,
     }
 }
 
-/// An architecture of the zoo drawn from seed + member, or a file.
+/// An architecture of the zoo drawn from seed + member, or a file, with the classifier and the weights that the configuration asks for.
 fn graph(
+    config: &RunConfig,
     name: &str,
-    seed: u64,
     member: usize,
     classes: usize,
     picture: [usize; 3],
 ) -> Result<Graph, CliError> {
+    let seed = config.seed.wrapping_add(member as u64);
     if !is_file(name) {
-        return Ok(zoo::build(
-            name,
-            classes,
-            picture,
-            seed.wrapping_add(member as u64),
-        )?);
+        return Ok(zoo::build(name, classes, picture, seed)?);
     }
-    let classifier = Teacher::open(Path::new(name), picture, &Device::flex())?;
-    classifier.check_classes(classes)?;
+    if let Some(wanted) = config.classes.filter(|wanted| *wanted != classes) {
+        return Err(CliError::Flag {
+            flag: "--classes",
+            got: wanted.to_string(),
+            reason: format!("is not what the data has, {classes}"),
+        });
+    }
+    let path = Path::new(name);
+    let mut graph = decode_file(path).map_err(|source| CliError::Import {
+        path: path.to_owned(),
+        source,
+    })?;
+    let refuse = |source| CliError::Network {
+        path: path.to_owned(),
+        source,
+    };
+    graph.untie();
+    if let Some(classes) = config.classes {
+        graph.replace_classifier(classes, seed).map_err(refuse)?;
+    }
+    if config.init == Init::Random {
+        graph.redraw(seed);
+    }
+    let classifier = Teacher::new(path, graph, picture, &Device::flex())?;
+    if classifier.classes != classes {
+        return Err(CliError::Flag {
+            flag: "--student",
+            got: name.to_owned(),
+            reason: format!(
+                "has {} classes, the data has {classes}; --classes {classes} gives it a new classifier",
+                classifier.classes
+            ),
+        });
+    }
     let mut graph = classifier.network.graph().clone();
-    if member > 0 {
-        disturb(&mut graph, seed.wrapping_add(member as u64));
+    if member > 0 && config.init == Init::File {
+        disturb(&mut graph, seed);
     }
     Ok(graph)
 }
@@ -123,8 +151,8 @@ fn is_file(name: &str) -> bool {
     path.extension().is_some_and(|extension| extension == "onnx") || path.components().count() > 1
 }
 
-fn disturb(graph: &mut Graph, seed: u64) {
-    for (name, tensor) in &mut graph.tensors {
+fn disturb(network: &mut Graph, seed: u64) {
+    for (name, tensor) in &mut network.tensors {
         let dims = tensor.data.shape().to_vec();
         if tensor.role != Role::Weight || dims.len() < 2 || !tensor.data.dtype().is_float() {
             continue;
@@ -133,7 +161,7 @@ fn disturb(graph: &mut Graph, seed: u64) {
         let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
         let variance =
             values.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / values.len().max(1) as f32;
-        let noise = Init::Normal(NOISE * variance.sqrt()).draw(name, &dims, seed);
+        let noise = graph::Init::Normal(NOISE * variance.sqrt()).draw(name, &dims, seed);
         let noisy: Vec<f32> = values
             .iter()
             .zip(noise.iter::<f32>())

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::error::CliError;
+use crate::teacher_config::TeacherConfig;
 
 /// Everything that decides a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,8 +23,12 @@ pub struct RunConfig {
     pub split: Vec<String>,
     /// Which of several students is the run's result: one's name, best or ensemble; the methods' choice where not given.
     pub member: Option<String>,
-    /// ONNX files of teachers; none trains from scratch.
-    pub teacher: Vec<PathBuf>,
+    /// What a student's ONNX file gives: `file` its weights, `random` its architecture alone.
+    pub init: Init,
+    /// Gives a student's ONNX file a new classifier for so many classes.
+    pub classes: Option<usize>,
+    /// Teachers: ONNX files, or tables with a `file`; none trains from scratch.
+    pub teacher: Vec<TeacherConfig>,
     /// What every random choice follows from.
     pub seed: u64,
     /// Where to compute: auto, cpu, wgpu or cuda.
@@ -50,6 +55,8 @@ impl Default for RunConfig {
             student: vec!["resnet8".to_owned()],
             split: Vec::new(),
             member: None,
+            init: Init::default(),
+            classes: None,
             teacher: Vec::new(),
             seed: 0,
             device: "auto".to_owned(),
@@ -62,6 +69,17 @@ impl Default for RunConfig {
             plugin: Vec::new(),
         }
     }
+}
+
+/// What a student's ONNX file gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Architecture and weights.
+    #[default]
+    File,
+    /// The architecture; weights are drawn from the seed.
+    Random,
 }
 
 /// One text, or a list of them.
@@ -244,7 +262,7 @@ impl RunConfig {
     }
 
     /// The choices that a run keeps, by their flags.
-    fn fixed(&self) -> Result<[(&'static str, String); 9], CliError> {
+    fn fixed(&self) -> Result<[(&'static str, String); 11], CliError> {
         let plugins: Vec<String> = self.plugins()?.iter().map(ToString::to_string).collect();
         let limit = self
             .data
@@ -252,6 +270,12 @@ impl RunConfig {
             .map_or("none".to_owned(), |limit| limit.to_string());
         Ok([
             ("--student", self.student.join(" ")),
+            ("--init", Value::try_from(self.init)?.to_string()),
+            (
+                "--classes",
+                self.classes
+                    .map_or("none".to_owned(), |classes| classes.to_string()),
+            ),
             ("--split", self.split.join(" ")),
             ("--data", self.data.name.clone()),
             ("--limit", limit),

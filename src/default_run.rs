@@ -1,10 +1,5 @@
 //! The run of `potstill distill` without arguments: data that the program draws, a teacher that it brings.
 
-use std::path::Path;
-
-use burn::tensor::Device;
-use potstill_teachers::{Teacher, decode};
-
 use crate::config::RunConfig;
 use crate::error::CliError;
 
@@ -28,27 +23,21 @@ pub fn config() -> Result<RunConfig, CliError> {
     })
 }
 
-/// The embedded teacher.
-///
-/// # Errors
-/// Pictures that it is not for.
-pub fn teacher(picture: [usize; 3], device: &Device) -> Result<Teacher, CliError> {
-    let path = Path::new(TEACHER);
-    let graph = decode(TEACHER_BYTES, None).map_err(|source| CliError::Import {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(Teacher::new(path, graph, picture, device)?)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
+    use burn::tensor::Device;
+    use potstill_teachers::{Teacher, decode};
+
     use super::*;
 
     #[test]
     fn the_embedded_configuration_and_teacher_can_be_read() {
         let config = config().unwrap();
-        assert_eq!(config.teacher, [Path::new(TEACHER)]);
-        assert_eq!(teacher([3, 32, 32], &Device::flex()).unwrap().classes, 20);
+        assert_eq!(config.teacher, [PathBuf::from(TEACHER).into()]);
+        let graph = decode(TEACHER_BYTES, None).unwrap();
+        let teacher = Teacher::new(Path::new(TEACHER), graph, [3, 32, 32], &Device::flex());
+        assert_eq!(teacher.unwrap().classes, 20);
     }
 }

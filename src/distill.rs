@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use burn::tensor::Device;
 use burn::train::Interrupter;
 use clap::Args;
 use potstill_core::graph::Graph;
@@ -16,7 +15,7 @@ use potstill_teachers::Teacher;
 use crate::balance;
 use crate::cohort;
 use crate::comparison::{self, Row};
-use crate::config::{DataFlags, DeviceFlags, RunConfig, TrainFlags};
+use crate::config::{DataFlags, DeviceFlags, Init, RunConfig, TrainFlags};
 use crate::default_run;
 use crate::dry_run;
 use crate::error::{CliError, INTERRUPTED, with_causes};
@@ -24,6 +23,7 @@ use crate::prepare::{self, Data};
 use crate::progress::{LogFormat, Progress};
 use crate::report;
 use crate::run_folder::RunFolder;
+use crate::teachers;
 use crate::training::{self, Job, Pupils};
 
 /// Distil a teacher (ONNX) into a student, and write the student as ONNX.
@@ -41,6 +41,12 @@ pub struct Distill {
     /// Student: an architecture, as `potstill models` lists them, or an ONNX file; several times for peers that differ.
     #[arg(long, value_name = "NAME|FILE")]
     student: Vec<String>,
+    /// What a student's ONNX file gives: its weights too, or its architecture alone.
+    #[arg(long, value_enum)]
+    init: Option<Init>,
+    /// Give a student's ONNX file a new classifier for N classes.
+    #[arg(long, value_name = "N")]
+    classes: Option<usize>,
     /// Value after which the student parts into branches, for methods that train branches; several times for several forks.
     #[arg(long, value_name = "VALUE")]
     split: Vec<String>,
@@ -152,7 +158,7 @@ impl Distill {
         let train = data.train_loader(config, &device)?;
         let test = data.test_loader(config.threads, &device)?;
         let picture = train.image_shape();
-        let teachers = Self::teachers(config, picture, data.classes(), &device)?;
+        let teachers = teachers::open(config, &data, picture, &device)?;
         let students = cohort::students(config, &plugins, data.classes(), picture)?;
         let chosen = cohort::chosen(config, &students)?;
         let export = Export {
@@ -318,7 +324,7 @@ impl Distill {
         self.data.apply(&mut config.data);
         self.training.apply(&mut config.training)?;
         if !self.teacher.is_empty() {
-            config.teacher.clone_from(&self.teacher);
+            config.teacher = self.teacher.iter().cloned().map(Into::into).collect();
         }
         if !self.student.is_empty() {
             config.student.clone_from(&self.student);
@@ -326,6 +332,8 @@ impl Distill {
         if !self.split.is_empty() {
             config.split.clone_from(&self.split);
         }
+        config.init = self.init.unwrap_or(config.init);
+        config.classes = self.classes.or(config.classes);
         config.member = self.member.clone().or(config.member);
         if self.balance.is_some() {
             config.training.gradient_report.get_or_insert(BALANCE_EVERY);
@@ -349,24 +357,6 @@ impl Distill {
             config.check_goes_on(&RunFolder::existing(folder)?.1)?;
         }
         Ok(config)
-    }
-
-    fn teachers(
-        config: &RunConfig,
-        picture: [usize; 3],
-        classes: usize,
-        device: &Device,
-    ) -> Result<Vec<Teacher>, CliError> {
-        let open = |path: &PathBuf| -> Result<Teacher, CliError> {
-            let teacher = if path == Path::new(default_run::TEACHER) {
-                default_run::teacher(picture, device)?
-            } else {
-                Teacher::open(path, picture, device)?
-            };
-            teacher.check_classes(classes)?;
-            Ok(teacher)
-        };
-        config.teacher.iter().map(open).collect()
     }
 }
 

@@ -29,6 +29,8 @@ mod run_folder;
 mod student_file;
 mod sweep;
 mod table;
+mod teacher_config;
+mod teachers;
 mod training;
 
 // Without a mention, a crate of nothing but registrations may not be linked at all.

@@ -48,6 +48,7 @@ pub fn export_student(
     }
     for (index, teacher) in config.teacher.iter().enumerate() {
         let name = teacher
+            .file
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
         say(&format!("teacher.{index}"), name.unwrap_or_default());

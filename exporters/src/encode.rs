@@ -67,7 +67,7 @@ fn model(graph: &Graph) -> Result<ModelProto, ExportError> {
     Ok(model)
 }
 
-/// The format version that came with an operator set (ONNX's table of versions), 10 at most.
+/// The format version that came with an operator set (ONNX's table of versions), 12 at most.
 fn ir_version(opset: i64) -> i64 {
     match opset {
         ..=9 => 4,
@@ -76,7 +76,9 @@ fn ir_version(opset: i64) -> i64 {
         12..=14 => 7,
         15..=18 => 8,
         19..=20 => 9,
-        _ => 10,
+        21..=22 => 10,
+        23 => 11,
+        _ => 12,
     }
 }
 

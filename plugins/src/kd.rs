@@ -3,8 +3,12 @@
 //!
 //! L = (1 − α) · CE(z_s, y) + α · T² · KL(p_t^T ‖ p_s^T), with p^T = softmax(z / T), z: `[batch, classes]`, both averaged over the batch.
 //!
+//! With `teacher-weights = "confidence"` each sample has weights of its own, w_k = (1 − softmax_k(CE(z_k, y))) / (K − 1) over the K teachers' losses on the true class: a
+//! teacher counts as much as it is right. H. Zhang, D. Chen, C. Wang: "Confidence-Aware Multi-Teacher Knowledge Distillation", ICASSP 2022
+//! (arXiv 2201.00007), equation 3.
+//!
 //! Departures: the paper writes the soft term as a cross-entropy; KL differs by the teacher's entropy, which has no gradient. Several
-//! teachers are one whose probabilities p_t^T are the weighted mean of theirs.
+//! teachers are one whose probabilities p_t^T are the weighted mean of theirs; the confidence paper weights their losses instead, which has the same gradient.
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
@@ -28,6 +32,24 @@ pub enum TeacherErrors {
     Skip,
 }
 
+/// How much each of several teachers counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TeacherWeights {
+    /// One weight per teacher, normalised to sum 1; empty: all alike.
+    Fixed(Vec<f64>),
+    /// By what is known of each sample.
+    PerSample(PerSample),
+}
+
+/// How much each of several teachers counts for a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PerSample {
+    /// The more, the smaller its loss on the true class.
+    Confidence,
+}
+
 /// The method's options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -38,8 +60,8 @@ pub struct Config {
     pub alpha: Schedule,
     /// What to do with samples that the teacher gets wrong.
     pub teacher_errors: TeacherErrors,
-    /// One weight per teacher, normalised to sum 1; empty: all alike.
-    pub teacher_weights: Vec<f64>,
+    /// How much each of several teachers counts.
+    pub teacher_weights: TeacherWeights,
 }
 
 impl Default for Config {
@@ -48,7 +70,7 @@ impl Default for Config {
             temperature: 2.0,
             alpha: Schedule::Constant(0.9),
             teacher_errors: TeacherErrors::Keep,
-            teacher_weights: Vec::new(),
+            teacher_weights: TeacherWeights::Fixed(Vec::new()),
         }
     }
 }
@@ -78,7 +100,10 @@ impl Kd {
         if !(low >= 0.0 && high <= 1.0) {
             return Err(bad("alpha", config.alpha.to_string(), "values from 0 to 1"));
         }
-        let weights = &config.teacher_weights;
+        let weights = match &config.teacher_weights {
+            TeacherWeights::Fixed(weights) => &weights[..],
+            TeacherWeights::PerSample(_) => &[],
+        };
         let usable = weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0);
         let alike = weights.is_empty();
         if !(alike || usable && weights.iter().sum::<f64>() > 0.0) {
@@ -92,17 +117,33 @@ impl Kd {
     }
 
     /// log p_t^T of the weighted mean of the teachers' probabilities, `[batch, classes]`.
-    fn log_target(&self, teachers: &[Tensor<2>]) -> Option<Tensor<2>> {
+    fn log_target(&self, teachers: &[Tensor<2>], labels: &Tensor<1, Int>) -> Option<Tensor<2>> {
         let temperature = self.config.temperature;
         if let [only] = teachers {
             return Some(log_softmax(only.clone() / temperature, 1));
         }
-        let weight = |index: usize| self.config.teacher_weights.get(index).copied().unwrap_or(1.0);
-        let total: f64 = (0..teachers.len()).map(weight).sum();
-        teachers
+        let probabilities = teachers
             .iter()
-            .enumerate()
-            .map(|(index, logits)| softmax(logits.clone() / temperature, 1) * (weight(index) / total))
+            .map(|logits| softmax(logits.clone() / temperature, 1));
+        let weighted: Vec<Tensor<2>> = match &self.config.teacher_weights {
+            TeacherWeights::Fixed(weights) => {
+                let weight = |index: usize| weights.get(index).copied().unwrap_or(1.0);
+                let total: f64 = (0..teachers.len()).map(weight).sum();
+                let weighted = probabilities
+                    .enumerate()
+                    .map(|(index, p)| p * (weight(index) / total));
+                weighted.collect()
+            }
+            TeacherWeights::PerSample(PerSample::Confidence) => {
+                let weights = confidence(teachers, labels);
+                let weighted = probabilities
+                    .enumerate()
+                    .map(|(index, p)| p * weights.clone().narrow(1, index, 1));
+                weighted.collect()
+            }
+        };
+        weighted
+            .into_iter()
             .reduce(|sum, next| sum + next)
             // Below the smallest normal number the logarithm's product with the probability is 0 anyway.
             .map(|mean| mean.clamp_min(f32::MIN_POSITIVE).log())
@@ -121,7 +162,7 @@ impl Kd {
             value: cross_entropy(student.clone(), labels.clone()),
             weight: 1.0 - alpha,
         };
-        let Some(log_target) = self.log_target(teachers) else {
+        let Some(log_target) = self.log_target(teachers, &labels) else {
             return vec![hard];
         };
         let per_sample = soft_target_loss_per_sample(student, log_target.clone(), self.config.temperature);
@@ -143,6 +184,17 @@ impl Kd {
     }
 }
 
+/// Each teacher's weight for each sample, `[batch, teachers]`; rows sum to 1.
+fn confidence(teachers: &[Tensor<2>], labels: &Tensor<1, Int>) -> Tensor<2> {
+    let losses = teachers.iter().map(|logits| {
+        log_softmax(logits.clone(), 1)
+            .gather(1, labels.clone().unsqueeze_dim(1))
+            .neg()
+    });
+    let shares = softmax(Tensor::cat(losses.collect(), 1), 1);
+    (shares.neg() + 1.0) / (teachers.len() as f64 - 1.0)
+}
+
 impl Plugin for Kd {
     fn name(&self) -> &'static str {
         NAME
@@ -150,7 +202,10 @@ impl Plugin for Kd {
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
         plan.require_teacher(NAME)?;
-        let weights = self.config.teacher_weights.len();
+        let weights = match &self.config.teacher_weights {
+            TeacherWeights::Fixed(weights) => weights.len(),
+            TeacherWeights::PerSample(_) => 0,
+        };
         if weights != 0 && weights != plan.teachers.len() {
             return Err(PluginError::Count {
                 plugin: NAME.to_owned(),
@@ -199,7 +254,7 @@ inventory::submit! {
             PluginOption { name: "temperature", doc: "T, above 0; 1, 2, 5 and 10 are the usual candidates" },
             PluginOption { name: "alpha", doc: "weight of the soft term, 0 to 1; the hard term gets the rest; a number or a schedule" },
             PluginOption { name: "teacher-errors", doc: "keep, or skip: no soft term on samples that the teacher gets wrong" },
-            PluginOption { name: "teacher-weights", doc: "one weight per teacher, all alike when empty" },
+            PluginOption { name: "teacher-weights", doc: "one weight per teacher, all alike when empty; or confidence: for each sample by the teachers' losses on its class" },
         ],
         defaults: || Table::try_from(Config::default()).unwrap_or_default(),
         build: |options| Ok(Box::new(Kd::new(parse_options(NAME, options)?)?)),
@@ -311,5 +366,43 @@ mod tests {
             soft(&[teacher.clone(), teacher.clone()]),
         );
         assert!((one - two).abs() < 1e-6, "{one} {two}");
+    }
+
+    #[test]
+    fn a_teacher_that_is_right_counts_more_for_that_sample() {
+        let device = Device::flex();
+        let first = Tensor::<2>::from_data([[2.0, 0.0], [2.0, 0.0]], &device);
+        let second = Tensor::<2>::from_data([[0.0, 1.0], [0.0, 1.0]], &device);
+        let labels = Tensor::<1, Int>::from_data([0, 1], &device);
+        let weights = confidence(&[first.clone(), second.clone()], &labels);
+        // numpy: losses [[0.126928, 1.313262], [2.126928, 0.313262]], 1 − softmax of each row
+        let got: Vec<f32> = weights.into_data().iter().collect();
+        for (got, expected) in got
+            .iter()
+            .zip([0.766_084_7, 0.233_915_3, 0.140_195_6, 0.859_804_4])
+        {
+            assert!((got - expected).abs() < 1e-5, "{got} {expected}");
+        }
+        let plugin: potstill_core::plugin::PluginSpec = "kd:teacher-weights=confidence".parse().unwrap();
+        assert!(plugin.build().is_ok());
+        let unknown: potstill_core::plugin::PluginSpec = "kd:teacher-weights=luck".parse().unwrap();
+        assert!(unknown.build().is_err());
+    }
+
+    #[test]
+    fn one_teacher_counts_alone_whatever_its_confidence() {
+        let device = Device::flex();
+        let teacher = Tensor::<2>::from_data([[2.0, 0.5], [0.3, 0.0]], &device);
+        let labels = Tensor::<1, Int>::from_data([0, 1], &device);
+        let target = |teacher_weights| {
+            let kd = Kd::new(Config {
+                teacher_weights,
+                ..Config::default()
+            });
+            let target = kd.unwrap().log_target(std::slice::from_ref(&teacher), &labels);
+            target.unwrap().into_data().iter::<f32>().collect::<Vec<_>>()
+        };
+        let by_confidence = TeacherWeights::PerSample(PerSample::Confidence);
+        assert_eq!(target(TeacherWeights::Fixed(Vec::new())), target(by_confidence));
     }
 }

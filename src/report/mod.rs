@@ -76,7 +76,7 @@ fn page(record: &Record) -> Result<Page, CliError> {
     let teachers: Vec<String> = config
         .teacher
         .iter()
-        .map(|path| path.display().to_string())
+        .map(|teacher| teacher.file.display().to_string())
         .collect();
     let mut introduction = vec![record.folder.display().to_string()];
     if !teachers.is_empty() {

@@ -8,7 +8,7 @@ use potstill_core::network::{Network, Outputs};
 use potstill_core::ops::Mode;
 use potstill_core::value::Value;
 
-use crate::{DecodeError, decode_file};
+use crate::{Adaptation, DecodeError, decode_file};
 
 /// Why a file cannot teach.
 #[derive(Debug, thiserror::Error)]
@@ -98,16 +98,40 @@ impl Teacher {
     /// As [`open`](Self::open).
     pub fn new(
         path: &Path,
-        mut graph: Graph,
+        graph: Graph,
         picture: [usize; 3],
         device: &Device,
     ) -> Result<Self, TeacherError> {
+        Self::adapted(path, graph, picture, &Adaptation::default(), device)
+    }
+
+    /// Checks an imported graph that takes other pictures, or has its classes in another order, and puts what it needs before and after it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn adapted(
+        path: &Path,
+        mut graph: Graph,
+        picture: [usize; 3],
+        adaptation: &Adaptation,
+        device: &Device,
+    ) -> Result<Self, TeacherError> {
         let path = path.to_owned();
-        let logits = check_classifier(&path, &mut graph, picture)?;
+        let adaptation = Adaptation {
+            channels_last: is_channels_last(&graph, adaptation.picture(picture)),
+            ..adaptation.clone()
+        };
+        check_classifier(&path, &mut graph, &adaptation, picture)?;
         let run = |source| TeacherError::Graph {
             path: path.clone(),
             source,
         };
+        adaptation.apply(&mut graph, picture).map_err(run)?;
+        let logits = graph
+            .outputs
+            .first()
+            .map_or("", |output| output.name.as_str())
+            .to_owned();
         let facts = infer(&graph, 2).map_err(run)?;
         let classes = match facts.get(&logits).map(|fact| fact.dims.as_slice()) {
             Some([2, classes]) => *classes,
@@ -162,8 +186,30 @@ impl Teacher {
     }
 }
 
+/// Whether a graph states its input as `[batch, height, width, channels]`.
+fn is_channels_last(graph: &Graph, [channels, height, _]: [usize; 3]) -> bool {
+    let stated = graph.inputs.first().and_then(|input| input.dims.as_deref());
+    match stated {
+        Some([_, first, _, last]) => {
+            channels != height && *last == Dim::Known(channels) && *first != Dim::Known(channels)
+        }
+        _ => false,
+    }
+}
+
 /// One input for the pictures, at least one output; open axes of the input are set to the picture's.
-fn check_classifier(path: &Path, graph: &mut Graph, picture: [usize; 3]) -> Result<String, TeacherError> {
+fn check_classifier(
+    path: &Path,
+    graph: &mut Graph,
+    adaptation: &Adaptation,
+    picture: [usize; 3],
+) -> Result<(), TeacherError> {
+    let [channels, height, width] = adaptation.picture(picture);
+    let picture = if adaptation.channels_last {
+        [height, width, channels]
+    } else {
+        [channels, height, width]
+    };
     let refuse = |what: String, expected: &str| TeacherError::NotAClassifier {
         path: path.to_owned(),
         what,
@@ -204,8 +250,8 @@ fn check_classifier(path: &Path, graph: &mut Graph, picture: [usize; 3]) -> Resu
             );
         }
     }
-    match graph.outputs.first() {
-        Some(output) => Ok(output.name.clone()),
-        None => Err(refuse("no output".to_owned(), "an output of logits")),
+    if graph.outputs.is_empty() {
+        return Err(refuse("no output".to_owned(), "an output of logits"));
     }
+    Ok(())
 }

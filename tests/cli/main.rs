@@ -17,6 +17,8 @@ mod refused_data;
 mod refused_files;
 mod repetition;
 mod reporting;
+mod several_teachers;
+mod students_from_files;
 mod sweeping;
 mod teacher_cache;
 mod whitening;

@@ -22,7 +22,7 @@ fn values_outside_their_range_are_named_with_what_is_expected() {
     no_run("--clip-norm 0", &["`clip-norm` is 0", "above 0"]);
     no_run("--threads 0", &["0 threads", "1 or more"]);
     no_run("--limit 0", &["number of images", "at least 1"]);
-    no_run("--opset 8", &["operator set 8", "expected 9 to 21"]);
+    no_run("--opset 8", &["operator set 8", "expected 9 to 24"]);
     no_run("--device nonsense", &["`nonsense`", "cpu"]);
     no_run("--seed 18446744073709551615", &["--seed", "18446744073709551615"]);
     no_run(
@@ -146,7 +146,7 @@ fn a_folder_with_another_run_is_left_as_it_is() {
     refused(
         folder.path(),
         "export run -o again.onnx --opset 99",
-        &["operator set 99", "9 to 21"],
+        &["operator set 99", "9 to 24"],
     );
     assert!(!folder.path().join("again.onnx").exists());
 }

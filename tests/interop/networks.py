@@ -1,12 +1,15 @@
 """Writes small whole networks as PyTorch exports them: `tests/interop/networks/<case>.onnx`, with records at batch 1 and 3.
 
-    python tests/interop/networks.py
+    python tests/interop/networks.py              writes all of them
+    python tests/interop/networks.py text         writes those whose name contains "text", leaves the others
 
 Each network has random weights from a fixed seed, a dynamic batch axis, and is exported by the older exporter (TorchScript) and by
 the newer one (dynamo), at several opsets. The records (`<case>.npz` for batch 1, `<case>.batch3.npz`; the scheme: `fixture.py`) hold
 ONNX Runtime's outputs, which must agree with PyTorch's. Needs: pip install torch onnx onnxruntime onnxscript ml_dtypes.
 """
 
+import argparse
+import json
 import logging
 import warnings
 from pathlib import Path
@@ -201,6 +204,47 @@ class Flattening(nn.Module):
         return self.head(x.view(x.size(0), -1))
 
 
+class Text(nn.Module):
+    """Tokens to classes: embedding, positions, two encoder layers with a padding mask, mean over what is no padding: a BERT in miniature."""
+
+    size = (6,)
+    tokens = 11
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(self.tokens, 8)
+        self.position = nn.Parameter(torch.randn(1, 6, 8))
+        self.norm = nn.LayerNorm(8)
+        self.layers = nn.ModuleList([nn.ModuleDict({"attention": Attention(8, 2), "norm1": nn.LayerNorm(8), "norm2": nn.LayerNorm(8), "up": nn.Linear(8, 16), "down": nn.Linear(16, 8)}) for _ in range(2)])
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, tokens):
+        seen = (tokens != 0).unsqueeze(-1)
+        x = self.norm(self.embedding(tokens) + self.position[:, : tokens.shape[1]])
+        for layer in self.layers:
+            x = layer["norm1"](x + layer["attention"](torch.where(seen, x, torch.zeros_like(x))))
+            x = layer["norm2"](x + layer["down"](functional.gelu(layer["up"](x))))
+        weight = seen.to(x.dtype)
+        return self.head((x * weight).sum(1) / weight.sum(1).clamp(min=1))
+
+
+class Sequence(nn.Module):
+    """Rows of a picture as a sequence: bidirectional LSTM, then a GRU, whose last state decides."""
+
+    size = (3, 4, 6)
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(18, 5, batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(10, 6, batch_first=True)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x):
+        x, _ = self.lstm(x.permute(0, 2, 1, 3).flatten(2))
+        _, state = self.gru(torch.tanh(x))
+        return self.head(state[-1])
+
+
 # Network, exporter, opset, whether in training-preserving mode (BatchNormalization nodes and parameter names kept).
 EXPORTS = {
     "residual_legacy_opset11": (Residual, "legacy", 11, False),
@@ -227,7 +271,22 @@ EXPORTS = {
     "dense_dynamo_opset20": (Dense, "dynamo", 20, False),
     "flattening_legacy_opset11": (Flattening, "legacy", 11, False),
     "flattening_dynamo_opset18": (Flattening, "dynamo", 18, False),
+    "text_legacy_opset14": (Text, "legacy", 14, False),
+    "text_dynamo_opset20": (Text, "dynamo", 20, False),
+    "text_dynamo_opset23": (Text, "dynamo", 23, False),
+    "fused_vision_dynamo_opset23": (FusedVision, "dynamo", 23, False),
+    "sequence_legacy_opset17": (Sequence, "legacy", 17, False),
 }
+
+
+def drawn(kind, batch, generator=None):
+    """Pictures, or tokens of which the last of each sequence are padding."""
+    tokens = getattr(kind, "tokens", None)
+    if tokens is None:
+        return torch.randn(batch, *kind.size, generator=generator)
+    drawn = torch.randint(1, tokens, (batch, *kind.size), generator=generator)
+    drawn[:, -2:] = 0
+    return drawn
 
 
 def network(kind):
@@ -236,13 +295,13 @@ def network(kind):
     built = kind()
     with torch.no_grad():
         for _ in range(3):
-            built(torch.randn(4, *kind.size))
+            built(drawn(kind, 4))
     return built.eval()
 
 
 def export(built, exporter, opset, keep, path):
     """Writes the ONNX file; the batch axis is called `batch`."""
-    example = torch.randn(2, *built.size)
+    example = drawn(type(built), 2)
     if exporter == "dynamo":
         batch = torch.export.Dim("batch", min=1, max=4096)
         program = torch.onnx.export(
@@ -280,14 +339,22 @@ def forget_sources(model):
 def main():
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", nargs="?", default="", help="write only the networks whose name contains this")
+    part = parser.parse_args().part
     FOLDER.mkdir(exist_ok=True)
     entries = []
+    if part:
+        known = json.loads((FOLDER / "cases.json").read_text())
+        entries = [entry for entry in known if part not in entry["name"]]
     for name, (kind, exporter, opset, keep) in EXPORTS.items():
+        if part not in name:
+            continue
         built = network(kind)
         model = export(built, exporter, opset, keep, FOLDER / f"{name}.onnx")
         records = []
         for batch, suffix in ((1, ""), (3, ".batch3")):
-            x = torch.randn(batch, *kind.size, generator=torch.Generator().manual_seed(batch))
+            x = drawn(kind, batch, torch.Generator().manual_seed(batch))
             outputs = run_onnxruntime(model, {"input": x.numpy()})
             np.testing.assert_allclose(outputs["output"], built(x).detach().numpy(), rtol=1e-4, atol=1e-5)
             write_record(FOLDER / f"{name}{suffix}.npz", {"input": x.numpy()}, outputs)

@@ -44,6 +44,14 @@ pub enum GraphError {
         /// The values that are possible, in the network's order.
         possible: Vec<String>,
     },
+    /// A network whose last layer cannot be exchanged.
+    #[error("the classifier cannot be changed to {classes} classes: {reason}")]
+    Classifier {
+        /// The classes that were asked for.
+        classes: usize,
+        /// Why not.
+        reason: String,
+    },
     /// An operator that refuses its inputs or attributes.
     #[error("node `{node}` ({op})")]
     Node {

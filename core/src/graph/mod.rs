@@ -15,9 +15,11 @@ mod infer;
 mod join;
 mod prune;
 mod quantisable;
+mod redraw;
 mod rewrite;
 mod summary;
 mod tensor;
+mod untie;
 
 pub use attribute::{Attribute, Attributes};
 pub use branch::{Branched, Fork, Names, branch, branch_points, cut};

@@ -56,7 +56,7 @@ impl AveragePool {
 }
 
 /// The sum of each window over the number of its elements, the border being 0.
-fn mean(x: Value, placement: &Placement, padding: [usize; 2]) -> Value {
+pub(super) fn mean(x: Value, placement: &Placement, padding: [usize; 2]) -> Value {
     let Placement { kernel, strides, .. } = *placement;
     if placement.dilations == [1, 1] {
         let y = Dispatch::avg_pool2d(x.into_dispatch(), kernel, strides, padding, true, false);

@@ -164,6 +164,20 @@ impl<'a> NodeReader<'a> {
         })
     }
 
+    /// Texts.
+    ///
+    /// # Errors
+    /// Another type, or bytes that are no UTF-8.
+    pub fn texts(&self, name: &'static str) -> Result<Option<Vec<String>>, OpError> {
+        self.get(name, "a list of texts", |attribute| match attribute {
+            Attribute::Strings(texts) => texts
+                .iter()
+                .map(|bytes| String::from_utf8(bytes.clone()).ok())
+                .collect(),
+            _ => None,
+        })
+    }
+
     /// A tensor.
     ///
     /// # Errors

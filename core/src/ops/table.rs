@@ -3,12 +3,14 @@
 use burn::tensor::DType;
 
 use super::{
-    NodeReader, Op, OpError, argmax, average_pool, batch_norm, binary, cast, clip, comparison, concat,
-    constant, constant_of_shape, conv, conv_transpose, cumsum, depth_to_space, dropout, elu, expand, flatten,
-    gather, gather_elements, gelu, gemm, global_pool, group_norm, hard_sigmoid, identity, instance_norm,
-    layer_norm, leaky_relu, logic, lrn, matmul, max_pool, mish, modulo, pad, pow, prelu, quantize_linear,
-    range, reduce, relu, reshape, resize, scatter_nd, select, shape, sigmoid, slice, softmax, split, squeeze,
-    thresholded_relu, tile, transpose, trilu, unary, unsqueeze, variadic,
+    NodeReader, Op, OpError, argmax, attention, average_pool, batch_norm, binary, bitwise, cast, clip,
+    comparison, concat, constant, constant_of_shape, conv, conv_transpose, cumsum, depth_to_space, dropout,
+    einsum, elu, expand, eye_like, flatten, gather, gather_elements, gather_nd, gelu, gemm, global_pool,
+    group_norm, hard_sigmoid, identity, instance_norm, is_nan, layer_norm, leaky_relu, logic, lp_norm, lrn,
+    matmul, max_pool, mish, modulo, non_zero, one_hot, pad, pow, prelu, quantize_linear, range, recurrent,
+    reduce, relu, reshape, resize, rms_norm, scatter_elements, scatter_nd, select, shape, sigmoid, slice,
+    softmax, split, squeeze, swish, thresholded_relu, tile, top_k, transpose, trilu, unary, unsqueeze,
+    variadic,
 };
 use crate::graph::Attributes;
 
@@ -27,7 +29,7 @@ pub struct Operator {
 /// The oldest operator set that files may use.
 pub const OLDEST_OPSET: i64 = 9;
 /// The newest operator set that files may use.
-pub const NEWEST_OPSET: i64 = 21;
+pub const NEWEST_OPSET: i64 = 24;
 
 /// All operators, by family.
 pub const OPERATORS: &[&[Operator]] = &[
@@ -39,18 +41,24 @@ pub const OPERATORS: &[&[Operator]] = &[
     group_norm::OPERATORS,
     instance_norm::OPERATORS,
     lrn::OPERATORS,
+    rms_norm::OPERATORS,
     // Products.
     gemm::OPERATORS,
     matmul::OPERATORS,
+    einsum::OPERATORS,
+    attention::OPERATORS,
+    recurrent::OPERATORS,
     // Pooling and resizing.
     max_pool::OPERATORS,
     average_pool::OPERATORS,
     global_pool::OPERATORS,
+    lp_norm::OPERATORS,
     resize::OPERATORS,
     depth_to_space::OPERATORS,
     // Classification and regularisation.
     softmax::OPERATORS,
     argmax::OPERATORS,
+    top_k::OPERATORS,
     dropout::OPERATORS,
     // Activation.
     relu::OPERATORS,
@@ -63,6 +71,7 @@ pub const OPERATORS: &[&[Operator]] = &[
     clip::OPERATORS,
     gelu::OPERATORS,
     mish::OPERATORS,
+    swish::OPERATORS,
     // Elementwise.
     binary::OPERATORS,
     pow::OPERATORS,
@@ -70,13 +79,16 @@ pub const OPERATORS: &[&[Operator]] = &[
     variadic::OPERATORS,
     unary::OPERATORS,
     comparison::OPERATORS,
+    is_nan::OPERATORS,
     logic::OPERATORS,
+    bitwise::OPERATORS,
     select::OPERATORS,
     // Reduction.
     reduce::OPERATORS,
     cumsum::OPERATORS,
     // Shape.
     shape::OPERATORS,
+    non_zero::OPERATORS,
     reshape::OPERATORS,
     flatten::OPERATORS,
     transpose::OPERATORS,
@@ -89,7 +101,9 @@ pub const OPERATORS: &[&[Operator]] = &[
     slice::OPERATORS,
     gather::OPERATORS,
     gather_elements::OPERATORS,
+    gather_nd::OPERATORS,
     scatter_nd::OPERATORS,
+    scatter_elements::OPERATORS,
     pad::OPERATORS,
     tile::OPERATORS,
     trilu::OPERATORS,
@@ -97,6 +111,8 @@ pub const OPERATORS: &[&[Operator]] = &[
     constant::OPERATORS,
     constant_of_shape::OPERATORS,
     range::OPERATORS,
+    one_hot::OPERATORS,
+    eye_like::OPERATORS,
     cast::OPERATORS,
     quantize_linear::OPERATORS,
     identity::OPERATORS,

@@ -28,6 +28,14 @@ pub enum Function {
     Sin,
     Cos,
     Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Asinh,
+    Acosh,
+    Atanh,
     Erf,
 }
 
@@ -51,6 +59,14 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("Sin", Function::Sin),
     ("Cos", Function::Cos),
     ("Tan", Function::Tan),
+    ("Asin", Function::Asin),
+    ("Acos", Function::Acos),
+    ("Atan", Function::Atan),
+    ("Sinh", Function::Sinh),
+    ("Cosh", Function::Cosh),
+    ("Asinh", Function::Asinh),
+    ("Acosh", Function::Acosh),
+    ("Atanh", Function::Atanh),
     ("Erf", Function::Erf),
 ];
 
@@ -102,6 +118,14 @@ impl Op for Unary {
             (Function::Sin, _) => |x| x.sin(),
             (Function::Cos, _) => |x| x.cos(),
             (Function::Tan, _) => |x| x.tan(),
+            (Function::Asin, _) => |x| x.asin(),
+            (Function::Acos, _) => |x| x.acos(),
+            (Function::Atan, _) => |x| x.atan(),
+            (Function::Sinh, _) => |x| x.sinh(),
+            (Function::Cosh, _) => |x| x.cosh(),
+            (Function::Asinh, _) => |x| x.asinh(),
+            (Function::Acosh, _) => |x| x.acosh(),
+            (Function::Atanh, _) => |x| x.atanh(),
             (Function::Erf, _) => |x| x.erf(),
         };
         Ok(vec![x.elementwise(function)])
@@ -140,6 +164,14 @@ pub const OPERATORS: &[Operator] = &[
     entry("Sin"),
     entry("Cos"),
     entry("Tan"),
+    entry("Asin"),
+    entry("Acos"),
+    entry("Atan"),
+    entry("Sinh"),
+    entry("Cosh"),
+    entry("Asinh"),
+    entry("Acosh"),
+    entry("Atanh"),
     entry("Erf"),
 ];
 
@@ -169,6 +201,29 @@ mod tests {
                 assert_gradients(op, 13, &[], &[Some(x.clone())], &[0]);
             }
         }
+    }
+
+    #[test]
+    fn inverse_and_hyperbolic_functions_agree_with_numpy() {
+        // np.arcsin, np.arccos, … of np.float32([-0.3, 0.6]), np.arccosh of np.float32([1.3, 2.6])
+        let x = floats(&[2], &[-0.3, 0.6]);
+        for (op, expected) in [
+            ("Asin", [-0.304_692_65, 0.643_501_1]),
+            ("Acos", [1.875_489, 0.927_295_2]),
+            ("Atan", [-0.291_456_8, 0.540_419_5]),
+            ("Sinh", [-0.304_520_3, 0.636_653_6]),
+            ("Cosh", [1.045_338_5, 1.185_465_2]),
+            ("Asinh", [-0.295_673_05, 0.568_824_9]),
+            ("Atanh", [-0.309_519_6, std::f32::consts::LN_2]),
+        ] {
+            let made = run_op(op, 13, &[], &[Some(x.clone())]).unwrap();
+            assert_floats(&made[0], &[2], &expected);
+            assert_gradients(op, 13, &[], &[Some(x.clone())], &[0]);
+        }
+        let x = floats(&[2], &[1.3, 2.6]);
+        let made = run_op("Acosh", 13, &[], &[Some(x.clone())]).unwrap();
+        assert_floats(&made[0], &[2], &[0.756_433, 1.609_438]);
+        assert_gradients("Acosh", 13, &[], &[Some(x)], &[0]);
     }
 
     #[test]

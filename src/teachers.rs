@@ -1,0 +1,173 @@
+//! The teachers of a run: opened, checked, and put behind what makes the data's pictures theirs.
+//!
+//! A teacher takes the same augmented picture as the student. Where it was trained with another normalisation, size or order of classes, the configuration or
+//! the file's own metadata says so, and [`Adaptation`] puts that before and after it.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use potstill_core::data::Pipeline;
+use potstill_core::graph::Graph;
+use potstill_core::names::{did_you_mean, nearest};
+use potstill_teachers::{Adaptation, Teacher, decode, decode_file};
+
+use crate::config::RunConfig;
+use crate::default_run;
+use crate::error::CliError;
+use crate::prepare::Data;
+use crate::teacher_config::{Own, TeacherConfig};
+
+/// Opens the teachers of a run for pictures `[channels, height, width]`.
+///
+/// # Errors
+/// A file that is no classifier for these pictures and classes, a table that does not fit the data.
+pub fn open(
+    config: &RunConfig,
+    data: &Data,
+    picture: [usize; 3],
+    device: &Device,
+) -> Result<Vec<Teacher>, CliError> {
+    let one = |teacher: &TeacherConfig| -> Result<Teacher, CliError> {
+        let graph = graph(&teacher.file)?;
+        let adaptation = adaptation(teacher, &graph, data, picture)?;
+        let opened = Teacher::adapted(&teacher.file, graph, picture, &adaptation, device)?;
+        opened.check_classes(data.classes())?;
+        Ok(opened)
+    };
+    config.teacher.iter().map(one).collect()
+}
+
+fn graph(file: &Path) -> Result<Graph, CliError> {
+    let decoded = if file == Path::new(default_run::TEACHER) {
+        decode(default_run::TEACHER_BYTES, None)
+    } else {
+        decode_file(file)
+    };
+    decoded.map_err(|source| CliError::Import {
+        path: file.to_owned(),
+        source,
+    })
+}
+
+fn refuse(key: &'static str, got: String, reason: impl Into<String>) -> CliError {
+    CliError::Flag {
+        flag: key,
+        got,
+        reason: reason.into(),
+    }
+}
+
+fn adaptation(
+    teacher: &TeacherConfig,
+    graph: &Graph,
+    data: &Data,
+    [channels, ..]: [usize; 3],
+) -> Result<Adaptation, CliError> {
+    let Own { size, .. } = teacher.own;
+    if let Some(size) = size
+        && size.contains(&0)
+    {
+        return Err(refuse(
+            "teacher.size",
+            format!("{size:?}"),
+            "is no height and width",
+        ));
+    }
+    Ok(Adaptation {
+        renormalise: renormalisation(&teacher.own, graph, &data.pipeline, channels)?,
+        size,
+        classes: classes(&teacher.own, graph, data.train.classes())?,
+        ..Adaptation::default()
+    })
+}
+
+/// From the data's normalisation to the teacher's, if the two differ. What the configuration states counts before what the file does.
+fn renormalisation(
+    own: &Own,
+    graph: &Graph,
+    pipeline: &Pipeline,
+    channels: usize,
+) -> Result<Option<Vec<(f32, f32)>>, CliError> {
+    let given = own.mean.is_some() || own.std.is_some();
+    if !pipeline.normalise.is_empty() {
+        if given {
+            let steps: Vec<String> = pipeline.normalise.iter().map(ToString::to_string).collect();
+            let reason = "cannot be reached from pictures that the data's `normalise` has prepared";
+            return Err(refuse("teacher.mean", steps.join(" "), reason));
+        }
+        return Ok(None);
+    }
+    let stated = |key: &str| -> Option<Vec<f32>> {
+        let text = graph.model.metadata.get(key)?;
+        text.split(',').map(|number| number.trim().parse().ok()).collect()
+    };
+    let mean = own.mean.clone().or_else(|| stated("potstill.mean"));
+    let std = own.std.clone().or_else(|| stated("potstill.std"));
+    let mean = mean.unwrap_or_else(|| pipeline.mean.clone());
+    let std = std.unwrap_or_else(|| pipeline.std.clone());
+    for (key, numbers) in [("teacher.mean", &mean), ("teacher.std", &std)] {
+        if numbers.len() != channels && given {
+            let reason = format!("is not one number for each of {channels} channels");
+            return Err(refuse(key, format!("{numbers:?}"), reason));
+        }
+    }
+    if let Some(zero) = std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
+        return Err(refuse("teacher.std", zero.to_string(), "is no number above 0"));
+    }
+    if mean.len() != channels || std.len() != channels {
+        return Ok(None);
+    }
+    Ok(Adaptation::between(
+        (&pipeline.mean, &pipeline.std),
+        (&mean, &std),
+    ))
+}
+
+/// For each of the data's classes the teacher's, where the teacher has another order or more classes. A file's metadata counts if it names the same
+/// classes in another order.
+fn classes(own: &Own, graph: &Graph, data: &[String]) -> Result<Option<Vec<usize>>, CliError> {
+    let Some(path) = &own.classes else {
+        let stated = graph.model.metadata.get("potstill.classes");
+        let stated: Option<Vec<String>> = stated.and_then(|text| serde_json::from_str(text).ok());
+        let Some(stated) = stated.filter(|stated| stated.len() == data.len() && stated != data) else {
+            return Ok(None);
+        };
+        return Ok(data
+            .iter()
+            .map(|class| stated.iter().position(|own| own == class))
+            .collect());
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
+        action: "read",
+        path: path.clone(),
+        source,
+    })?;
+    let stated: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let find = |class: &String| -> Result<usize, CliError> {
+        let mut places = stated
+            .iter()
+            .enumerate()
+            .filter(|(_, own)| **own == class.as_str());
+        match (places.next(), places.next()) {
+            (Some((place, _)), None) => Ok(place),
+            (Some(_), Some(_)) => Err(refuse(
+                "teacher.classes",
+                path.display().to_string(),
+                format!("names the class `{class}` twice"),
+            )),
+            (None, _) => Err(refuse(
+                "teacher.classes",
+                path.display().to_string(),
+                format!(
+                    "lacks the data's class `{class}`{}",
+                    did_you_mean(&nearest(class, stated.iter().copied(), 3))
+                ),
+            )),
+        }
+    };
+    data.iter().map(find).collect::<Result<Vec<_>, _>>().map(Some)
+}
