@@ -158,7 +158,7 @@ impl Prune {
             student: vec![folder.join(PRUNED).display().to_string()],
             split: Vec::new(),
             member: None,
-            teacher: vec![folder.join(UNPRUNED)],
+            teacher: vec![folder.join(UNPRUNED).into()],
             plugin: plugins.iter().map(RunConfig::plugin_table).collect(),
             baseline: false,
             out: folder,

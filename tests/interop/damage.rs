@@ -168,7 +168,7 @@ fn damage(model: &mut ModelProto, fault: &Fault) -> Option<()> {
                 chosen(outputs, within)?.clear();
             }
         }
-        _ => model.opset_import.first_mut()?.version = 9 + value as i64 % 13,
+        _ => model.opset_import.first_mut()?.version = 9 + value as i64 % 16,
     }
     Some(())
 }

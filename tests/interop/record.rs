@@ -29,6 +29,7 @@ impl Record {
                 "'<f8'" => DType::F64,
                 "'<i4'" => DType::I32,
                 "'<i8'" => DType::I64,
+                "'<u8'" => DType::U64,
                 other => panic!("{}: `{name}` has the type {other}", path.display()),
             };
             let order = array.order();

@@ -89,6 +89,15 @@ impl Einsum {
             };
             widest = widest.max(broadcast);
             let labels = labels(term, broadcast);
+            if let Some((first, second)) = uneven(&labels, dims) {
+                return Err(OpError::Shape {
+                    name: "Inputs",
+                    got: dims.clone(),
+                    expected: format!(
+                        "the same extent along axes {first} and {second}, which have one letter"
+                    ),
+                });
+            }
             for (label, extent) in labels.iter().zip(dims) {
                 let known = extents.entry(*label).or_insert(*extent);
                 if *known == 1 {
@@ -318,6 +327,13 @@ fn twice(labels: &[Label]) -> Option<(usize, usize)> {
     })
 }
 
+/// Two axes of one label that differ in extent: a diagonal needs both alike.
+fn uneven(labels: &[Label], dims: &[usize]) -> Option<(usize, usize)> {
+    let mut pairs =
+        (0..labels.len()).flat_map(|first| (first + 1..labels.len()).map(move |second| (first, second)));
+    pairs.find(|(first, second)| labels[*first] == labels[*second] && dims[*first] != dims[*second])
+}
+
 /// The symbols of one term.
 fn term(text: &str) -> Option<Vec<Symbol>> {
     let (before, after) = match text.split_once("...") {
@@ -447,10 +463,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let x = [Some(ramp(&[2, 3], 0.0, 1.0))];
-        for equation in ["i->i", "ij,jk->ik", "ii->i"] {
-            assert!(einsum(equation, &x).is_err(), "{equation}");
+        for dims in [[2, 3], [1, 3], [3, 1]] {
+            let x = [Some(ramp(&dims, 0.0, 1.0))];
+            for equation in ["i->i", "ij,jk->ik", "ii->i"] {
+                assert!(einsum(equation, &x).is_err(), "{equation}");
+            }
         }
+        let x = [Some(ramp(&[2, 3], 0.0, 1.0))];
         for equation in ["i1->i", "ij->k", "ij->ii", "....->i"] {
             let refused = einsum(equation, &x);
             assert!(
