@@ -50,11 +50,6 @@ const REFUSED: &[(&str, &str)] = &[
         "resize_not_smaller",
         "`keep_aspect_ratio_policy = not_smaller` is not supported",
     ),
-    // Quantised networks.
-    (
-        "weights_fake_quantised",
-        "unsupported operators: DequantizeLinear (1×)",
-    ),
     // Broken files.
     ("external_missing", "nowhere.bin"),
     ("truncated", "not an ONNX model"),

@@ -208,13 +208,13 @@ mod tests {
 
     #[test]
     fn an_activation_is_rounded_as_onnx_would_quantise_it() {
-        // torch.fake_quantize_per_tensor_affine(torch.tensor([-2., -0.5, 0.1, 0.7, 5.]), 3/255, 85, 0, 255)
-        let x = floats(&[5], &[-2.0, -0.5, 0.1, 0.7, 5.0]);
+        // torch.fake_quantize_per_tensor_affine(torch.tensor([-2., -0.51, 0.12, 0.71, 5.]), 3/255, 85, 0, 255)
+        let x = floats(&[5], &[-2.0, -0.51, 0.12, 0.71, 5.0]);
         let made = run(Mode::Inference, x, [-1.0, 2.0], &Device::flex());
         assert_floats(
             &made[0],
             &[5],
-            &[-1.0, -0.494_117_65, 0.105_882_354, 0.705_882_37, 2.0],
+            &[-1.0, -0.505_882_4, 0.117_647_06, 0.705_882_37, 2.0],
         );
     }
 
