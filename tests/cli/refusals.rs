@@ -141,7 +141,12 @@ fn a_folder_with_another_run_is_left_as_it_is() {
     refused(
         folder.path(),
         "export tiny.toml -o again.onnx",
-        &["tiny.toml holds no run"],
+        &["cannot import tiny.toml", "not an ONNX model"],
+    );
+    refused(
+        folder.path(),
+        "export . -o again.onnx",
+        &["holds no run", "run.toml is missing"],
     );
     refused(
         folder.path(),
