@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use potstill_core::plugin::{PluginEntry, entries};
+use potstill_core::plugin::{PluginEntry, entries, find};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -12,6 +12,8 @@ use crate::table::{Format, json, table};
 /// List the distillation methods with their options.
 #[derive(Debug, Args)]
 pub struct Plugins {
+    /// Methods to show; all of them where not given.
+    names: Vec<String>,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -50,7 +52,15 @@ fn entry(entry: &PluginEntry) -> Entry {
 impl Plugins {
     /// Prints the list.
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let entries: Vec<Entry> = entries()?.values().map(|registered| entry(registered)).collect();
+        let shown = match self.names.is_empty() {
+            true => entries()?.values().copied().collect(),
+            false => self
+                .names
+                .iter()
+                .map(|name| find(name))
+                .collect::<Result<Vec<_>, _>>()?,
+        };
+        let entries: Vec<Entry> = shown.into_iter().map(entry).collect();
         if self.format == Format::Json {
             return json(out, &entries);
         }

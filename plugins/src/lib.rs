@@ -51,6 +51,8 @@ pub mod reviewkd;
 pub mod rkd;
 #[cfg(feature = "sp")]
 pub mod sp;
+#[cfg(feature = "tf-kd")]
+pub mod tf_kd;
 #[cfg(feature = "vid")]
 pub mod vid;
 

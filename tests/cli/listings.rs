@@ -15,6 +15,10 @@ fn plugins_and_models_are_tables_and_json() {
     assert_eq!(kd["paper"]["arxiv"], "1503.02531");
     assert!(kd["options"].to_string().contains("temperature"), "{kd}");
     assert!(done(folder.path(), "plugins").stdout.contains("temperature"));
+    let asked = done(folder.path(), "plugins dml --format json").json();
+    assert_eq!(asked.as_array().map(Vec::len), Some(1));
+    assert_eq!(asked[0]["name"], "dml");
+    refused(folder.path(), "plugins okdip", &["okdip", "okddip"]);
 
     let models = done(folder.path(), "models --format json").json();
     let resnet20 = models

@@ -24,7 +24,7 @@ const FROM_FEATURES: &[&str] = &[
     "crd:negatives=20",
     "kdsvd",
 ];
-const FROM_LOGITS: &[&str] = &["kd", "dkd", "dist", "lskd"];
+const FROM_LOGITS: &[&str] = &["kd", "dkd", "dist", "lskd", "tf-kd"];
 
 #[test]
 fn every_method_with_a_teacher_trains_and_leaves_a_plain_student() {
