@@ -16,6 +16,7 @@ mod join;
 mod prune;
 mod quantisable;
 mod redraw;
+mod reshape_stored;
 mod rewrite;
 mod summary;
 mod tensor;
