@@ -122,6 +122,7 @@ fn graph(
         source,
     };
     graph.untie();
+    graph.reshape_stored();
     if let Some(classes) = config.classes {
         graph.replace_classifier(classes, seed).map_err(refuse)?;
     }

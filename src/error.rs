@@ -12,7 +12,7 @@ use potstill_core::plugin::{LibraryError, PluginError};
 use potstill_core::train::TrainError;
 use potstill_core::zoo::ZooError;
 use potstill_exporters::ExportError;
-use potstill_teachers::{DecodeError, TeacherError};
+use potstill_teachers::{CompiledError, DecodeError, TeacherError};
 
 /// A comparison that was asked for does not hold: `check` disagrees with its record.
 pub const DISAGREES: u8 = 1;
@@ -197,6 +197,9 @@ pub enum CliError {
     /// A library of methods.
     #[error(transparent)]
     Library(#[from] LibraryError),
+    /// A compiled teacher.
+    #[error(transparent)]
+    Compiled(#[from] CompiledError),
     /// A teacher.
     #[error(transparent)]
     Teacher(#[from] TeacherError),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use potstill_core::data::Split;
 use potstill_core::graph::Graph;
-use potstill_teachers::{Teacher, decode_file};
+use potstill_teachers::Teacher;
 use serde::Serialize;
 
 use crate::config::{DataConfig, DataFlags, DeviceFlags};
@@ -15,13 +15,15 @@ use crate::prepare;
 use crate::preprocessing;
 use crate::retrieval::{DistanceName, Feed, Search};
 use crate::table::{Format, json, table};
+use crate::teachers;
 
 /// Evaluate an ONNX classifier on the test split of a data set, or on its queries and gallery (market1501).
 ///
 /// A student that Potstill exported is fed as its metadata says; any other file as is usual for the data set.
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// ONNX file.
+    /// ONNX file, or a teacher as `potstill teachers` lists them.
+    #[arg(value_name = "FILE|NAME")]
     file: PathBuf,
     #[command(flatten)]
     data: DataFlags,
@@ -51,13 +53,10 @@ impl Eval {
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let mut config = DataConfig::default();
         self.data.apply(&mut config);
-        let graph = decode_file(&self.file).map_err(|source| CliError::Import {
-            path: self.file.clone(),
-            source,
-        })?;
-        let pipeline = preprocessing::stated(&self.file, &graph.model.metadata, &mut config)?;
         let choice = self.device.device.as_deref().unwrap_or("auto");
         let device = prepare::device(choice, self.device.threads)?.device;
+        let graph = teachers::graph(&self.file, &device)?;
+        let pipeline = preprocessing::stated(&self.file, &graph.model.metadata, &mut config)?;
         if let Some(search) = Search::open(&config)? {
             let feed = Feed {
                 pipeline: &pipeline,

@@ -3,19 +3,20 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use clap::Args;
 use potstill_core::graph::{Summary, ValueInfo, summarise};
 use potstill_core::zoo;
-use potstill_teachers::decode_file;
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::table::{Format, count, json, multiply_adds, table};
+use crate::teachers;
 
 /// Show what a network is made of: values that can be tapped, shapes, parameters, multiply-adds.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// ONNX file, or an architecture as `potstill models` lists them.
+    /// ONNX file, an architecture as `potstill models` lists them, or a teacher as `potstill teachers` does.
     #[arg(value_name = "FILE|NAME")]
     file: PathBuf,
     /// How to print.
@@ -41,9 +42,10 @@ struct Declared {
     shape: String,
 }
 
-/// Whether this is a plain name, without a folder or an ending, and no file has it.
+/// Whether this is a plain name, without a folder, an ending or the colon of the program's teachers, and no file has it.
 fn names_architecture(given: &Path) -> bool {
-    given.extension().is_none() && given.components().count() == 1 && !given.exists()
+    let plain = given.extension().is_none() && !given.to_string_lossy().contains(':');
+    plain && given.components().count() == 1 && !given.exists()
 }
 
 fn declared(info: &ValueInfo) -> Declared {
@@ -65,10 +67,7 @@ impl Inspect {
                 0,
             )?
         } else {
-            decode_file(&self.file).map_err(|source| CliError::Import {
-                path: self.file.clone(),
-                source,
-            })?
+            teachers::graph(&self.file, &Device::flex())?
         };
         let summary = summarise(&graph).map_err(|source| CliError::Network {
             path: self.file.clone(),

@@ -29,12 +29,16 @@ mod run_folder;
 mod student_file;
 mod sweep;
 mod table;
+mod teacher_catalog;
 mod teacher_config;
 mod teachers;
 mod training;
 
 // Without a mention, a crate of nothing but registrations may not be linked at all.
 use potstill_plugins as _;
+// The teachers that POTSTILL_TEACHERS named when this program was built.
+#[cfg(feature = "compiled-teachers")]
+use potstill_compiled as _;
 // Links the core as the shared library that methods loaded at run time link as well.
 #[cfg(feature = "dynamic")]
 use potstill_dylib as _;

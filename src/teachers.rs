@@ -9,13 +9,33 @@ use burn::tensor::Device;
 use potstill_core::data::Pipeline;
 use potstill_core::graph::Graph;
 use potstill_core::names::{did_you_mean, nearest};
-use potstill_teachers::{Adaptation, Teacher, decode, decode_file};
+use potstill_teachers::{Adaptation, CompiledTeacher, Teacher, compiled, decode, decode_file};
 
 use crate::config::RunConfig;
 use crate::default_run;
 use crate::error::CliError;
 use crate::prepare::Data;
 use crate::teacher_config::{Own, TeacherConfig};
+
+/// The graph that a teacher's name stands for: a file's, the built-in one's, or a compiled one's, which is on `device` already.
+///
+/// # Errors
+/// A file that cannot be imported, a name that is not compiled in.
+pub fn graph(file: &Path, device: &Device) -> Result<Graph, CliError> {
+    let named = file.to_str().and_then(|file| file.strip_prefix(compiled::PREFIX));
+    if let Some(name) = named {
+        return Ok(CompiledTeacher::find(name)?.graph(device)?);
+    }
+    let decoded = if file == Path::new(default_run::TEACHER) {
+        decode(default_run::TEACHER_BYTES, None)
+    } else {
+        decode_file(file)
+    };
+    decoded.map_err(|source| CliError::Import {
+        path: file.to_owned(),
+        source,
+    })
+}
 
 /// Opens the teachers of a run for pictures `[channels, height, width]`.
 ///
@@ -28,25 +48,13 @@ pub fn open(
     device: &Device,
 ) -> Result<Vec<Teacher>, CliError> {
     let one = |teacher: &TeacherConfig| -> Result<Teacher, CliError> {
-        let graph = graph(&teacher.file)?;
+        let graph = graph(&teacher.file, device)?;
         let adaptation = adaptation(teacher, &graph, data, picture)?;
         let opened = Teacher::adapted(&teacher.file, graph, picture, &adaptation, device)?;
         opened.check_classes(data.classes())?;
         Ok(opened)
     };
     config.teacher.iter().map(one).collect()
-}
-
-fn graph(file: &Path) -> Result<Graph, CliError> {
-    let decoded = if file == Path::new(default_run::TEACHER) {
-        decode(default_run::TEACHER_BYTES, None)
-    } else {
-        decode_file(file)
-    };
-    decoded.map_err(|source| CliError::Import {
-        path: file.to_owned(),
-        source,
-    })
 }
 
 fn refuse(key: &'static str, got: String, reason: impl Into<String>) -> CliError {

@@ -425,7 +425,7 @@ impl Value {
 }
 
 /// The same bytes under another shape of as many elements.
-fn reshaped(data: TensorData, shape: Shape) -> TensorData {
+pub(crate) fn reshaped(data: TensorData, shape: Shape) -> TensorData {
     let (bytes, _, dtype) = data.into_parts();
     TensorData::from_bytes(bytes, shape, dtype)
 }

@@ -85,6 +85,32 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Graph, DecodeError>
     Ok(graph)
 }
 
+/// Reads what a model says of itself: inputs, outputs and metadata, as a graph without nodes. Nodes, tensors and operator sets are not looked at.
+///
+/// # Errors
+/// Bytes that are no ONNX model, an element type that is not supported.
+pub(crate) fn decode_head(bytes: &[u8]) -> Result<Graph, DecodeError> {
+    let not_onnx = |reason: String| DecodeError::NotOnnx { reason };
+    let model = ModelProto::parse_from_bytes(bytes).map_err(|error| not_onnx(error.to_string()))?;
+    Ok(Graph {
+        name: model.graph.name.clone(),
+        inputs: model
+            .graph
+            .input
+            .iter()
+            .map(value_info)
+            .collect::<Result<_, _>>()?,
+        outputs: model
+            .graph
+            .output
+            .iter()
+            .map(value_info)
+            .collect::<Result<_, _>>()?,
+        model: model_info(&model),
+        ..Graph::default()
+    })
+}
+
 fn model_info(model: &ModelProto) -> ModelInfo {
     ModelInfo {
         ir_version: model.ir_version,

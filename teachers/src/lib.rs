@@ -3,16 +3,19 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`adapt`] | what stands between the student's pictures and a teacher of other ones |
+//! | [`compiled`] | teachers that are part of the program, registered by crates of compiled networks |
 //! | [`decode`] | an ONNX model as a [`Graph`](potstill_core::graph::Graph); every name kept |
 //! | [`teacher`] | a graph checked against the data, frozen on a device, with its preprocessing |
 
 pub mod adapt;
+pub mod compiled;
 pub mod decode;
 mod error;
 mod proto;
 pub mod teacher;
 
 pub use adapt::Adaptation;
+pub use compiled::{CompiledError, CompiledTeacher};
 pub use decode::{decode, decode_file};
 pub use error::DecodeError;
 pub use teacher::{Teacher, TeacherError};

@@ -33,6 +33,24 @@ fn plugins_and_models_are_tables_and_json() {
 }
 
 #[test]
+fn the_teachers_of_the_program_can_be_named_where_files_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let teachers = done(folder.path(), "teachers --format json").json();
+    assert_eq!(teachers[0]["name"], "embedded:glyphs-resnet20");
+    assert_eq!(teachers[0]["logits"], "[batch, 20]");
+    assert!(
+        done(folder.path(), "teachers")
+            .stdout
+            .contains("[batch, 3, 32, 32]")
+    );
+    let measured = done(
+        folder.path(),
+        "eval embedded:glyphs-resnet20 --limit 100 --device cpu --format json",
+    );
+    assert!(measured.json()["top1"].as_f64() > Some(80.0), "{measured:?}");
+}
+
+#[test]
 fn an_architecture_is_inspected_like_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let report = done(folder.path(), "inspect resnet20 --format json").json();

@@ -49,6 +49,13 @@ fn unknown_names_come_with_the_nearest() {
         "--data cifr100 --data-dir x",
         &["no data set `cifr100`", "did you mean `cifar100`?"],
     );
+    no_run(
+        "--teacher compiled:nonsense --plugin kd",
+        &[
+            "no compiled teacher `nonsense`",
+            "POTSTILL_TEACHERS=FOLDER cargo build --release --features compiled-teachers",
+        ],
+    );
     no_run("--no-such-flag", &["--no-such-flag"]);
     let folder = fresh();
     refused(

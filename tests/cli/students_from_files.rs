@@ -63,6 +63,42 @@ fn a_file_of_pytorch_is_trained_with_its_statistics_and_keeps_its_names() {
     assert_eq!(table["samples"], 40);
 }
 
+/// `burn-module.onnx` is what `examples/burn-module` writes for 7 classes.
+#[test]
+fn a_module_of_burn_is_trained_with_its_statistics_and_gets_another_classifier() {
+    let folder = fresh();
+    let folder = folder.path();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/burn-module.onnx");
+    fs::copy(file, folder.join("module.onnx")).unwrap();
+    refused(
+        folder,
+        "distill tiny.toml --student module.onnx",
+        &["`module.onnx` has 7 classes", "--classes 20"],
+    );
+    done(folder, "distill tiny.toml --student module.onnx --classes 20");
+    done(folder, "export run --no-fold -o trained.onnx");
+    let (before, after) = (graph(folder, "module.onnx"), graph(folder, "trained.onnx"));
+    let learns = |graph: &Graph| {
+        let tensors = graph.tensors.iter();
+        let learns = tensors.filter(|(_, tensor)| tensor.role != Role::Constant);
+        learns.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(learns(&before), learns(&after));
+    for name in learns(&before) {
+        assert_ne!(
+            floats(&before, &name),
+            floats(&after, &name),
+            "{name} has not moved"
+        );
+    }
+    // The exporter adds the bias in a shape of its own.
+    assert_eq!(after.tensors["classifier.bias"].data.shape().to_vec(), [1, 20]);
+    done(
+        folder,
+        "distill tiny.toml --student module.onnx --classes 20 --init random --out drawn",
+    );
+}
+
 #[test]
 fn a_file_gives_its_weights_or_its_architecture_alone() {
     let folder = fresh();

@@ -25,6 +25,7 @@ pub use choice::DeviceChoice;
 pub use error::{DeviceError, SelfTestError};
 pub use found::{Backend, Found, Hardware, available};
 pub use memory::keep_freed_memory;
+pub use panics::caught;
 pub use selection::{Resolved, resolve};
 pub use self_test::{Report, self_test};
 pub use threads::set_threads;

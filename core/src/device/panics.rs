@@ -1,4 +1,4 @@
-//! Panics of GPU runtimes as errors.
+//! Panics of GPU runtimes, and of networks that are compiled code, as errors.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ static HOOK: Mutex<()> = Mutex::new(());
 /// Runs `work`; a panic becomes its message. No panic of any thread is printed meanwhile, because runtimes work on threads of their own.
 ///
 /// What `work` leaves half done must not be used afterwards.
-pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let _alone = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));

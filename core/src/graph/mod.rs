@@ -16,6 +16,7 @@ mod join;
 mod prune;
 mod quantisable;
 mod redraw;
+mod reshape_stored;
 mod rewrite;
 mod summary;
 mod tensor;
@@ -212,11 +213,9 @@ impl Graph {
 
     /// The number of trainable parameters.
     pub fn parameters(&self) -> usize {
-        self.tensors
-            .values()
-            .filter(|tensor| tensor.role == Role::Weight)
-            .map(StoredTensor::len)
-            .sum()
+        let weights = self.tensors.values().filter(|tensor| tensor.role == Role::Weight);
+        let held = self.nodes.iter().map(|node| node.op.parameters());
+        weights.map(StoredTensor::len).chain(held).sum()
     }
 
     /// Drops nodes whose results nobody reads, and tensors that no node reads.

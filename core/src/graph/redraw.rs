@@ -66,7 +66,8 @@ fn init(node: &Node, position: usize, tensor: &StoredTensor) -> Option<Init> {
             _,
         ) => Some(Init::Fill(if matches!(position, 1 | 4) { 1.0 } else { 0.0 })),
         ("Conv" | "ConvTranspose" | "Gemm", 2) | ("LSTM" | "GRU" | "RNN", 3) => Some(Init::Fill(0.0)),
-        ("Add" | "Sub", _) if dims.len() < 2 => Some(Init::Fill(0.0)),
+        // One vector for all pictures, `[1, units]` as well as `[units]`.
+        ("Add" | "Sub", _) if matches!(dims[..], [] | [_] | [1, _]) => Some(Init::Fill(0.0)),
         ("Add" | "Sub" | "Concat" | "Gather" | "Expand", _) => Some(Init::Normal(0.02)),
         _ => None,
     }

@@ -53,7 +53,7 @@ pub fn summarise(graph: &Graph) -> Result<Summary, GraphError> {
             .find(|name| !name.is_empty())
             .cloned()
             .unwrap_or_default();
-        let parameters = node
+        let read: usize = node
             .inputs
             .iter()
             .filter(|name| counted.insert((*name).clone()))
@@ -72,7 +72,7 @@ pub fn summarise(graph: &Graph) -> Result<Summary, GraphError> {
             op: node.op.name().to_owned(),
             shape: shape(one.get(&output), two.get(&output)),
             output,
-            parameters,
+            parameters: read + node.op.parameters(),
             multiply_adds: node.op.cost(&Inputs(&inputs), &outputs),
         });
     }

@@ -149,6 +149,11 @@ pub trait Op: std::fmt::Debug + Send + Sync + OpClone + std::any::Any {
         0
     }
 
+    /// The number of trainable numbers that the operator itself holds, beside the graph's tensors.
+    fn parameters(&self) -> usize {
+        0
+    }
+
     /// What a stored float tensor at this input is for.
     fn role(&self, _input: usize) -> Role {
         Role::Constant
