@@ -53,7 +53,22 @@ pub(crate) fn tensor(proto: &TensorProto, folder: Option<&Path>) -> Result<Tenso
     if element == ElementType::Bool && bytes.iter().any(|byte| *byte > 1) {
         return Err(refuse("holds booleans other than 0 and 1".to_owned()));
     }
+    if element == ElementType::Uint64
+        && let Some(number) = beyond_signed(&bytes)
+    {
+        return Err(refuse(format!(
+            "holds {number}, expected integers up to {}: they run as signed ones",
+            i64::MAX
+        )));
+    }
     Ok(TensorData::from_bytes(Bytes::from_bytes_vec(bytes), dims, dtype))
+}
+
+/// The first of these unsigned integers that no signed one equals.
+fn beyond_signed(bytes: &[u8]) -> Option<u64> {
+    let (numbers, _) = bytes.as_chunks();
+    let mut numbers = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes));
+    numbers.find(|number| i64::try_from(*number).is_err())
 }
 
 fn dtype(element: ElementType) -> DType {
@@ -208,4 +223,29 @@ pub(crate) fn value_info(proto: &ValueInfoProto) -> Result<ValueInfo, DecodeErro
         dims,
         doc: proto.doc_string.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsigned_integers_beyond_the_signed_ones_are_refused() {
+        let read = |number: u64| {
+            let stored = TensorProto {
+                name: "shape".to_owned(),
+                dims: vec![1],
+                data_type: ElementType::Uint64 as i32,
+                uint64_data: vec![number],
+                ..TensorProto::default()
+            };
+            tensor(&stored, None).map(|data| data.iter::<u64>().collect::<Vec<_>>())
+        };
+        assert_eq!(read(i64::MAX as u64).unwrap(), [i64::MAX as u64]);
+        let error = read(1 << 63).unwrap_err().to_string();
+        assert!(
+            error.contains("`shape` holds 9223372036854775808, expected"),
+            "{error}"
+        );
+    }
 }

@@ -166,6 +166,16 @@ fn read_archive(layout: &Layout, path: &Path, files: &[&str]) -> Result<Records,
             .iter()
             .position(|file| name.file_name().is_some_and(|last| last == *file));
         if let Some(place) = wanted {
+            let kind = entry.header().entry_type();
+            // A sparse file is as long as its header says, without bytes that would stand for it.
+            if !kind.is_file() {
+                return Err(DataError::Header {
+                    path: path.join(name),
+                    field: "the type of the archive's entry",
+                    expected: "a plain file".into(),
+                    got: format!("{kind:?}"),
+                });
+            }
             let mut records = Records::default();
             records.read(layout, entry, &path.join(name))?;
             found[place] = Some(records);
@@ -348,6 +358,31 @@ mod tests {
             open(&CIFAR100, dir.path(), Split::Train),
             Err(DataError::Io { .. })
         ));
+    }
+
+    #[test]
+    fn a_hole_that_only_the_archives_header_fills_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cifar-100-binary.tar.gz");
+        let mut header = tar::Header::new_gnu();
+        header.set_path("train.bin").unwrap();
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        header.set_size(0);
+        let gnu = header.as_gnu_mut().unwrap();
+        // 64 GiB of zeros, which would be 20 million pictures of label 0.
+        for field in [&mut gnu.sparse[0].offset, &mut gnu.realsize] {
+            field.copy_from_slice(b"1000000000000\0".first_chunk().unwrap());
+        }
+        gnu.sparse[0].numbytes.copy_from_slice(b"00000000000\0");
+        header.set_cksum();
+        let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut zipped, &[header.as_bytes(), &[0; 1024][..]].concat()).unwrap();
+        fs::write(&path, zipped.finish().unwrap()).unwrap();
+        let error = open(&CIFAR100, dir.path(), Split::Train).unwrap_err().to_string();
+        assert!(
+            error.contains("train.bin") && error.contains("expected a plain file"),
+            "{error}"
+        );
     }
 
     #[test]

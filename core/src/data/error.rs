@@ -64,6 +64,14 @@ pub enum DataError {
         path: PathBuf,
         source: image::ImageError,
     },
+    /// A picture whose header states more pixels than the file's length can stand for.
+    #[error("`{}` states {}x{} pixels, expected at most {most} in a file of {bytes} bytes", path.display(), size[0], size[1])]
+    PictureSize {
+        path: PathBuf,
+        size: [usize; 2],
+        most: u64,
+        bytes: u64,
+    },
     /// A split, folder or file has no images.
     #[error("`{}` holds no images", path.display())]
     Empty { path: PathBuf },

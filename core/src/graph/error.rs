@@ -73,6 +73,16 @@ pub enum GraphError {
         /// The shape that came.
         got: String,
     },
+    /// A value that no memory holds.
+    #[error("value `{value}` has shape {shape:?}, expected at most {most} elements")]
+    TooLarge {
+        /// Its name.
+        value: String,
+        /// Its extents.
+        shape: Vec<usize>,
+        /// The number of elements that a value may have.
+        most: usize,
+    },
     /// A network that cannot be made so small.
     #[error("cannot prune: {reason}")]
     Prune {

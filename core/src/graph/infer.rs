@@ -10,11 +10,16 @@ use super::{Fact, Graph, GraphError, Node, Role, StoredTensor, ValueInfo};
 use crate::ops::{Inputs, Mode, RunContext};
 use crate::value::{Kind, Value};
 
+/// A value may have this many elements, 8 GiB of floats. A file that states more is wrong, and sizes up to here can be multiplied with each other.
+const MOST_ELEMENTS: usize = 1 << 31;
+
 /// A fact for each value and tensor, by name.
 pub type Facts = IndexMap<String, Fact>;
 
 /// Values up to this many elements are computed ahead; larger ones are data, not shapes.
 const KNOWN_LIMIT: usize = 4096;
+/// And what takes more multiply-adds than this is no arithmetic of shapes either.
+const KNOWN_WORK: u64 = 1 << 22;
 
 /// Infers shapes for inputs of the declared extents, open axes set by [`ValueInfo::dims_at`] for this batch size.
 ///
@@ -40,6 +45,7 @@ pub(crate) fn infer_from(graph: &Graph, inputs: Facts) -> Result<Facts, GraphErr
     for (name, tensor) in &graph.tensors {
         facts.insert(name.clone(), tensor_fact(tensor));
     }
+    facts.iter().try_for_each(|(name, fact)| check_size(name, fact))?;
     for node in &graph.nodes {
         let made = node_facts(node, &facts)?;
         for (name, fact) in node.outputs.iter().zip(made) {
@@ -49,6 +55,20 @@ pub(crate) fn infer_from(graph: &Graph, inputs: Facts) -> Result<Facts, GraphErr
         }
     }
     Ok(facts)
+}
+
+/// Refuses extents whose product is beyond any memory. An extent of 0 excuses nothing: operators multiply some extents and leave others out.
+fn check_size(value: &str, fact: &Fact) -> Result<(), GraphError> {
+    let extents = fact.dims.iter().filter(|extent| **extent > 0);
+    let count = extents.copied().try_fold(1_usize, usize::checked_mul);
+    if count.is_some_and(|count| count <= MOST_ELEMENTS) {
+        return Ok(());
+    }
+    Err(GraphError::TooLarge {
+        value: value.to_owned(),
+        shape: fact.dims.clone(),
+        most: MOST_ELEMENTS,
+    })
 }
 
 pub(super) fn tensor_fact(tensor: &StoredTensor) -> Fact {
@@ -88,11 +108,15 @@ pub(super) fn node_facts(node: &Node, facts: &Facts) -> Result<Vec<Fact>, GraphE
         source,
     };
     let mut made = node.op.infer(&Inputs(&inputs)).map_err(refuse)?;
+    for (name, fact) in node.outputs.iter().zip(&made) {
+        check_size(name, fact)?;
+    }
     let known = inputs.iter().flatten().all(|fact| fact.value.is_some());
     if known
         && made
             .iter()
             .all(|fact| fact.value.is_none() && fact.len() <= KNOWN_LIMIT)
+        && node.op.cost(&Inputs(&inputs), &made) <= KNOWN_WORK
     {
         let values: Vec<Option<Value>> = inputs
             .iter()
@@ -106,4 +130,27 @@ pub(super) fn node_facts(node: &Node, facts: &Facts) -> Result<Vec<Fact>, GraphE
         made = computed.into_iter().map(Fact::known).collect();
     }
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::GraphBuilder;
+
+    #[test]
+    fn a_value_beyond_all_memory_is_refused_by_its_name() {
+        for dims in [[1 << 40, 1 << 40], [1 << 40, 0]] {
+            let mut network = GraphBuilder::new("network", 0);
+            let picture = network.input("picture", &[1]);
+            let y = network.relu("y", &picture).unwrap();
+            network.output("y", &y).unwrap();
+            let mut graph = network.finish().unwrap();
+            graph.inputs[0].dims = Some(dims.map(super::super::Dim::Known).to_vec());
+            let error = infer(&graph, 1).unwrap_err().to_string();
+            assert!(
+                error.contains("`picture`") && error.contains("1099511627776"),
+                "{error}"
+            );
+        }
+    }
 }

@@ -79,7 +79,9 @@ pub fn summarise(graph: &Graph) -> Result<Summary, GraphError> {
     operators.sort_by(|name_a, a, name_b, b| b.cmp(a).then(name_a.cmp(name_b)));
     Ok(Summary {
         parameters: graph.parameters(),
-        multiply_adds: nodes.iter().map(|node| node.multiply_adds).sum(),
+        multiply_adds: nodes
+            .iter()
+            .fold(0, |sum: u64, node| sum.saturating_add(node.multiply_adds)),
         nodes,
         operators,
     })

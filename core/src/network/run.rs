@@ -73,6 +73,11 @@ impl Outputs {
         }
     }
 
+    /// Adds a value, or replaces the one of that name.
+    pub fn insert(&mut self, name: &str, value: Value) {
+        self.values.insert(name.to_owned(), value);
+    }
+
     /// These values with one replaced.
     pub(crate) fn with(&self, name: &str, value: Value) -> Self {
         let mut values = self.values.clone();

@@ -10,7 +10,7 @@ use burn::backend::ops::{ActivationOps, FloatTensorOps};
 use burn::tensor::{Device, TensorData};
 
 use super::shaped::Shaped;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
+use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast, work};
 use crate::graph::Fact;
 use crate::value::{Kind, Value};
 
@@ -175,7 +175,7 @@ impl Op for Attention {
 
     fn cost(&self, inputs: &Inputs<'_, Fact>, _outputs: &[Fact]) -> u64 {
         self.extents(inputs).map_or(0, |of| {
-            (of.q[0] * of.q[1] * of.q[2] * of.k[2] * (of.q[3] + of.v[3])) as u64
+            work([of.q[0], of.q[1], of.q[2], of.k[2], of.q[3] + of.v[3]])
         })
     }
 }

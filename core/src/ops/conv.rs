@@ -7,7 +7,8 @@
 use burn::tensor::module::{conv1d, conv2d};
 use burn::tensor::ops::ConvOptions;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, Window};
+use super::read::LARGEST_SIZE;
+use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, Window, work};
 use crate::graph::{Fact, Role};
 use crate::value::{Kind, Value};
 
@@ -130,7 +131,7 @@ impl Op for ConvOp {
 
     fn cost(&self, inputs: &Inputs<'_, Fact>, outputs: &[Fact]) -> u64 {
         let per_output: usize = inputs.optional(1).map_or(0, |w| w.dims[1..].iter().product());
-        outputs.iter().map(|y| (y.len() * per_output) as u64).sum()
+        outputs.first().map_or(0, |y| work([y.len(), per_output]))
     }
 
     fn role(&self, _input: usize) -> Role {
@@ -142,8 +143,14 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
     let groups = node.int("group")?.unwrap_or(1);
     let groups = usize::try_from(groups)
         .ok()
-        .filter(|groups| *groups > 0)
-        .ok_or_else(|| node.bad("group", groups.to_string(), "a number of 1 or more"))?;
+        .filter(|groups| (1..=LARGEST_SIZE).contains(groups))
+        .ok_or_else(|| {
+            node.bad(
+                "group",
+                groups.to_string(),
+                format!("a number from 1 to {LARGEST_SIZE}"),
+            )
+        })?;
     let kernel = match node.ints("kernel_shape")? {
         None => None,
         Some(stated) => Some(node.sizes("kernel_shape", stated.len(), 1)?),

@@ -8,7 +8,9 @@
 use burn::tensor::module::{conv_transpose1d, conv_transpose2d};
 use burn::tensor::ops::ConvTransposeOptions;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, Padding, RunContext, Window};
+use super::read::LARGEST_SIZE;
+use super::window::reach;
+use super::{Inputs, NodeReader, Op, OpError, Operator, Padding, RunContext, Window, work};
 use crate::graph::{Fact, Role};
 use crate::value::{Kind, Value};
 
@@ -106,6 +108,13 @@ impl Geometry {
                 (before, if stated.is_some() { wanted } else { padded - total })
             }
         };
+        // All of it is computed, and then cut.
+        let most = reach(extent);
+        if padded > most {
+            return Err(refuse(format!(
+                "an input whose output ({padded}) is cut to {extent} from at most {most}"
+            )));
+        }
         let after = padded.saturating_sub(before + extent);
         let padding = before.min(after);
         Ok(Axis {
@@ -217,7 +226,7 @@ impl Op for ConvTranspose {
 
     fn cost(&self, inputs: &Inputs<'_, Fact>, _outputs: &[Fact]) -> u64 {
         let per_input: usize = inputs.optional(1).map_or(0, |w| w.dims[1..].iter().product());
-        inputs.optional(0).map_or(0, |x| (x.len() * per_input) as u64)
+        inputs.optional(0).map_or(0, |x| work([x.len(), per_input]))
     }
 
     fn role(&self, _input: usize) -> Role {
@@ -229,8 +238,14 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
     let groups = node.int("group")?.unwrap_or(1);
     let groups = usize::try_from(groups)
         .ok()
-        .filter(|groups| *groups > 0)
-        .ok_or_else(|| node.bad("group", groups.to_string(), "a number of 1 or more"))?;
+        .filter(|groups| (1..=LARGEST_SIZE).contains(groups))
+        .ok_or_else(|| {
+            node.bad(
+                "group",
+                groups.to_string(),
+                format!("a number from 1 to {LARGEST_SIZE}"),
+            )
+        })?;
     let kernel = match node.ints("kernel_shape")? {
         None => None,
         Some(stated) => Some(node.sizes("kernel_shape", stated.len(), 1)?),

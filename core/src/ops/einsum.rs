@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
+use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, work};
 use crate::graph::{Fact, Role};
 use crate::value::Value;
 
@@ -173,14 +173,9 @@ impl Op for Einsum {
 
     fn cost(&self, inputs: &Inputs<'_, Fact>, _outputs: &[Fact]) -> u64 {
         let shapes: Vec<_> = inputs.present().map(|fact| fact.dims.clone()).collect();
-        let products = shapes.len().saturating_sub(1) as u64;
-        self.plan(&shapes).map_or(0, |plan| {
-            plan.extents
-                .values()
-                .map(|extent| *extent as u64)
-                .product::<u64>()
-                * products
-        })
+        let products = shapes.len().saturating_sub(1);
+        self.plan(&shapes)
+            .map_or(0, |plan| work(plan.extents.values().copied().chain([products])))
     }
 
     fn role(&self, _input: usize) -> Role {

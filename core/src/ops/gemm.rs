@@ -4,7 +4,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
+use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast, work};
 use crate::graph::{Fact, Role};
 use crate::value::{Kind, Value};
 
@@ -95,7 +95,7 @@ impl Op for Gemm {
         let inner = inputs
             .optional(0)
             .map_or(0, |a| a.dims[usize::from(!self.transpose_a)]);
-        outputs.iter().map(|y| (y.len() * inner) as u64).sum()
+        outputs.first().map_or(0, |y| work([y.len(), inner]))
     }
 
     fn role(&self, _input: usize) -> Role {

@@ -6,7 +6,7 @@
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
+use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast, work};
 use crate::graph::{Fact, Role};
 use crate::value::Value;
 
@@ -107,7 +107,7 @@ impl Op for MatMul {
             .optional(0)
             .and_then(|a| a.dims.last().copied())
             .unwrap_or(0);
-        outputs.iter().map(|y| (y.len() * inner) as u64).sum()
+        outputs.first().map_or(0, |y| work([y.len(), inner]))
     }
 
     fn role(&self, _input: usize) -> Role {

@@ -290,6 +290,12 @@ pub fn resolve_axis(axis: i64, rank: usize) -> Result<usize, OpError> {
         .ok_or(OpError::Axis { axis, rank })
 }
 
+/// The product of extents as multiply-adds; beyond all numbers, the largest.
+fn work(extents: impl IntoIterator<Item = usize>) -> u64 {
+    let product = |work: u64, extent: usize| work.saturating_mul(extent as u64);
+    extents.into_iter().fold(1, product)
+}
+
 /// The shape that two shapes broadcast to (ONNX: aligned at the end, extent 1 stretches).
 ///
 /// # Errors

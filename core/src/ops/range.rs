@@ -17,53 +17,81 @@ pub struct Range;
 /// Names of the inputs.
 const NAMES: [&str; 3] = ["start", "limit", "delta"];
 
-/// The numbers, on the host.
-fn numbers(inputs: [&Value; 3]) -> Result<TensorData, OpError> {
-    let refuse = |name: &'static str, got: String, expected: &str| OpError::Content {
-        name,
-        got,
-        expected: expected.to_owned(),
-    };
-    let still = || refuse("delta", "0".to_owned(), "a step up or down");
-    let checked = |count: f64| {
-        // Also false for NaN.
-        let count = if count >= 0.0 { count } else { 0.0 };
-        element_count(&[count as usize]).ok_or_else(|| {
-            let got = format!("{count} numbers before it");
-            refuse("limit", got, "a range that fits into memory")
-        })
-    };
-    let ints: Vec<i64> = inputs.iter().flat_map(|x| x.to_ints()).flatten().collect();
-    if let [start, limit, delta] = ints[..] {
-        if delta == 0 {
+/// What is asked for, before there is room for it.
+struct Asked {
+    count: usize,
+    spaced: Spaced,
+}
+
+/// Where the numbers start, and how far each is from the next.
+enum Spaced {
+    Ints { start: i64, delta: i64 },
+    Floats { start: f32, delta: f32 },
+}
+
+impl Asked {
+    fn read(inputs: [&Value; 3]) -> Result<Self, OpError> {
+        let refuse = |name: &'static str, got: String, expected: &str| OpError::Content {
+            name,
+            got,
+            expected: expected.to_owned(),
+        };
+        let still = || refuse("delta", "0".to_owned(), "a step up or down");
+        let checked = |count: f64| {
+            // Also false for NaN.
+            let count = if count >= 0.0 { count } else { 0.0 };
+            element_count(&[count as usize]).ok_or_else(|| {
+                let got = format!("{count} numbers before it");
+                refuse("limit", got, "a range that fits into memory")
+            })
+        };
+        let ints: Vec<i64> = inputs.iter().flat_map(|x| x.to_ints()).flatten().collect();
+        if let [start, limit, delta] = ints[..] {
+            if delta == 0 {
+                return Err(still());
+            }
+            // 128 bits hold the difference of any two integers.
+            let span = i128::from(limit) - i128::from(start);
+            let delta_wide = i128::from(delta);
+            // Division cuts towards zero: what is left over counts if it lies in the direction of the step.
+            let left_over = (span % delta_wide).signum() == delta_wide.signum();
+            let count = span / delta_wide + i128::from(left_over);
+            return Ok(Self {
+                count: checked(count as f64)?,
+                spaced: Spaced::Ints { start, delta },
+            });
+        }
+        let floats: Vec<f32> = inputs.iter().flat_map(|x| x.to_floats()).flatten().collect();
+        let [start, limit, delta] = floats[..] else {
+            return Err(OpError::Kind {
+                name: "limit",
+                expected: inputs[0].kind(),
+                got: inputs[1].kind(),
+            });
+        };
+        if delta == 0.0 {
             return Err(still());
         }
-        // 128 bits hold the difference of any two integers.
-        let span = i128::from(limit) - i128::from(start);
-        let delta_wide = i128::from(delta);
-        // Division cuts towards zero: what is left over counts if it lies in the direction of the step.
-        let left_over = (span % delta_wide).signum() == delta_wide.signum();
-        let count = span / delta_wide + i128::from(left_over);
-        let count = checked(count as f64)?;
-        let values: Vec<i64> = (0..count as i64)
-            .map(|i| start.wrapping_add(i.wrapping_mul(delta)))
-            .collect();
-        return Ok(TensorData::new(values, [count]));
+        Ok(Self {
+            count: checked(((f64::from(limit) - f64::from(start)) / f64::from(delta)).ceil())?,
+            spaced: Spaced::Floats { start, delta },
+        })
     }
-    let floats: Vec<f32> = inputs.iter().flat_map(|x| x.to_floats()).flatten().collect();
-    let [start, limit, delta] = floats[..] else {
-        return Err(OpError::Kind {
-            name: "limit",
-            expected: inputs[0].kind(),
-            got: inputs[1].kind(),
-        });
-    };
-    if delta == 0.0 {
-        return Err(still());
+
+    /// The numbers, on the host.
+    fn numbers(self) -> TensorData {
+        match self.spaced {
+            Spaced::Ints { start, delta } => {
+                let number = |i: i64| start.wrapping_add(i.wrapping_mul(delta));
+                let numbers: Vec<i64> = (0..self.count as i64).map(number).collect();
+                TensorData::new(numbers, [self.count])
+            }
+            Spaced::Floats { start, delta } => {
+                let numbers: Vec<f32> = (0..self.count).map(|i| start + i as f32 * delta).collect();
+                TensorData::new(numbers, [self.count])
+            }
+        }
     }
-    let count = checked(((f64::from(limit) - f64::from(start)) / f64::from(delta)).ceil())?;
-    let values: Vec<f32> = (0..count).map(|i| start + i as f32 * delta).collect();
-    Ok(TensorData::new(values, [count]))
 }
 
 impl Op for Range {
@@ -92,14 +120,14 @@ impl Op for Range {
             }
             fact.value.as_ref().ok_or(OpError::NotConstant { name })
         };
-        let data = numbers([known(0)?, known(1)?, known(2)?])?;
-        Ok(vec![Fact::new(start.kind, data.shape().to_vec())])
+        let asked = Asked::read([known(0)?, known(1)?, known(2)?])?;
+        Ok(vec![Fact::new(start.kind, [asked.count])])
     }
 
     fn run(&self, inputs: &Inputs<'_, Value>, context: &RunContext) -> Result<Vec<Value>, OpError> {
         let input = |index: usize| inputs.required(index, NAMES[index]);
-        let data = numbers([input(0)?, input(1)?, input(2)?])?;
-        let values = Value::from_data(data, &burn::tensor::Device::flex());
+        let asked = Asked::read([input(0)?, input(1)?, input(2)?])?;
+        let values = Value::from_data(asked.numbers(), &burn::tensor::Device::flex());
         Ok(vec![if values.kind() == Kind::Float {
             values.to_device(&context.device)
         } else {
@@ -148,6 +176,13 @@ mod tests {
         let inputs = [1.0, 2.1, 0.5].map(|x| Some(floats(&[], &[x])));
         let made = run_op("Range", 11, &[], &inputs).unwrap();
         assert_floats(&made[0], &[3], &[1.0, 1.5, 2.0]);
+    }
+
+    #[test]
+    fn a_shape_is_inferred_without_the_numbers() {
+        // As numbers they would take 16 GiB.
+        let inputs = [0, 1 << 31, 1].map(|x| Some(Fact::known(ints(&[], &[x]))));
+        assert_eq!(infer_op("Range", 11, &[], &inputs).unwrap()[0].dims, [1 << 31]);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
+use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, work};
 use crate::graph::{Fact, Role};
 use crate::value::{Kind, Value};
 
@@ -267,8 +267,12 @@ impl Op for Recurrent {
         let Ok(of) = self.extents(dims(0), dims(2)) else {
             return 0;
         };
-        let gates = self.cell.gates() * of.hidden * self.backwards.len();
-        (of.steps * of.batch * gates * (of.inputs + of.hidden)) as u64
+        let gates = [self.cell.gates(), of.hidden, self.backwards.len()];
+        work(
+            [of.steps, of.batch, of.inputs + of.hidden]
+                .into_iter()
+                .chain(gates),
+        )
     }
 
     fn role(&self, input: usize) -> Role {

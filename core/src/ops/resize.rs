@@ -215,7 +215,10 @@ impl Op for Resize {
     fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
         let mut x = inputs.required(0, "X")?.clone();
         let asked = self.asked(inputs, Value::to_floats, Value::to_ints)?;
-        for (axis, asked) in self.stretches(&x.dims(), &asked)? {
+        let mut stretches = self.stretches(&x.dims(), &asked)?;
+        // What shrinks goes first, so that nothing in between is larger than input and output.
+        stretches.sort_by_key(|(_, stretch)| stretch.output > stretch.input);
+        for (axis, asked) in stretches {
             if asked.scale != 1.0 {
                 x = stretch(x, axis, asked.taps(self.coordinates, self.interpolation));
             }

@@ -15,6 +15,12 @@ pub enum Padding {
     SameLower,
 }
 
+/// How far a window, or the border on both sides, may go beyond an axis of this extent. Networks stay far below; what goes further comes from a broken
+/// file, and a few bytes of it would ask for all of the memory or time.
+pub(super) fn reach(extent: usize) -> usize {
+    extent.saturating_mul(4).saturating_add(256)
+}
+
 /// A window over the spatial axes of `[batch, channels, spatial…]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -87,11 +93,23 @@ impl Window {
     /// outside.
     ///
     /// # Errors
-    /// An input smaller than the window.
+    /// An input smaller than the window, or so much smaller than window and border that a file must be wrong.
     pub fn output(&self, name: &'static str, spatial: &[usize], ceil: bool) -> Result<Vec<usize>, OpError> {
         let pads = self.pads(spatial);
         let extent = |axis: usize| {
             let (before, after) = pads[axis];
+            let most = reach(spatial[axis]);
+            if self.span(axis) > most || before + after > most {
+                return Err(OpError::Shape {
+                    name,
+                    got: spatial.to_vec(),
+                    expected: format!(
+                        "more elements along spatial axis {axis} for a window over {} with a border of {}: here both are at most {most}",
+                        self.span(axis),
+                        before + after
+                    ),
+                });
+            }
             let free = (spatial[axis] + before + after)
                 .checked_sub(self.span(axis))
                 .ok_or_else(|| OpError::Shape {
@@ -150,5 +168,18 @@ mod tests {
         let window = window(Padding::Explicit(vec![(0, 0)]));
         assert_eq!(window.output("X", &[6], true).unwrap(), [3]);
         assert_eq!(window.output("X", &[6], false).unwrap(), [2]);
+    }
+
+    #[test]
+    fn windows_and_borders_beyond_reason_are_refused() {
+        let refused = |window: Window| window.output("X", &[4], false).unwrap_err().to_string();
+        let most = crate::ops::read::LARGEST_SIZE;
+        let border = window(Padding::Explicit(vec![(most, 0)]));
+        assert!(refused(border).contains("at most 272"));
+        let wide = Window {
+            kernel: vec![most],
+            ..window(Padding::SameUpper)
+        };
+        assert!(refused(wide).contains(&most.to_string()));
     }
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::distillation::Distillation;
 use super::evaluation::{CohortEvaluation, Tally};
+use super::sound_record::SoundRecord;
 use crate::files::write_whole;
 use crate::network::Network;
 use crate::plugin::Plugin;
@@ -120,9 +121,17 @@ fn method_state(methods: &[Box<dyn Plugin>]) -> io::Result<Vec<u8>> {
         .map_err(io::Error::other)
 }
 
-fn read_method_state(bytes: &[u8]) -> Result<MethodState, safetensors::SafeTensorError> {
+fn read_method_state(bytes: &[u8]) -> Result<MethodState, String> {
     let mut methods = MethodState::new();
-    for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    for (name, view) in file.iter() {
+        if view.dtype() != Dtype::F32 || view.shape().len() != 1 {
+            return Err(format!(
+                "`{name}` is {:?} of shape {:?}, expected a row of F32",
+                view.dtype(),
+                view.shape()
+            ));
+        }
         let (method, name) = name.split_once('/').unwrap_or((name, ""));
         let values: Vec<f32> = view
             .data()
@@ -284,17 +293,26 @@ impl Checkpoints {
         fn refuse(path: PathBuf) -> impl FnOnce(String) -> TrainError {
             move |reason| TrainError::Checkpoint { path, reason }
         }
-        let module = |name: &str| {
-            ModuleRecord::load(file(name)).map_err(|error| refuse(file(name))(error.to_string()))
+        let sound = |name: &str| SoundRecord::read(&file(name)).map_err(refuse(file(name)));
+        let (students, auxiliaries) = (sound("students.bpk")?, sound("auxiliaries.bpk")?);
+        let (optimizer, learning_rate) = (sound("optimizer.bpk")?, sound("learning-rate.bpk")?);
+        optimizer
+            .check_state_of(&[&students, &auxiliaries])
+            .map_err(refuse(file("optimizer.bpk")))?;
+        let module = |name: &str, record: SoundRecord| {
+            ModuleRecord::from_bytes(record.bytes).map_err(|error| refuse(file(name))(error.to_string()))
         };
-        let (students, auxiliaries) = (module("students.bpk")?, module("auxiliaries.bpk")?);
-        let optimizer = OptimizerRecord::load(file("optimizer.bpk"))
+        let (students, auxiliaries) = (
+            module("students.bpk", students)?,
+            module("auxiliaries.bpk", auxiliaries)?,
+        );
+        let optimizer = OptimizerRecord::from_bytes(optimizer.bytes)
             .map_err(|error| refuse(file("optimizer.bpk"))(error.to_string()))?;
-        let learning_rate = LrSchedulerRecord::load(file("learning-rate.bpk"))
+        let learning_rate = LrSchedulerRecord::from_bytes(learning_rate.bytes)
             .map_err(|error| refuse(file("learning-rate.bpk"))(error.to_string()))?;
         let methods = fs::read(file("methods.safetensors"))
             .map_err(|error| error.to_string())
-            .and_then(|bytes| read_method_state(&bytes).map_err(|error| error.to_string()))
+            .and_then(|bytes| read_method_state(&bytes))
             .map_err(refuse(file("methods.safetensors")))?;
         let state = fs::read_to_string(file("state.json"))
             .map_err(|error| error.to_string())
@@ -308,5 +326,27 @@ impl Checkpoints {
             methods,
             state,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_methods_remember_must_be_rows_of_floats() {
+        let refusal = |dtype, shape: &[usize]| {
+            let view = TensorView::new(dtype, shape.to_vec(), &[0; 8]).unwrap();
+            let bytes = safetensors::serialize([("crd/bank", view)], None).unwrap();
+            read_method_state(&bytes).map(|methods| methods["crd"][0].1.dims())
+        };
+        assert_eq!(refusal(Dtype::F32, &[2]), Ok([2]));
+        for (dtype, shape) in [(Dtype::F64, &[1][..]), (Dtype::F32, &[1, 2]), (Dtype::F64, &[])] {
+            let error = refusal(dtype, shape).unwrap_err();
+            assert!(
+                error.contains("`crd/bank`") && error.contains("expected a row of F32"),
+                "{error}"
+            );
+        }
     }
 }

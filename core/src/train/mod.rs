@@ -13,6 +13,7 @@
 //! | `gradient_report` | how strongly each loss term pulls |
 //! | [`evaluation`] | accuracy and loss of a network on a data set |
 //! | [`retrieval`] | mean average precision and CMC, where pictures are looked for instead of named |
+//! | `sound_record` | records of a checkpoint, looked at before Burn takes them up |
 //! | `restored` | where an optimizer's state lies when a run goes on |
 //! | [`observer`] | what a run tells to whoever watches it |
 
@@ -27,6 +28,7 @@ pub mod observer;
 mod restored;
 pub mod retrieval;
 mod run;
+mod sound_record;
 pub mod teacher_cache;
 pub mod trainer;
 mod view;

@@ -57,7 +57,7 @@ impl TeacherCache {
     ///
     /// # Errors
     /// A batch of another loader, a value that is not kept or does not fit 16 bits, what `run` raises, a disk that refuses.
-    pub(crate) fn outputs(
+    pub fn outputs(
         &self,
         batch: &Batch,
         values: &[&str],
