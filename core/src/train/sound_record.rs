@@ -123,7 +123,7 @@ mod tests {
     fn record(tensors: Vec<Tensor>, rank: Option<u64>) -> SoundRecord {
         let writer = Writer::new(tensors);
         let writer = match rank {
-            Some(rank) => writer.with_scalar("7.__rank", rank),
+            Some(rank) => writer.with_scalar("7.__rank", burn_pack::Scalar::UInt(rank)),
             None => writer,
         };
         SoundRecord::new(writer.into_bytes().unwrap()).unwrap()

@@ -92,8 +92,8 @@ macro_rules! targets {
 }
 
 targets! {
-    onnx: 200_000,
-    network: 100_000,
+    onnx: 60_000,
+    network: 30_000,
     cifar: 2_000,
     idx: 2_000,
     picture: 20_000,
