@@ -239,7 +239,7 @@ mod tests {
     use std::path::Path;
 
     use onnx_protobuf::tensor_shape_proto::Dimension;
-    use onnx_protobuf::{GraphProto, Message, MessageField, ModelProto, ValueInfoProto};
+    use onnx_protobuf::{GraphProto, Message, ModelProto, ValueInfoProto};
     use potstill_core::network::Network;
     use potstill_core::ops::Mode;
 
@@ -291,10 +291,8 @@ mod tests {
             ],
             ..GraphProto::default()
         };
-        let model = ModelProto {
-            graph: MessageField::some(graph),
-            ..ModelProto::default()
-        };
+        let mut model = ModelProto::default();
+        *model.graph.mut_or_insert_default() = graph;
         let teacher = CompiledTeacher {
             name: "means",
             head: model.write_to_bytes().unwrap().leak(),
