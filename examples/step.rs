@@ -16,6 +16,7 @@ use potstill_core::loss::cross_entropy;
 use potstill_core::network::Network;
 use potstill_core::ops::Mode;
 use potstill_core::plugin::{Cohort, Plan, PluginSpec, Structure, Students, Time};
+use potstill_core::precision::Precision;
 use potstill_core::train::distillation::TimedBatch;
 use potstill_core::train::{CacheSetup, Distillation, Frozen, Pictures, TeacherCache, TrainConfig};
 use potstill_core::value::Value;
@@ -40,6 +41,9 @@ struct Arguments {
     /// Steps before the clock runs.
     #[arg(long, default_value_t = 3)]
     warmup: usize,
+    /// fp32, or bf16 for the factors of convolutions.
+    #[arg(long, default_value = "fp32")]
+    precision: Precision,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -70,9 +74,9 @@ type Step = Box<dyn FnMut() -> Result<(), Box<dyn Error>>>;
 fn row(arguments: &Arguments) -> Result<Step, Box<dyn Error>> {
     let one = |branches: usize| format!("one:branches={branches}");
     match arguments.row.as_str() {
-        "resnet20-train" => training("resnet20", 128),
-        "resnet20-infer-128" => inference("resnet20", 128),
-        "resnet20-infer-1" => inference("resnet20", 1),
+        "resnet20-train" => training("resnet20", 128, arguments.precision),
+        "resnet20-infer-128" => inference("resnet20", 128, arguments.precision),
+        "resnet20-infer-1" => inference("resnet20", 1, arguments.precision),
         "kd-resnet56-resnet20" => {
             let job = Job {
                 teacher: Some("resnet56"),
@@ -113,7 +117,7 @@ fn row(arguments: &Arguments) -> Result<Step, Box<dyn Error>> {
             }))
         }
         other => match other.strip_suffix("-train") {
-            Some(name) => training(name, 64),
+            Some(name) => training(name, 64, arguments.precision),
             None => Err(format!("no row `{other}`").into()),
         },
     }
@@ -135,8 +139,8 @@ fn pictures(batch: usize) -> Tensor<4> {
     )
 }
 
-fn training(name: &str, batch: usize) -> Result<Step, Box<dyn Error>> {
-    let mut network = network(name, &Device::flex().autodiff())?;
+fn training(name: &str, batch: usize, precision: Precision) -> Result<Step, Box<dyn Error>> {
+    let mut network = network(name, &Device::flex().autodiff())?.training_in(precision);
     let mut optimizer = TrainConfig::default().build_optimizer();
     let pictures = pictures(batch);
     let labels = Tensor::<1, Int>::zeros([batch], &Device::flex());
@@ -149,8 +153,8 @@ fn training(name: &str, batch: usize) -> Result<Step, Box<dyn Error>> {
     }))
 }
 
-fn inference(name: &str, batch: usize) -> Result<Step, Box<dyn Error>> {
-    let network = network(name, &Device::flex())?;
+fn inference(name: &str, batch: usize, precision: Precision) -> Result<Step, Box<dyn Error>> {
+    let network = network(name, &Device::flex())?.frozen_in(precision);
     let pictures = pictures(batch);
     Ok(Box::new(move || {
         let outputs = network.forward(Value::from(pictures.clone()), &[], Mode::Inference)?;
@@ -193,6 +197,7 @@ impl<'a> Job<'a> {
         let folder: &'static tempfile::TempDir = Box::leak(Box::new(tempfile::tempdir()?));
         let setup = CacheSetup {
             folder: folder.path().to_owned(),
+            precision: arguments.precision,
             pictures: Pictures {
                 data: "bytes".to_owned(),
                 fingerprint: String::new(),
@@ -259,7 +264,7 @@ impl<'a> Job<'a> {
                 cache: caches.next(),
             })
             .collect();
-        let mut model = Distillation::new(&students, &plan, teachers, plugins, &device)?;
+        let mut model = Distillation::new(&students, &plan, teachers, plugins, arguments.precision, &device)?;
         let mut optimizer = TrainConfig::default().build_optimizer();
         // The iterator borrows its loader, which lives as long as the program.
         let loader: &'static Loader = Box::leak(Box::new(self.loader(arguments, &device)?));

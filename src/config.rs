@@ -31,7 +31,7 @@ pub struct RunConfig {
     pub teacher: Vec<TeacherConfig>,
     /// What every random choice follows from.
     pub seed: u64,
-    /// Where to compute: auto, cpu, wgpu or cuda.
+    /// Where to compute: auto, cpu, flex, wgpu or cuda.
     pub device: String,
     /// Threads of the CPU; all of them where not given.
     pub threads: Option<usize>,
@@ -262,7 +262,7 @@ impl RunConfig {
     }
 
     /// The choices that a run keeps, by their flags.
-    fn fixed(&self) -> Result<[(&'static str, String); 11], CliError> {
+    fn fixed(&self) -> Result<[(&'static str, String); 12], CliError> {
         let plugins: Vec<String> = self.plugins()?.iter().map(ToString::to_string).collect();
         let limit = self
             .data
@@ -282,6 +282,7 @@ impl RunConfig {
             ("--plugin", plugins.join(" ")),
             ("--seed", self.seed.to_string()),
             ("--batch-size", self.training.batch_size.to_string()),
+            ("--precision", self.training.precision.to_string()),
             ("--teacher-cache", self.training.teacher_cache.to_string()),
             (
                 "--optimizer",
@@ -375,7 +376,7 @@ impl DataFlags {
 /// Flags that say where to compute.
 #[derive(Debug, Default, Args)]
 pub struct DeviceFlags {
-    /// Where to compute: auto, cpu, wgpu or cuda.
+    /// Where to compute: auto, cpu, flex, wgpu or cuda.
     #[arg(long)]
     pub device: Option<String>,
     /// Threads of the CPU.
@@ -413,6 +414,9 @@ pub struct TrainFlags {
     /// Epochs over which the learning rate rises to its start.
     #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub warmup: Option<f64>,
+    /// What convolutions round their factors to: fp32 or bf16.
+    #[arg(long)]
+    pub precision: Option<String>,
     /// Largest norm of each tensor's gradient.
     #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
     pub clip_norm: Option<f64>,
@@ -444,6 +448,9 @@ impl TrainFlags {
         config.max_steps = self.max_steps.or(config.max_steps);
         config.learning_rate = self.learning_rate.unwrap_or(config.learning_rate);
         config.warmup = self.warmup.unwrap_or(config.warmup);
+        if let Some(precision) = &self.precision {
+            config.precision = precision.parse()?;
+        }
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.early_stopping = self.early_stopping.or(config.early_stopping);
         config.checkpoint_every = self.checkpoint_every.or(config.checkpoint_every);

@@ -153,6 +153,7 @@ impl Distill {
         let resolved = prepare::device(&config.device, config.threads)?;
         let device_text = format!("{}, {}", resolved.name, resolved.why);
         let device = resolved.device;
+        config.training.precision.check(&device)?;
         let plugins = build(&config.plugins()?)?;
         let data = Data::open(&config.data)?;
         let train = data.train_loader(config, &device)?;

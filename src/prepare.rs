@@ -221,7 +221,11 @@ impl Data {
         )?;
         let beside = || run.out.with_file_name(TEACHER_CACHE);
         let folder = run.training.teacher_cache_dir.clone().unwrap_or_else(beside);
-        Ok(Some(CacheSetup { folder, pictures }))
+        Ok(Some(CacheSetup {
+            folder,
+            precision: run.training.precision,
+            pictures,
+        }))
     }
 
     /// Batches for evaluation, in the data set's order.

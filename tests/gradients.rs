@@ -9,6 +9,7 @@ use potstill_core::data::Batch;
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::network::Network;
 use potstill_core::plugin::{Cohort, Plan, Plugin, PluginSpec, Students, Time};
+use potstill_core::precision::Precision;
 use potstill_core::train::distillation::{Distillation, TimedBatch};
 use potstill_core::train::{Frozen, OptimizerConfig, TrainConfig};
 use potstill_plugins as _;
@@ -123,7 +124,8 @@ impl Case {
         let taught = teacher.network.graph().clone();
         let plugins: Vec<Box<dyn Plugin>> = vec![self.plugin.build().unwrap()];
         let plan = Plan::prepared(students, [&taught], &plugins, CLASSES, 10).unwrap();
-        let model = Distillation::new(students, &plan, vec![teacher], plugins, &device).unwrap();
+        let model =
+            Distillation::new(students, &plan, vec![teacher], plugins, Precision::Fp32, &device).unwrap();
         (model, item(self.stage))
     }
 
@@ -273,7 +275,15 @@ fn dot_without_a_difference_is_sgd_with_momentum() {
             .map(|method| method.parse::<PluginSpec>().unwrap().build().unwrap())
             .collect();
         let plan = Plan::prepared(&students, [&taught], &plugins, CLASSES, 10).unwrap();
-        let mut model = Distillation::new(&students, &plan, vec![teacher], plugins, &Device::flex()).unwrap();
+        let mut model = Distillation::new(
+            &students,
+            &plan,
+            vec![teacher],
+            plugins,
+            Precision::Fp32,
+            &Device::flex(),
+        )
+        .unwrap();
         let mut optimizer = config.build_optimizer();
         for _ in 0..3 {
             let item = item(None);

@@ -12,6 +12,7 @@ use potstill_core::data::Batch;
 use potstill_core::device::{Backend, available, self_test};
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Pool};
 use potstill_core::plugin::{Plan, Students, Time};
+use potstill_core::precision::Precision;
 use potstill_core::train::TrainConfig;
 use potstill_core::train::distillation::{Distillation, TimedBatch};
 
@@ -62,7 +63,8 @@ fn two_training_steps_on_vulkan_agree_with_the_cpu() {
 fn train(device: &Device) -> Trained {
     let students = Students::single(graph().unwrap());
     let plan = Plan::prepared(&students, [], &[], 3, 1).unwrap();
-    let mut distillation = Distillation::new(&students, &plan, Vec::new(), Vec::new(), device).unwrap();
+    let mut distillation =
+        Distillation::new(&students, &plan, Vec::new(), Vec::new(), Precision::Fp32, device).unwrap();
     let mut optimizer = TrainConfig::default().build_optimizer();
     let mut losses = Vec::new();
     for step in 0..STEPS {

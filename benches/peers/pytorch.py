@@ -28,6 +28,14 @@ PADDING = 4
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
+# Of forward passes; "bf16" is PyTorch's autocast.
+PRECISION = "fp32"
+
+
+def autocast():
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=PRECISION == "bf16")
+
+
 def optimizer_of(network):
     return torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
@@ -44,7 +52,9 @@ def training(name, batch, layout):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        functional.cross_entropy(network(images), labels).backward()
+        with autocast():
+            loss = functional.cross_entropy(network(images), labels)
+        loss.backward()
         optimizer.step()
 
     return step
@@ -55,7 +65,7 @@ def inference(name, batch, layout):
     images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=layout)
 
     def step():
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast():
             network(images)
 
     return step
@@ -89,7 +99,9 @@ def whole_step(student, loss, layout, batch=128):
     def step():
         batch_images = augmented(images, layout)
         optimizer.zero_grad(set_to_none=True)
-        loss(batch_images, labels).backward()
+        with autocast():
+            value = loss(batch_images, labels)
+        value.backward()
         optimizer.step()
 
     return step
@@ -151,7 +163,9 @@ def epoch(name, layout, batch=128, pictures=50_000):
         for first in range(0, pictures // batch * batch, batch):
             chosen = order[first : first + batch]
             optimizer.zero_grad(set_to_none=True)
-            functional.cross_entropy(student(augmented(images[chosen], layout)), labels[chosen]).backward()
+            with autocast():
+                loss = functional.cross_entropy(student(augmented(images[chosen], layout)), labels[chosen])
+            loss.backward()
             optimizer.step()
 
     return step
@@ -195,10 +209,13 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=10, help="timed steps")
     parser.add_argument("--warmup", type=int, default=3, help="steps before them")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is autocast")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.set_num_interop_threads(1)
     torch.manual_seed(0)
+    global PRECISION
+    PRECISION = arguments.precision
     for row in arguments.row or ROWS:
         for layout in LAYOUTS if arguments.layout == "both" else [arguments.layout]:
             seconds = timed(ROWS[row](LAYOUTS[layout]), arguments.steps, arguments.warmup)

@@ -11,6 +11,7 @@
 //! | [`device`] | the devices of a machine, their self-test, which one a run takes |
 //! | [`plugin`] | the hooks of a distillation method, their registry, and the check against recorded numbers |
 //! | [`loss`], [`schedule`] | what methods share: cross-entropy and KL, weights that change over time |
+//! | [`precision`] | fp32, or bf16 for the factors of convolutions |
 //! | [`train`] | the loop over epochs, checkpoints, evaluation |
 //! | [`files`] | files that appear whole or not at all |
 //! | [`names`] | "did you mean …?" |
@@ -28,6 +29,7 @@ pub mod names;
 pub mod network;
 pub mod ops;
 pub mod plugin;
+pub mod precision;
 pub mod schedule;
 pub mod train;
 pub mod value;

@@ -6,6 +6,7 @@ use potstill_core::graph::Graph;
 use potstill_core::ops::binarize::Binarize;
 use potstill_core::ops::fake_quantize::{FakeQuantize, FakeQuantizeWeight};
 use potstill_core::ops::{Inputs, Mode, OpError, RunContext};
+use potstill_core::precision::Precision;
 use potstill_core::value::Value;
 
 use crate::ExportError;
@@ -49,6 +50,7 @@ pub fn settle(graph: &mut Graph) -> Result<Option<Ranges>, ExportError> {
             let context = RunContext {
                 mode: Mode::Inference,
                 device,
+                precision: Precision::Fp32,
             };
             use potstill_core::ops::Op;
             let made = binarize.run(&Inputs(&[weight]), &context).map_err(refuse)?;

@@ -9,6 +9,7 @@ use potstill_core::data::Batch;
 use potstill_core::network::{Network, Outputs};
 use potstill_core::ops::Mode;
 use potstill_core::plugin::Recorded;
+use potstill_core::precision::Precision;
 use potstill_core::train::checkpoint::{Checkpoints, Which};
 use potstill_core::train::teacher_cache::KeptValue;
 use potstill_core::train::{CacheKey, CacheSetup, Pictures, TrainConfig};
@@ -32,6 +33,7 @@ pub fn cache_key() -> CacheKey {
         shape: shape.to_vec(),
     };
     CacheKey {
+        precision: Precision::Fp32,
         teacher: "a".repeat(64),
         pictures: Pictures {
             data: "glyphs".to_owned(),
@@ -78,6 +80,7 @@ pub fn cache(bytes: &[u8]) {
         let key = cache_key();
         put(folder.path(), &key.file_name(), bytes);
         let setup = CacheSetup {
+            precision: Precision::Fp32,
             folder: folder.path().to_owned(),
             pictures: key.pictures.clone(),
         };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use potstill_kernels::conv::{Conv, ConvShape, OutputGradient};
 use potstill_kernels::norm::{self, Affine, Clamp, Clamped, Moments, Normalised, Seen};
+use potstill_kernels::precision::Precision;
 use potstill_kernels::simd::Simd;
 
 /// Name, batch, size, channels in and out, kernel, stride, groups.
@@ -52,47 +53,65 @@ fn convolutions(criterion: &mut Criterion) {
     let simd = Simd::best();
     let peak = simd.peak_gflops();
     println!(
-        "{simd:?}, {} threads: at most {peak:.0} GFLOP/s",
+        "{simd:?}, {} threads: at most {peak:.0} GFLOP/s in fp32",
         rayon::current_num_threads()
     );
-    for (name, batch, size, channels, kernel, stride, groups) in LAYERS {
-        let shape = layer(batch, size, channels, kernel, stride, groups);
-        let flop = 2 * shape.multiplications();
-        let [x, w, dy] = [shape.input_len(), shape.weight_len(), shape.output_len()].map(waves);
-        let conv = Conv::new(shape, simd);
-        let gradient = |of_input: bool| {
-            black_box(conv.backward(&x, &w, OutputGradient::Ready(&dy), of_input, !of_input));
-        };
-        let mut group = criterion.benchmark_group(name);
-        group.throughput(Throughput::Elements(flop));
-        let kernels: [(&str, &dyn Fn()); 3] = [
-            ("forward", &|| {
-                black_box(conv.forward(&x, &w, None));
-            }),
-            ("data gradient", &|| gradient(true)),
-            ("weight gradient", &|| gradient(false)),
-        ];
-        for (kernel, run) in kernels {
-            let best = Cell::new(Duration::MAX);
-            group.bench_function(BenchmarkId::from_parameter(kernel), |bencher| {
-                bencher.iter_custom(|times| {
-                    let started = Instant::now();
-                    for _ in 0..times {
-                        run();
-                    }
-                    let taken = started.elapsed();
-                    best.set(best.get().min(taken / times as u32));
-                    taken
-                });
-            });
-            let rate = flop as f64 / best.get().as_secs_f64() / 1e9;
-            println!(
-                "{name}, {kernel}: at best {rate:.0} GFLOP/s, {:.0} % of the peak",
-                100.0 * rate / peak
-            );
+    for precision in [Precision::Fp32, Precision::Bf16] {
+        for (name, batch, size, channels, kernel, stride, groups) in LAYERS {
+            let shape = layer(batch, size, channels, kernel, stride, groups);
+            let conv = Conv::new(shape, simd, precision);
+            match precision {
+                Precision::Fp32 => convolution(criterion, name, &conv, peak),
+                // Elsewhere bf16 is rounding, then fp32.
+                Precision::Bf16 if conv.is_tiled() => {
+                    convolution(criterion, &format!("{name}, bf16"), &conv, peak);
+                }
+                Precision::Bf16 => {}
+            }
         }
-        group.finish();
     }
+}
+
+fn convolution(criterion: &mut Criterion, name: &str, conv: &Conv, peak: f64) {
+    let shape = conv.shape();
+    let flop = 2 * shape.multiplications();
+    let [x, w, dy] = [shape.input_len(), shape.weight_len(), shape.output_len()].map(waves);
+    let gradient = |of_input: bool| {
+        black_box(conv.backward(&x, &w, OutputGradient::Ready(&dy), of_input, !of_input));
+    };
+    let mut group = criterion.benchmark_group(name);
+    group.throughput(Throughput::Elements(flop));
+    let kernels: [(&str, &dyn Fn()); 3] = [
+        ("forward", &|| {
+            black_box(conv.forward(&x, &w, None));
+        }),
+        ("data gradient", &|| gradient(true)),
+        ("weight gradient", &|| gradient(false)),
+    ];
+    for (kernel, run) in kernels {
+        let best = Cell::new(Duration::MAX);
+        group.bench_function(BenchmarkId::from_parameter(kernel), |bencher| {
+            bencher.iter_custom(|times| {
+                let started = Instant::now();
+                for _ in 0..times {
+                    run();
+                }
+                let taken = started.elapsed();
+                best.set(best.get().min(taken / times as u32));
+                taken
+            });
+        });
+        // A filter may have left it out.
+        if best.get() == Duration::MAX {
+            continue;
+        }
+        let rate = flop as f64 / best.get().as_secs_f64() / 1e9;
+        println!(
+            "{name}, {kernel}: at best {rate:.0} GFLOP/s, {:.0} % of the peak",
+            100.0 * rate / peak
+        );
+    }
+    group.finish();
 }
 
 fn passes(criterion: &mut Criterion) {

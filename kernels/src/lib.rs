@@ -10,6 +10,7 @@
 //! | [`conv`] | convolution: forward, gradient of the data, gradient of the weight; dense, grouped, depthwise |
 //! | [`norm`] | batch normalisation with activation and residual sum, forward and backward, in one pass each |
 //! | [`pool`] | maximum and average pooling |
+//! | [`precision`] | factors of convolutions in fp32 or bf16 |
 //!
 //! Work is split over rayon's threads by the shapes alone: no number depends on how many threads there are.
 
@@ -17,6 +18,7 @@ pub mod block;
 pub mod conv;
 pub mod norm;
 pub mod pool;
+pub mod precision;
 pub mod simd;
 
 mod parallel;

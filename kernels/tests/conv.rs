@@ -1,6 +1,7 @@
 //! Convolutions against their definition in double precision, on every instruction set of the machine, and on any number of threads.
 
 use potstill_kernels::conv::{Conv, ConvShape, OutputGradient};
+use potstill_kernels::precision::{Precision, rounded};
 use potstill_kernels::simd::Simd;
 use proptest::prelude::*;
 
@@ -75,13 +76,24 @@ fn assert_close(what: &str, simd: Simd, got: &[f32], expected: &[f64]) {
 }
 
 fn agrees(shape: &ConvShape) {
+    agrees_in(shape, Precision::Fp32);
+}
+
+fn agrees_in(shape: &ConvShape, precision: Precision) {
     let x = noise(shape.input_len(), 1);
     let w = noise(shape.weight_len(), 2);
     let b = noise(shape.channels[1], 3);
     let dy = noise(shape.output_len(), 4);
-    let [y, dx, dw] = defined(shape, &x, &w, &b, &dy);
+    let depthwise = shape.groups == shape.channels[0] && shape.groups == shape.channels[1];
+    let factors = |elements: &[f32]| -> Vec<f32> {
+        match precision {
+            Precision::Bf16 if !depthwise => elements.iter().copied().map(rounded).collect(),
+            _ => elements.to_vec(),
+        }
+    };
+    let [y, dx, dw] = defined(shape, &factors(&x), &factors(&w), &b, &factors(&dy));
     for simd in Simd::available() {
-        let conv = Conv::new(shape.clone(), simd);
+        let conv = Conv::new(shape.clone(), simd, precision);
         assert_close("y", simd, &conv.forward(&x, &w, Some(&b)), &y);
         let ready = conv.backward(&x, &w, OutputGradient::Ready(&dy), true, true);
         assert_close("dx", simd, ready.input.as_ref().unwrap(), &dx);
@@ -139,6 +151,33 @@ proptest! {
     fn convolutions_are_what_their_definition_says(shape in shapes()) {
         agrees(&shape);
     }
+
+    #[test]
+    fn in_bf16_the_factors_are_rounded_and_nothing_else(shape in shapes()) {
+        agrees_in(&shape, Precision::Bf16);
+    }
+
+    #[test]
+    fn in_bf16_wider_pictures_are_what_their_definition_says(
+        batch in 1usize..20,
+        input in [6usize..12, 8usize..40],
+        channels in [1usize..40, 1usize..40],
+        kernel in [1usize..4, 1usize..4],
+        stride in 1usize..=2,
+        dilation in 1usize..=2,
+        padding in [(0usize..=2, 0usize..=2), (0usize..=2, 0usize..=2)],
+    ) {
+        agrees_in(&ConvShape {
+            batch,
+            input,
+            channels,
+            groups: 1,
+            kernel,
+            stride: [stride; 2],
+            dilation: [dilation; 2],
+            padding,
+        }, Precision::Bf16);
+    }
 }
 
 proptest! {
@@ -188,6 +227,7 @@ fn the_layers_of_a_resnet_agree_with_the_definition() {
         (4, [256, 128], 3, 1),
     ] {
         agrees(&same(3, size, channels, kernel, stride));
+        agrees_in(&same(32, size, channels, kernel, stride), Precision::Bf16);
     }
 }
 
@@ -203,7 +243,7 @@ fn numbers_do_not_depend_on_the_threads() {
             .build()
             .unwrap();
         pool.install(|| {
-            let conv = Conv::new(shape.clone(), Simd::best());
+            let conv = Conv::new(shape.clone(), Simd::best(), Precision::Fp32);
             let gradients = conv.backward(&x, &w, OutputGradient::Ready(&dy), true, true);
             (conv.forward(&x, &w, None), gradients.input, gradients.weight)
         })

@@ -15,6 +15,7 @@ use potstill_core::plugin::{
     Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Structure, Term,
     parse_options,
 };
+use potstill_core::precision::Precision;
 use potstill_core::schedule::Schedule;
 use potstill_core::value::Value;
 use serde::{Deserialize, Serialize};
@@ -164,6 +165,7 @@ impl ClIlr {
             let context = RunContext {
                 mode: Mode::Training,
                 device: Device::flex(),
+                precision: Precision::Fp32,
             };
             let scale = ScaleGradient {
                 factor: 1.0 / heads as f64,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::potstill::{done, fresh, json_lines};
+use crate::potstill::{done, fresh, json_lines, refused};
 
 fn losses(run: &Path) -> Vec<f64> {
     json_lines(&fs::read_to_string(run.join("metrics.jsonl")).unwrap())
@@ -30,4 +30,50 @@ fn a_seed_decides_the_run_whatever_the_number_of_threads() {
         assert!((one - two).abs() < 1e-5, "{one} {two}");
     }
     assert!((one[0] - losses(&folder.join("other"))[0]).abs() > 1e-3);
+}
+
+#[test]
+fn the_kernels_train_as_burns_own_operators_do() {
+    let folder = fresh();
+    let folder = folder.path();
+    for device in ["cpu", "flex"] {
+        done(
+            folder,
+            &format!("distill tiny.toml --epochs 2 --device {device} --out {device}"),
+        );
+    }
+    let (own, burn) = (losses(&folder.join("cpu")), losses(&folder.join("flex")));
+    assert_eq!(own.len(), 8);
+    // Rounding in another order grows from step to step.
+    for (own, burn) in own.iter().zip(&burn) {
+        assert!((own - burn).abs() < 1e-3, "{own} {burn}");
+    }
+    assert_ne!(own, burn, "one of the two ran on the other's operators");
+}
+
+#[test]
+fn in_bf16_a_run_learns_what_it_learns_in_fp32() {
+    let folder = fresh();
+    let folder = folder.path();
+    done(folder, "distill tiny.toml --epochs 2 --out fp32");
+    let expected = losses(&folder.join("fp32"));
+    for device in ["cpu", "flex"] {
+        let run = format!("distill tiny.toml --epochs 2 --precision bf16 --device {device} --out {device}");
+        done(folder, &run);
+        let got = losses(&folder.join(device));
+        assert_ne!(got, expected, "nothing was rounded on {device}");
+        for (got, expected) in got.iter().zip(&expected) {
+            assert!((got - expected).abs() < 0.1, "{device}: {got} {expected}");
+        }
+    }
+    refused(
+        folder,
+        "distill tiny.toml --precision bf61 --out other",
+        &["`bf61`", "did you mean `bf16`", "fp32, bf16"],
+    );
+    refused(
+        folder,
+        "distill tiny.toml --epochs 3 --precision bf16 --out fp32 --resume",
+        &["--precision", "`bf16`", "`fp32`"],
+    );
 }

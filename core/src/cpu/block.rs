@@ -19,6 +19,7 @@ use super::tensor::{
     Operand, channels_last, extents, from_channels_last, from_order, in_order, is_channels_last, no_node,
     recorded, untracked,
 };
+use crate::precision::Precision;
 use crate::value::Value;
 
 /// What a block does beside its convolution; each part is optional.
@@ -37,6 +38,8 @@ pub struct BlockInputs {
     pub x: Option<Value>,
     /// The extents of the convolution on this input, if the block has one.
     pub conv: Option<ConvShape>,
+    /// The convolution's precision.
+    pub precision: Precision,
     /// The convolution's weight.
     pub weight: Option<Value>,
     /// The convolution's bias.
@@ -99,7 +102,7 @@ impl Block {
                 if out.contains(&0) || !Conv::supports(shape) {
                     return None;
                 }
-                (Some(ready(shape.clone(), simd)), out)
+                (Some(ready(shape.clone(), simd, inputs.precision)), out)
             }
         };
         if let Some(residual) = &residual
@@ -198,27 +201,27 @@ fn merged(a: DispatchAutodiffContext, b: DispatchAutodiffContext) -> DispatchAut
     }
 }
 
-/// Convolutions by extents and instruction set.
-type Ready = HashMap<(ConvShape, Simd), Arc<Conv>>;
+/// Convolutions by extents, instruction set and precision.
+type Ready = HashMap<(ConvShape, Simd, Precision), Arc<Conv>>;
 
 /// So many convolutions are kept ready: pictures of all sizes must not fill the memory.
 const READY: usize = 512;
 
 /// A convolution made ready, from those of earlier steps if it was there.
-fn ready(shape: ConvShape, simd: Simd) -> Arc<Conv> {
+fn ready(shape: ConvShape, simd: Simd, precision: Precision) -> Arc<Conv> {
     static CONVS: OnceLock<Mutex<Ready>> = OnceLock::new();
     let mut convs = CONVS
         .get_or_init(Mutex::default)
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    let key = (shape, simd);
+    let key = (shape, simd, precision);
     if let Some(conv) = convs.get(&key) {
         return conv.clone();
     }
     if convs.len() >= READY {
         convs.clear();
     }
-    let conv = Arc::new(Conv::new(key.0.clone(), simd));
+    let conv = Arc::new(Conv::new(key.0.clone(), simd, precision.of_kernels()));
     convs.insert(key, conv.clone());
     conv
 }

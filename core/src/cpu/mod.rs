@@ -4,6 +4,8 @@
 //! side by side, as PyTorch's `channels_last`. Burn's own operators read such a tensor like any other, so that what has no kernel here needs no
 //! copy of its own. On other devices nothing of this module is used.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 mod block;
 mod fork;
 mod pool;
@@ -14,3 +16,15 @@ pub(crate) use block::{Block, BlockInputs, BlockMode};
 pub(crate) use fork::Fork;
 pub(crate) use pool::{Pooling, global_average, pooled};
 pub(crate) use scale::scaled_gradient;
+
+/// Whether these kernels are used, in the whole process: Burn knows one CPU, so that a tensor cannot say it.
+static IN_USE: AtomicBool = AtomicBool::new(true);
+
+/// Uses these kernels from now on, or leaves everything to Burn's operators.
+pub(crate) fn use_kernels(use_them: bool) {
+    IN_USE.store(use_them, Ordering::Relaxed);
+}
+
+fn in_use() -> bool {
+    IN_USE.load(Ordering::Relaxed)
+}

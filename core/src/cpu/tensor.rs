@@ -24,8 +24,11 @@ pub struct Operand {
 }
 
 impl Operand {
-    /// `None` for what is not a float on Burn's Flex backend.
+    /// `None` for what is not a float on Burn's Flex backend, and for everything where the kernels are not [in use](super::use_kernels).
     pub fn of(value: &Value) -> Option<Self> {
+        if !super::in_use() {
+            return None;
+        }
         let DispatchTensor { kind, autodiff } = value.dispatch();
         let (tensor, guard, tracked) = match kind {
             DispatchTensorKind::Flex(BackendTensor::Float(tensor)) => (tensor.clone(), None, false),

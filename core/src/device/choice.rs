@@ -15,8 +15,10 @@ pub enum DeviceChoice {
     /// A GPU that passes the self-test, else the CPU.
     #[default]
     Auto,
-    /// The CPU, with Burn's Flex backend.
+    /// The CPU, with kernels of Potstill's own on Burn's Flex backend.
     Cpu,
+    /// The CPU with nothing but Burn's own operators: slower, and what the kernels are compared with.
+    Flex,
     /// The best device that wgpu reaches, be it a software one.
     Wgpu,
     /// The first CUDA device.
@@ -25,9 +27,10 @@ pub enum DeviceChoice {
 
 impl DeviceChoice {
     /// Every choice, in the order in which help texts list them.
-    pub const ALL: [DeviceChoice; 4] = [
+    pub const ALL: [DeviceChoice; 5] = [
         DeviceChoice::Auto,
         DeviceChoice::Cpu,
+        DeviceChoice::Flex,
         DeviceChoice::Wgpu,
         DeviceChoice::Cuda,
     ];
@@ -37,6 +40,7 @@ impl DeviceChoice {
         match self {
             DeviceChoice::Auto => "auto",
             DeviceChoice::Cpu => "cpu",
+            DeviceChoice::Flex => "flex",
             DeviceChoice::Wgpu => "wgpu",
             DeviceChoice::Cuda => "cuda",
         }
@@ -83,7 +87,7 @@ mod tests {
         let message = "wgpuu".parse::<DeviceChoice>().unwrap_err().to_string();
         assert_eq!(
             message,
-            "no device `wgpuu`; did you mean `wgpu`?; known: auto, cpu, wgpu, cuda"
+            "no device `wgpuu`; did you mean `wgpu`?; known: auto, cpu, flex, wgpu, cuda"
         );
     }
 }

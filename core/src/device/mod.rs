@@ -2,7 +2,7 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | [`choice`] | what a user may ask for: `auto`, `cpu`, `wgpu`, `cuda` |
+//! | [`choice`] | what a user may ask for: `auto`, `cpu`, `flex`, `wgpu`, `cuda` |
 //! | [`found`] | the devices of this machine, opened without a panic |
 //! | [`self_test`] | a small network on a device, compared with the CPU |
 //! | [`selection`] | from a choice to a device, with the reason |

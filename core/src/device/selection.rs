@@ -4,6 +4,7 @@ use burn::tensor::Device;
 
 use super::found::{self, Backend, Found};
 use super::{DeviceChoice, DeviceError, SelfTestError, available, self_test};
+use crate::cpu;
 
 /// The device that a run takes.
 #[derive(Clone, Debug)]
@@ -18,7 +19,8 @@ pub struct Resolved {
     pub why: String,
 }
 
-/// The device for a choice. [`DeviceChoice::Cpu`] touches no driver.
+/// The device for a choice. [`DeviceChoice::Cpu`] and [`DeviceChoice::Flex`] touch no driver, and are one device of Burn's: which of the two was resolved last
+/// holds for the whole process.
 ///
 /// `auto` takes the first GPU that passes its self-test, never a software device, else the CPU. A device that is named is not tested: whoever
 /// names it wants it, and the test takes a minute on a software device.
@@ -26,8 +28,13 @@ pub struct Resolved {
 /// # Errors
 /// A named backend that is not built, or has no device that opens.
 pub fn resolve(choice: DeviceChoice) -> Result<Resolved, DeviceError> {
+    cpu::use_kernels(choice != DeviceChoice::Flex);
     match choice {
         DeviceChoice::Cpu => named(choice, &[found::cpu()]),
+        DeviceChoice::Flex => Ok(Resolved {
+            name: "cpu (Burn's operators)".to_owned(),
+            ..named(DeviceChoice::Cpu, &[found::cpu()])?
+        }),
         DeviceChoice::Auto => Ok(automatic(available(), |device| self_test(device).map(drop))),
         DeviceChoice::Wgpu | DeviceChoice::Cuda => named(choice, available()),
     }
@@ -35,7 +42,7 @@ pub fn resolve(choice: DeviceChoice) -> Result<Resolved, DeviceError> {
 
 fn named(choice: DeviceChoice, found: &[Found]) -> Result<Resolved, DeviceError> {
     let (backend, built) = match choice {
-        DeviceChoice::Auto | DeviceChoice::Cpu => (Backend::Cpu, true),
+        DeviceChoice::Auto | DeviceChoice::Cpu | DeviceChoice::Flex => (Backend::Cpu, true),
         DeviceChoice::Wgpu => (Backend::Wgpu, cfg!(feature = "wgpu")),
         DeviceChoice::Cuda => (Backend::Cuda, cfg!(feature = "cuda")),
     };

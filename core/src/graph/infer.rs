@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 
 use super::{Fact, Graph, GraphError, Node, Role, StoredTensor, ValueInfo};
 use crate::ops::{Inputs, Mode, RunContext};
+use crate::precision::Precision;
 use crate::value::{Kind, Value};
 
 /// A value may have this many elements, 8 GiB of floats. A file that states more is wrong, and sizes up to here can be multiplied with each other.
@@ -125,6 +126,7 @@ pub(super) fn node_facts(node: &Node, facts: &Facts) -> Result<Vec<Fact>, GraphE
         let context = RunContext {
             mode: Mode::Inference,
             device: Device::flex(),
+            precision: Precision::Fp32,
         };
         let computed = node.op.run(&Inputs(&values), &context).map_err(refuse)?;
         made = computed.into_iter().map(Fact::known).collect();

@@ -15,6 +15,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
 use crate::graph::{Dim, Graph, GraphError, Role, StoredTensor, ValueInfo, infer};
+use crate::ops::Mode;
+use crate::precision::Precision;
 use crate::value::{Kind, Value};
 use plan::{Plan, Source};
 
@@ -32,6 +34,9 @@ pub struct Network {
     /// Names, order of execution, integers.
     #[module(skip)]
     plan: Arc<Plan>,
+    /// Of convolutions in inference mode, and in the others.
+    #[module(skip)]
+    precisions: [Precision; 2],
 }
 
 /// A tensor of a network with its name.
@@ -95,7 +100,24 @@ impl Network {
             constants,
             buffers,
             plan,
+            precisions: [Precision::Fp32; 2],
         })
+    }
+
+    /// The same network with another precision of its convolutions while it trains; in inference it computes in fp32, as it does after an export.
+    pub fn training_in(mut self, precision: Precision) -> Self {
+        self.precisions = [Precision::Fp32, precision];
+        self
+    }
+
+    /// The same network with another precision of its convolutions, in inference as well: one that does not learn.
+    pub fn frozen_in(mut self, precision: Precision) -> Self {
+        self.precisions = [precision; 2];
+        self
+    }
+
+    fn precision(&self, mode: Mode) -> Precision {
+        self.precisions[usize::from(mode != Mode::Inference)]
     }
 
     /// The graph as it was given; its tensors hold the initial values. [`to_graph`](Self::to_graph) gives the current ones.
@@ -216,4 +238,34 @@ fn check_size(name: &str, tensor: &StoredTensor) -> Result<(), GraphError> {
         expected,
         got,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zoo;
+
+    #[test]
+    fn a_learning_network_rounds_while_it_trains_and_a_frozen_one_always() {
+        let device = Device::flex();
+        let graph = zoo::build("resnet8", 10, [3, 32, 32], 0).unwrap();
+        let pictures = crate::ops::testing::ramp(&[2, 3, 32, 32], -1.0, 1e-3);
+        let logits = |network: &Network, mode: Mode| {
+            let outputs = network.forward(pictures.clone(), &[], mode).unwrap();
+            outputs.get("logits").unwrap().to_floats().unwrap()
+        };
+        let plain = Network::new(graph, &device).unwrap();
+        let learning = plain.clone().training_in(Precision::Bf16);
+        let frozen = plain.clone().frozen_in(Precision::Bf16);
+        let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.05);
+        let [trained, exact] = [Mode::Rehearsal, Mode::Inference].map(|mode| logits(&plain, mode));
+        for (rounded, expected) in [
+            (logits(&learning, Mode::Rehearsal), &trained),
+            (logits(&frozen, Mode::Inference), &exact),
+        ] {
+            assert_ne!(&rounded, expected);
+            assert!(near(&rounded, expected), "{rounded:?} {expected:?}");
+        }
+        assert_eq!(logits(&learning, Mode::Inference), exact);
+    }
 }

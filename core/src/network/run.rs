@@ -240,6 +240,7 @@ impl Network {
         let context = RunContext {
             mode,
             device: self.device(),
+            precision: self.precision(mode),
         };
         let schedule = plan.schedule(&keep);
         for (index, action) in schedule.actions.iter().enumerate() {
@@ -346,6 +347,7 @@ impl Network {
         let inputs = BlockInputs {
             x,
             conv,
+            precision: self.precision(mode),
             weight,
             bias: value(of.bias),
             norm: of.norm.map(value),

@@ -55,6 +55,7 @@ mod tests {
         let context = RunContext {
             mode: Mode::Training,
             device: device.clone(),
+            precision: crate::precision::Precision::Fp32,
         };
         let inputs = [Some(Value::from(w.clone()))];
         let y = Binarize { axis: 0 }

@@ -113,6 +113,7 @@ mod tests {
         let context = RunContext {
             mode: Mode::Inference,
             device: Device::flex().autodiff(),
+            precision: crate::precision::Precision::Fp32,
         };
         let made = Concat { axis: 0 }.run(&Inputs(&inputs), &context).unwrap();
         let gradients = made[0].clone().float::<1>().powf_scalar(2.0).sum().backward();

@@ -103,10 +103,13 @@ impl Op for ConvOp {
         Ok(vec![Fact::float(dims)])
     }
 
-    fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
+    fn run(&self, inputs: &Inputs<'_, Value>, context: &RunContext) -> Result<Vec<Value>, OpError> {
         let x = inputs.required(0, "X")?.clone();
         let w = inputs.required(1, "W")?.clone();
-        let b = inputs.optional(2).map(|b| b.clone().float::<1>());
+        let precision = context.precision;
+        let b = inputs
+            .optional(2)
+            .map(|b| precision.factor(b.clone().float::<1>()));
         let window = self.window(&w.dims())?;
         let pads = window.pads(&x.dims()[2..]);
         let y = if pads.len() == 1 {
@@ -116,7 +119,8 @@ impl Op for ConvOp {
                 dilation: [window.dilations[0]],
                 groups: self.groups,
             };
-            conv1d(x.float(), w.float(), b, options).into()
+            let [x, w] = [x, w].map(|factor| precision.factor(factor.float::<3>()));
+            precision.product(conv1d(x, w, b, options)).into()
         } else {
             let options = ConvOptions {
                 stride: [window.strides[0], window.strides[1]],
@@ -124,7 +128,8 @@ impl Op for ConvOp {
                 dilation: [window.dilations[0], window.dilations[1]],
                 groups: self.groups,
             };
-            conv2d(x.float(), w.float(), b, options).into()
+            let [x, w] = [x, w].map(|factor| precision.factor(factor.float::<4>()));
+            precision.product(conv2d(x, w, b, options)).into()
         };
         Ok(vec![y])
     }

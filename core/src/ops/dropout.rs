@@ -198,6 +198,7 @@ mod tests {
             let context = RunContext {
                 mode,
                 device: Device::flex(),
+                precision: crate::precision::Precision::Fp32,
             };
             let inputs = [Some(ramp(&[10], 1.0, 1.0))];
             let made = node.run(&Inputs(&inputs), &context).unwrap();

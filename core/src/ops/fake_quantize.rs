@@ -201,6 +201,7 @@ mod tests {
         let context = RunContext {
             mode,
             device: device.clone(),
+            precision: crate::precision::Precision::Fp32,
         };
         let inputs = [Some(x), bound(range[0]), bound(range[1])];
         FakeQuantize.run(&Inputs(&inputs), &context).unwrap()
@@ -241,6 +242,7 @@ mod tests {
         let context = RunContext {
             mode: Mode::Training,
             device: Device::flex(),
+            precision: crate::precision::Precision::Fp32,
         };
         // Scales 1/127 and 10/127: round(w / s) * s
         let rows = [Some(floats(&[2, 2], &[1.0, 0.3, -10.0, 0.05]))];

@@ -100,6 +100,7 @@ pub use window::{Padding, Window};
 use burn::tensor::Device;
 
 use crate::graph::{Fact, Role};
+use crate::precision::Precision;
 use crate::value::{Kind, Value};
 
 /// How a network runs.
@@ -120,6 +121,8 @@ pub struct RunContext {
     pub mode: Mode,
     /// Where floats live.
     pub device: Device,
+    /// What convolutions round their factors to.
+    pub precision: Precision,
 }
 
 /// One operator with its attributes.

@@ -58,6 +58,7 @@ mod tests {
         let context = RunContext {
             mode: Mode::Training,
             device,
+            precision: crate::precision::Precision::Fp32,
         };
         let inputs = [Some(Value::from(x.clone()))];
         let scale = ScaleGradient { factor: 1.0 / 3.0 };

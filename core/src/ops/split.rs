@@ -150,6 +150,7 @@ mod tests {
         let context = RunContext {
             mode: Mode::Inference,
             device: burn::tensor::Device::flex(),
+            precision: crate::precision::Precision::Fp32,
         };
         let values = op.run(&Inputs(inputs), &context)?;
         for (fact, value) in inferred.iter().zip(&values) {

@@ -94,6 +94,7 @@ pub(crate) fn run_op_in(
     let context = RunContext {
         mode,
         device: Device::flex(),
+        precision: crate::precision::Precision::Fp32,
     };
     let values = node.run(&Inputs(inputs), &context)?;
     assert_eq!(
@@ -159,6 +160,7 @@ pub(crate) fn assert_gradients(
         let context = RunContext {
             mode: Mode::Inference,
             device: device.clone(),
+            precision: crate::precision::Precision::Fp32,
         };
         match node.run(&Inputs(inputs), &context) {
             Ok(mut values) => values.remove(0),

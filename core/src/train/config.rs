@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::restored::RestoredOnCpu;
+use crate::precision::Precision;
 
 /// How long, how fast, with what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct TrainConfig {
     pub schedule: ScheduleConfig,
     /// Epochs over which the learning rate rises linearly to its start.
     pub warmup: f64,
+    /// What convolutions round their factors to.
+    pub precision: Precision,
     /// Largest Euclidean norm of each tensor's gradient; longer ones are shortened to it.
     pub clip_norm: Option<f64>,
     /// Stops when the validation accuracy has not risen for so many epochs.
@@ -54,6 +57,7 @@ impl Default for TrainConfig {
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
             warmup: 0.0,
+            precision: Precision::default(),
             clip_norm: None,
             early_stopping: None,
             checkpoint_every: None,

@@ -22,6 +22,7 @@ use crate::loss::cross_entropy;
 use crate::network::{Network, Outputs};
 use crate::ops::Mode;
 use crate::plugin::{Member, Plan, Plugin, PluginError, Step, Students, Term, Time, Update, gated};
+use crate::precision::Precision;
 use crate::value::Value;
 
 /// A network that teaches and does not learn.
@@ -129,19 +130,27 @@ pub struct Predictions {
 }
 
 impl Distillation {
-    /// Puts the networks of the students and of the plan on a device, which is one without autodiff.
+    /// Puts the networks of the students and of the plan on a device, which is one without autodiff. All of them compute in `precision`.
     ///
     /// # Errors
-    /// A network that is inconsistent.
+    /// A network that is inconsistent, a precision in which the device does not compute.
     pub fn new(
         students: &Students,
         plan: &Plan<'_>,
         teachers: Vec<Frozen>,
         plugins: Vec<Box<dyn Plugin>>,
+        precision: Precision,
         device: &Device,
     ) -> Result<Self, TrainError> {
+        precision.check(device)?;
         let autodiff = device.clone().autodiff();
-        let put = |graph: &Graph| Network::new(graph.clone(), &autodiff);
+        let put = |graph: &Graph| {
+            Ok::<_, TrainError>(Network::new(graph.clone(), &autodiff)?.training_in(precision))
+        };
+        let teachers = teachers.into_iter().map(|teacher| Frozen {
+            network: teacher.network.frozen_in(precision),
+            ..teacher
+        });
         let networks = students.networks.iter().map(put).collect::<Result<_, _>>()?;
         let auxiliaries = plan.auxiliaries().iter().map(|auxiliary| put(&auxiliary.graph));
         let auxiliaries = auxiliaries.collect::<Result<_, _>>()?;
@@ -165,7 +174,7 @@ impl Distillation {
                 .map(|auxiliary| auxiliary.name.clone())
                 .collect(),
             task_term: !plan.has_task_term(),
-            teachers,
+            teachers: teachers.collect(),
             plugins,
             separate_task: plan.separates_task_gradient(),
             task_gradients: Mutex::new(None),

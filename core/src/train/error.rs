@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::data::DataError;
+use crate::device::DeviceError;
 use crate::graph::GraphError;
 use crate::plugin::PluginError;
 
@@ -130,6 +131,9 @@ pub enum TrainError {
         /// How many there are.
         queries: usize,
     },
+    /// A device that does not compute as asked.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A network that does not run.
     #[error(transparent)]
     Graph(#[from] GraphError),

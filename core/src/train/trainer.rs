@@ -127,7 +127,7 @@ impl Trainer {
             .collect();
         let (stages, turns) = (plan.stages().to_vec(), plan.turns());
         let chosen = chosen.unwrap_or(plan.chosen());
-        let model = Distillation::new(&students, &plan, teachers, plugins, &device)?;
+        let model = Distillation::new(&students, &plan, teachers, plugins, config.precision, &device)?;
         let checkpoints = folder.as_deref().map(Checkpoints::new);
         Ok(Self {
             model,

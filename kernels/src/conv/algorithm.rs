@@ -1,4 +1,5 @@
-//! The two ways to compute a convolution, behind one trait: [by its definition](super::direct), or by [minimal filtering](super::winograd).
+//! The ways to compute a convolution, behind one trait: [by its definition](super::direct), by [minimal filtering](super::winograd), or in bf16 on
+//! [matrix tiles](super::tiled); and those to sum its weight's gradient, behind another.
 
 use std::ops::Range;
 
@@ -32,6 +33,31 @@ pub(super) struct Part<'a> {
     pub(super) bias: Option<&'a [f32]>,
     /// The first pixel of the first picture, which tasks share.
     pub(super) output: *mut f32,
+}
+
+/// A way to sum the gradient of a weight over pictures.
+pub(super) trait WeightSums: Sync {
+    /// Elements of the gradient while it is summed.
+    fn sums_len(&self) -> usize;
+
+    /// Parts of it that can be summed apart: where each lies.
+    fn sums_parts(&self) -> Vec<Range<usize>>;
+
+    /// Adds the gradient over some pictures to some of its parts, which begin at `sums`.
+    fn add_weight_gradient(&self, simd: Simd, part: SumsPart<'_>, parts: Range<usize>, sums: &mut [f32]);
+
+    /// The gradient in ONNX's order, of `len` elements, from its sums.
+    fn weight_gradient(&self, sums: &[f32], len: usize) -> Vec<f32>;
+}
+
+/// Pictures over which a weight's gradient is summed.
+pub(super) struct SumsPart<'a> {
+    pub(super) geometry: &'a Geometry,
+    pub(super) pictures: usize,
+    /// `[picture][pixel][channel]`
+    pub(super) input: &'a [f32],
+    /// The output's gradient, `[picture][pixel][channel]`.
+    pub(super) output: &'a [f32],
 }
 
 /// How weights are packed for each direction.

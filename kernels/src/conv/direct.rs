@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::algorithm::{Algorithm, Layouts, Part};
+use super::algorithm::{Algorithm, Layouts, Part, SumsPart, WeightSums};
 use super::packed::Direction;
-use super::{ConvShape, Geometry, dense, depthwise, weight_gradient};
+use super::{ConvShape, dense, depthwise, weight_gradient};
 use crate::simd::Simd;
 
 /// As the definition says.
@@ -29,17 +29,17 @@ impl Direct {
             channels: shape.channels,
         }
     }
+}
 
-    /// Elements of the weight's gradient while it is summed.
-    pub(super) fn sums_len(&self) -> usize {
+impl WeightSums for Direct {
+    fn sums_len(&self) -> usize {
         match self {
             Self::Dense { layouts, .. } => layouts.forward.len,
             Self::Depthwise { taps, channels } => taps * channels,
         }
     }
 
-    /// Parts of the weight's gradient that can be summed apart: where each lies.
-    pub(super) fn sums_parts(&self) -> Vec<Range<usize>> {
+    fn sums_parts(&self) -> Vec<Range<usize>> {
         match self {
             Self::Dense { layouts, .. } => {
                 let layout = &layouts.forward;
@@ -49,16 +49,9 @@ impl Direct {
         }
     }
 
-    /// Adds the weight's gradient over some pictures to some of its parts, which begin at `sums`.
-    pub(super) fn add_weight_gradient(
-        &self,
-        simd: Simd,
-        geometry: &Geometry,
-        [input, output]: [&[f32]; 2],
-        parts: Range<usize>,
-        sums: &mut [f32],
-    ) {
-        let (pairs, gradient) = (&geometry.pairs, sums.as_mut_ptr());
+    fn add_weight_gradient(&self, simd: Simd, part: SumsPart<'_>, parts: Range<usize>, sums: &mut [f32]) {
+        let (pairs, gradient) = (&part.geometry.pairs, sums.as_mut_ptr());
+        let SumsPart { input, output, .. } = part;
         match self {
             Self::Dense { layouts, .. } => simd.run(weight_gradient::WeightGradient {
                 pairs,
@@ -78,8 +71,7 @@ impl Direct {
         }
     }
 
-    /// The weight's gradient in ONNX's order, of `len` elements, from its sums.
-    pub(super) fn weight_gradient(&self, sums: &[f32], len: usize) -> Vec<f32> {
+    fn weight_gradient(&self, sums: &[f32], len: usize) -> Vec<f32> {
         match self {
             Self::Dense { layouts, .. } => {
                 let mut gradient = vec![0.0; len];

@@ -12,16 +12,20 @@ mod packed;
 mod pairs;
 mod shape;
 mod table;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tiled;
 mod weight_gradient;
 mod winograd;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::parallel::{Shared, written};
+use crate::precision::{Precision, rounded};
 use crate::simd::{Lanes, Simd};
-use algorithm::{Algorithm, Part};
+use algorithm::{Algorithm, Part, SumsPart, WeightSums};
 use direct::Direct;
 use packed::Direction;
 use pairs::Pairs;
@@ -41,6 +45,10 @@ pub struct Conv {
     rest: Option<Geometry>,
     direct: Direct,
     minimal: Option<Minimal>,
+    precision: Precision,
+    /// Computes in bf16, if that is the precision and the machine can.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    tiled: Option<tiled::Tiled>,
     zeros: Vec<f32>,
 }
 
@@ -87,8 +95,15 @@ impl Conv {
         group <= i32::MAX as usize && shape.taps() <= usize::from(u16::MAX)
     }
 
-    /// Makes a convolution ready for an instruction set. The extents are [supported](Self::supports).
-    pub fn new(shape: ConvShape, simd: Simd) -> Self {
+    /// Makes a convolution ready for an instruction set. The extents are [supported](Self::supports). A depthwise one is no product of matrices, and computes
+    /// in fp32 whatever the precision.
+    ///
+    /// bf16 runs on the machine's matrix tiles if `simd` is its best instruction set; otherwise factors are rounded before the kernels for `f32`, which takes longer than fp32.
+    pub fn new(shape: ConvShape, simd: Simd, precision: Precision) -> Self {
+        let precision = match precision {
+            Precision::Bf16 if !shape.is_depthwise() => Precision::Bf16,
+            _ => Precision::Fp32,
+        };
         let [_, written] = shape.pixels();
         let pictures = GROUP_PIXELS
             .div_ceil(written.max(1))
@@ -100,6 +115,11 @@ impl Conv {
             rest: (left > 0).then(|| Geometry::new(&shape, left, simd)),
             direct: Direct::new(&shape, simd),
             minimal: Minimal::new(&shape, simd),
+            precision,
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            tiled: (precision == Precision::Bf16 && simd == Simd::best())
+                .then(|| tiled::Tiled::new(&shape))
+                .flatten(),
             zeros: vec![0.0; shape.channels[0].max(shape.channels[1])],
             pictures,
             shape,
@@ -110,6 +130,34 @@ impl Conv {
     /// Its extents.
     pub fn shape(&self) -> &ConvShape {
         &self.shape
+    }
+
+    /// Whether it computes in bf16 on matrix tiles.
+    pub fn is_tiled(&self) -> bool {
+        self.tiles().is_some()
+    }
+
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    fn tiles(&self) -> Option<&(impl Algorithm + WeightSums)> {
+        self.tiled.as_ref()
+    }
+
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    fn tiles(&self) -> Option<&Direct> {
+        None
+    }
+
+    /// What the kernels for `f32` compute with in place of some elements.
+    fn factors<'a>(&self, elements: &'a [f32]) -> Cow<'a, [f32]> {
+        match self.precision {
+            Precision::Fp32 => Cow::Borrowed(elements),
+            Precision::Bf16 => elements
+                .par_iter()
+                .copied()
+                .map(rounded)
+                .collect::<Vec<_>>()
+                .into(),
+        }
     }
 
     fn groups(&self) -> usize {
@@ -163,11 +211,12 @@ impl Conv {
         self.check(input, weight);
         // Few groups are cut into ranges of tiles, which minimal filtering does not know.
         let cuts = TASKS.div_ceil(self.groups().max(1));
-        let algorithm: &dyn Algorithm = match &self.minimal {
-            Some(minimal) if cuts == 1 => minimal,
-            _ => &self.direct,
+        let (algorithm, [input, weight]): (&dyn Algorithm, _) = match (self.tiles(), &self.minimal) {
+            (Some(tiles), _) if cuts == 1 => (tiles, [input, weight].map(Cow::Borrowed)),
+            (_, Some(minimal)) if cuts == 1 => (minimal, [input, weight].map(|factor| self.factors(factor))),
+            _ => (&self.direct, [input, weight].map(|factor| self.factors(factor))),
         };
-        let weight = algorithm.packed(weight, Direction::Forward);
+        let weight = algorithm.packed(&weight, Direction::Forward);
         let mut tasks = Vec::new();
         for group in 0..self.groups() {
             let tiles = self.geometry(group).forward.tiles.len();
@@ -225,7 +274,20 @@ impl Conv {
         of_weight: bool,
     ) -> ConvGradients {
         self.check(input, weight);
-        let summing = &self.direct;
+        let on_tiles = self.is_tiled();
+        let [input, weight] = match on_tiles {
+            true => [input, weight].map(Cow::Borrowed),
+            false => [input, weight].map(|factor| self.factors(factor)),
+        };
+        let output = match output {
+            OutputGradient::Ready(gradient) if !on_tiles => Gradient::Ready(self.factors(gradient)),
+            OutputGradient::Ready(gradient) => Gradient::Ready(Cow::Borrowed(gradient)),
+            OutputGradient::Made(make) => Gradient::Made(make),
+        };
+        let summing: &dyn WeightSums = match self.tiles() {
+            Some(tiles) => tiles,
+            None => &self.direct,
+        };
         let by_task = of_weight && summing.sums_len() * 4 <= PARTIAL_BYTES;
         let later = of_weight && !by_task;
         // Tasks share out the groups by number, so that sums do not depend on the threads.
@@ -236,19 +298,25 @@ impl Conv {
             .map(|first| first..(first + size).min(groups))
             .collect();
         let mut kept = match output {
-            OutputGradient::Made(_) if later => vec![0.0; self.shape.output_len()],
+            Gradient::Made(_) if later => vec![0.0; self.shape.output_len()],
             _ => Vec::new(),
         };
         let keep = Shared::new(&mut kept);
         let sums_of = |group: usize, gradient: &[f32], parts: Range<usize>, sums: &mut [f32]| {
-            let operands = [&input[self.input_elements(group)], gradient];
-            summing.add_weight_gradient(self.simd, self.geometry(group), operands, parts, sums);
+            let part = SumsPart {
+                geometry: self.geometry(group),
+                pictures: self.group(group).len(),
+                input: &input[self.input_elements(group)],
+                output: gradient,
+            };
+            summing.add_weight_gradient(self.simd, part, parts, sums);
         };
-        let data: &dyn Algorithm = match &self.minimal {
-            Some(minimal) => minimal,
-            None => &self.direct,
+        let data: &dyn Algorithm = match (self.tiles(), &self.minimal) {
+            (Some(tiles), _) => tiles,
+            (None, Some(minimal)) => minimal,
+            (None, None) => &self.direct,
         };
-        let data_weight = of_input.then(|| data.packed(weight, Direction::Backward));
+        let data_weight = of_input.then(|| data.packed(&weight, Direction::Backward));
         let data_of = |group: usize, gradient: &[f32], weight: &[f32], to: &mut [f32]| {
             let geometry = self.geometry(group);
             let part = Part {
@@ -276,8 +344,8 @@ impl Conv {
                         let pixels = self.output_pixels(group);
                         let elements = self.output_elements(&pixels);
                         let gradient: &[f32] = match &output {
-                            OutputGradient::Ready(gradient) => &gradient[elements],
-                            OutputGradient::Made(make) => {
+                            Gradient::Ready(gradient) => &gradient[elements],
+                            Gradient::Made(make) => {
                                 let part = if later {
                                     // SAFETY: each group is in one task.
                                     unsafe { keep.part(elements) }
@@ -286,6 +354,9 @@ impl Conv {
                                     &mut scratch[..]
                                 };
                                 make(pixels, part);
+                                if self.precision == Precision::Bf16 && !on_tiles {
+                                    part.iter_mut().for_each(|element| *element = rounded(*element));
+                                }
                                 part
                             }
                         };
@@ -315,9 +386,9 @@ impl Conv {
         let sums = if by_task {
             Some(summed(partial))
         } else if later {
-            let all: &[f32] = match output {
-                OutputGradient::Ready(gradient) => gradient,
-                OutputGradient::Made(_) => &kept,
+            let all: &[f32] = match &output {
+                Gradient::Ready(gradient) => gradient,
+                Gradient::Made(_) => &kept,
             };
             let mut sums = vec![0.0; summing.sums_len()];
             let shared = Shared::new(&mut sums);
@@ -390,6 +461,12 @@ impl Geometry {
             pairs: Pairs::new(shape, pictures),
         }
     }
+}
+
+/// An output's gradient, rounded where it must be.
+enum Gradient<'a> {
+    Ready(Cow<'a, [f32]>),
+    Made(&'a (dyn Fn(Range<usize>, &mut [f32]) + Sync)),
 }
 
 /// The sum of vectors of one length, in their order.

@@ -11,6 +11,8 @@ mod avx512;
 mod neon;
 mod peak;
 mod portable;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) mod tiles;
 
 /// A register of neighbouring `f32`s.
 ///

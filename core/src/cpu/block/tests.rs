@@ -114,6 +114,7 @@ fn compare(case: &Case, simd: Simd) {
                 dilation,
                 padding: padding.map(|pad| (pad, pad)),
             }),
+        precision: Precision::Fp32,
         weight: weight.clone().map(Value::from),
         bias: bias.clone().map(Value::from),
         norm: [

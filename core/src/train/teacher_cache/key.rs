@@ -11,6 +11,7 @@ use crate::data::{DataError, DataSpec, DataSummary, Pipeline, Source, Split};
 use crate::files::free_space;
 use crate::graph::infer;
 use crate::plugin::{Observation, Plan, PluginError};
+use crate::precision::Precision;
 use crate::train::TrainError;
 use crate::value::Kind;
 
@@ -107,6 +108,9 @@ impl KeptValue {
 pub struct CacheKey {
     /// [`Graph::fingerprint`](crate::graph::Graph::fingerprint).
     pub teacher: String,
+    /// What it computes in.
+    #[serde(default, skip_serializing_if = "Precision::is_fp32")]
+    pub precision: Precision,
     /// What it sees.
     pub pictures: Pictures,
     /// What is kept: the logits, then what the methods tap in any stage.
@@ -115,7 +119,7 @@ pub struct CacheKey {
 
 impl CacheKey {
     /// The key of one of a plan's teachers.
-    fn new(plan: &Plan<'_>, teacher: &Observation<'_>, pictures: &Pictures) -> Result<Self, TrainError> {
+    fn new(plan: &Plan<'_>, teacher: &Observation<'_>, setup: &CacheSetup) -> Result<Self, TrainError> {
         let staged = plan.stages().iter().flat_map(|stage| &stage.teacher_values);
         let mut names = vec![&teacher.logits];
         for name in plan.teacher_taps().iter().chain(staged) {
@@ -125,7 +129,8 @@ impl CacheKey {
         }
         let key = Self {
             teacher: teacher.graph.fingerprint(),
-            pictures: pictures.clone(),
+            precision: setup.precision,
+            pictures: setup.pictures.clone(),
             values: names
                 .into_iter()
                 .map(|name| KeptValue::of(teacher, name))
@@ -166,6 +171,11 @@ impl CacheKey {
         };
         let parts = [
             ("another teacher", found.teacher.clone(), self.teacher.clone()),
+            (
+                "another precision",
+                found.precision.to_string(),
+                self.precision.to_string(),
+            ),
             ("another data set", other.data.clone(), own.data.clone()),
             ("other data", other.fingerprint.clone(), own.fingerprint.clone()),
             (
@@ -196,6 +206,8 @@ impl CacheKey {
 pub struct CacheSetup {
     /// The folder of the files; it need not exist.
     pub folder: PathBuf,
+    /// What the teachers compute in.
+    pub precision: Precision,
     /// What the teachers are shown.
     pub pictures: Pictures,
 }
@@ -208,7 +220,7 @@ impl CacheSetup {
     pub fn keys(&self, plan: &Plan<'_>) -> Result<Vec<CacheKey>, TrainError> {
         plan.teachers
             .iter()
-            .map(|teacher| CacheKey::new(plan, teacher, &self.pictures))
+            .map(|teacher| CacheKey::new(plan, teacher, self))
             .collect()
     }
 
@@ -264,6 +276,7 @@ pub(super) mod tests {
     pub fn key() -> CacheKey {
         CacheKey {
             teacher: "a".repeat(64),
+            precision: Precision::Fp32,
             pictures: Pictures {
                 data: "glyphs".to_owned(),
                 fingerprint: "b".repeat(64),
@@ -291,6 +304,7 @@ pub(super) mod tests {
         let (students, teacher) = (Students::single(network(1)), network(2));
         let setup = CacheSetup {
             folder: "cache".into(),
+            precision: Precision::Fp32,
             pictures: key().pictures,
         };
         let mut plan = Plan::new(&students, [&teacher], 10, 1).unwrap();
@@ -335,6 +349,10 @@ pub(super) mod tests {
             ("another seed", altered(&|key| key.pictures.seed = 1)),
             ("other views", altered(&|key| key.pictures.views = 3)),
             ("other pictures", altered(&|key| key.pictures.samples = 6)),
+            (
+                "another precision",
+                altered(&|key| key.precision = Precision::Bf16),
+            ),
             ("other values", altered(&|key| key.values.truncate(1))),
         ];
         for (expected, other) in others {
@@ -351,6 +369,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let setup = CacheSetup {
             folder: folder.path().join("not/yet"),
+            precision: Precision::Fp32,
             pictures: key().pictures,
         };
         setup.check(&[key()]).unwrap();
