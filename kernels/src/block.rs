@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::conv::{Conv, ConvGradients, OutputGradient};
+use crate::conv::{Conv, ConvGradients, OutputGradient, PackedWeight};
 use crate::norm::{self, Affine, Clamp, Clamped, Moments, Normalised, Seen, Slope};
 use crate::simd::Simd;
 
@@ -54,6 +54,15 @@ pub struct Kept {
     affine: Affine,
 }
 
+/// Weights of a block as inference computes with them.
+#[derive(Clone, Debug)]
+pub struct Folded {
+    weight: Option<PackedWeight>,
+    bias: Option<Vec<f32>>,
+    /// The normalisation of a block without a convolution.
+    affine: Option<Affine>,
+}
+
 /// Which gradients are wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
@@ -88,7 +97,8 @@ impl Block {
     /// The output in training, where the batch's statistics normalise; what the backward pass needs, if there is a normalisation.
     pub fn train(&self, operands: Operands<'_>) -> (Vec<f32>, Option<Kept>) {
         let Some(epsilon) = self.epsilon else {
-            return (self.plain(operands, operands.weight, operands.bias, None), None);
+            let folded = self.folded(operands, None);
+            return (self.infer(operands.x, operands.residual, &folded), None);
         };
         let (convolved, moments) = match &self.conv {
             None => (None, Moments::of_batch(self.simd, operands.x, self.channels)),
@@ -120,15 +130,32 @@ impl Block {
         (output, Some(kept))
     }
 
-    /// The output in inference, where the running statistics `[mean, variance]` normalise: the convolution's weight takes the normalisation in.
-    pub fn infer(&self, operands: Operands<'_>, statistics: Option<[&[f32]; 2]>) -> Vec<f32> {
-        let (Some(epsilon), Some([mean, variance])) = (self.epsilon, statistics) else {
-            return self.plain(operands, operands.weight, operands.bias, None);
+    /// What inference computes with, where the running statistics `[mean, variance]` normalise, if there are any: a convolution's weight takes the normalisation in.
+    pub fn folded(&self, operands: Operands<'_>, statistics: Option<[&[f32]; 2]>) -> Folded {
+        let affine = match (self.epsilon, statistics) {
+            (Some(epsilon), Some([mean, variance])) => Some(Affine::normalising(
+                mean,
+                variance,
+                operands.gamma,
+                operands.beta,
+                epsilon,
+            )),
+            _ => None,
         };
-        let affine = Affine::normalising(mean, variance, operands.gamma, operands.beta, epsilon);
-        if self.conv.is_none() {
-            return self.plain(operands, operands.weight, operands.bias, Some(&affine));
-        }
+        let Some(conv) = &self.conv else {
+            return Folded {
+                weight: None,
+                bias: None,
+                affine,
+            };
+        };
+        let Some(affine) = affine else {
+            return Folded {
+                weight: Some(conv.pack(operands.weight)),
+                bias: operands.bias.map(<[f32]>::to_vec),
+                affine: None,
+            };
+        };
         let per_channel = operands.weight.len() / self.channels;
         let mut weight = operands.weight.to_vec();
         for (filter, scale) in weight.chunks_exact_mut(per_channel).zip(&affine.scale) {
@@ -140,30 +167,22 @@ impl Block {
                 *bias += before * scale;
             }
         }
-        self.plain(operands, &weight, Some(&bias), None)
+        Folded {
+            weight: Some(conv.pack(&weight)),
+            bias: Some(bias),
+            affine: None,
+        }
     }
 
-    /// Without a normalisation, or with one that is known.
-    fn plain(
-        &self,
-        operands: Operands<'_>,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-        affine: Option<&Affine>,
-    ) -> Vec<f32> {
-        let Some(conv) = &self.conv else {
-            return norm::apply(
-                self.simd,
-                operands.x,
-                self.channels,
-                affine,
-                operands.residual,
-                self.clamp,
-            );
+    /// The output in inference, of an input and what is added before the activation; `folded` was made by this block, or by one with the same convolution.
+    pub fn infer(&self, x: &[f32], residual: Option<&[f32]>, folded: &Folded) -> Vec<f32> {
+        let (Some(conv), Some(weight)) = (&self.conv, &folded.weight) else {
+            let affine = folded.affine.as_ref();
+            return norm::apply(self.simd, x, self.channels, affine, residual, self.clamp);
         };
-        let (output, _) = conv.forward_with(operands.x, weight, bias, |pixels, part| {
+        let (output, _) = conv.forward_packed(x, weight, folded.bias.as_deref(), |pixels, part| {
             let elements = pixels.start * self.channels..pixels.end * self.channels;
-            let residual = operands.residual.map(|residual| &residual[elements]);
+            let residual = residual.map(|residual| &residual[elements]);
             if residual.is_some() || !self.clamp.is_none() {
                 norm::finish(self.simd, part, self.channels, residual, self.clamp);
             }

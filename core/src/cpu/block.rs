@@ -10,14 +10,14 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{DispatchAutodiffContext, Flex, TensorMetadata};
 use burn::tensor::Shape;
-use potstill_kernels::block::{self, Kept, Operands, Wanted};
+use potstill_kernels::block::{self, Folded, Kept, Operands, Wanted};
 use potstill_kernels::conv::{Conv, ConvShape};
 use potstill_kernels::norm::Clamp;
 use potstill_kernels::simd::Simd;
 
 use super::tensor::{
-    Operand, channels_last, extents, from_channels_last, from_order, in_order, is_channels_last, no_node,
-    recorded, untracked,
+    Operand, channels_last, extents, from_channels_last, from_order, in_order, is_channels_last, is_same,
+    no_node, recorded, untracked,
 };
 use crate::precision::Precision;
 use crate::value::Value;
@@ -29,6 +29,33 @@ pub struct Block {
     pub epsilon: Option<f64>,
     /// The activation.
     pub clamp: Clamp,
+    /// What the last inference computed with.
+    folded: Arc<Mutex<Option<Prepared>>>,
+}
+
+/// Weights made ready for inference, and what they were made of.
+#[derive(Clone, Debug)]
+struct Prepared {
+    conv: Option<Arc<Conv>>,
+    /// While they are held here, nobody changes their elements in place: another weight is another tensor.
+    sources: [Option<FlexTensor>; 6],
+    folded: Arc<Folded>,
+}
+
+impl Prepared {
+    fn is_of(&self, conv: Option<&Arc<Conv>>, sources: &[Option<FlexTensor>; 6]) -> bool {
+        let same_conv = match (&self.conv, conv) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (None, None) => true,
+            _ => false,
+        };
+        same_conv
+            && self.sources.iter().zip(sources).all(|pair| match pair {
+                (Some(own), Some(other)) => is_same(own, other),
+                (None, None) => true,
+                _ => false,
+            })
+    }
 }
 
 /// A block's inputs, in ONNX's roles.
@@ -69,6 +96,15 @@ pub struct BlockOutputs {
 }
 
 impl Block {
+    /// A block with the ε of its normalisation, if it has one, and its activation.
+    pub fn new(epsilon: Option<f64>, clamp: Clamp) -> Self {
+        Self {
+            epsilon,
+            clamp,
+            folded: Arc::default(),
+        }
+    }
+
     /// Runs the block; `None` where it has to be done by Burn's operators: on another device, in another rank, with a residual that is stretched,
     /// or without a convolution on maps that are not channels-last yet.
     pub fn run(&self, inputs: &BlockInputs, mode: BlockMode) -> Option<BlockOutputs> {
@@ -145,16 +181,10 @@ impl Block {
         let (y, kept) = match mode {
             BlockMode::Training => tensors.with(|operands| block.train(operands)),
             BlockMode::Inference => {
-                let running =
-                    [&inputs.norm[2], &inputs.norm[3]].map(|value| value.as_ref().and_then(Operand::of));
-                let running = running
-                    .each_ref()
-                    .map(|value| value.as_ref().map(|value| in_order(&value.tensor)));
-                let statistics = match &running {
-                    [Some(mean), Some(variance)] => Some([mean.as_ref(), variance.as_ref()]),
-                    _ => None,
-                };
-                let y = tensors.with(|operands| block.infer(operands, statistics));
+                let running = [&inputs.norm[2], &inputs.norm[3]]
+                    .map(|value| Some(value.as_ref().and_then(Operand::of)?.tensor));
+                let folded = self.folded(&block, &tensors, running);
+                let y = tensors.with_maps(|x, residual| block.infer(x, residual, &folded));
                 (y, None)
             }
         };
@@ -191,6 +221,46 @@ impl Block {
             y: recorded(y, context),
             statistics,
         })
+    }
+}
+
+impl Block {
+    /// What inference computes with: from last time, if the weights are the same.
+    fn folded(
+        &self,
+        block: &block::Block,
+        tensors: &Tensors,
+        running: [Option<FlexTensor>; 2],
+    ) -> Arc<Folded> {
+        let Tensors {
+            weight,
+            bias,
+            gamma,
+            beta,
+            ..
+        } = tensors.clone();
+        let [mean, variance] = running;
+        let sources = [weight, bias, gamma, beta, mean, variance];
+        // The lock is not held while threads share work: one of them might come here again.
+        let last = || self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = last()
+            .as_ref()
+            .filter(|kept| kept.is_of(block.conv.as_ref(), &sources))
+        {
+            return kept.folded.clone();
+        }
+        let statistics = [&sources[4], &sources[5]].map(|values| values.as_ref().map(in_order));
+        let statistics = match &statistics {
+            [Some(mean), Some(variance)] => Some([mean.as_ref(), variance.as_ref()]),
+            _ => None,
+        };
+        let folded = Arc::new(tensors.with(|operands| block.folded(operands, statistics)));
+        *last() = Some(Prepared {
+            conv: block.conv.clone(),
+            sources,
+            folded: folded.clone(),
+        });
+        folded
     }
 }
 
@@ -238,6 +308,12 @@ struct Tensors {
 }
 
 impl Tensors {
+    /// Runs `work` on the input and the residual, channels-last.
+    fn with_maps<R>(&self, work: impl FnOnce(&[f32], Option<&[f32]>) -> R) -> R {
+        let residual = self.residual.as_ref().map(channels_last);
+        work(&channels_last(&self.x), residual.as_deref())
+    }
+
     /// Runs `work` on the elements, in the order that kernels want.
     fn with<R>(&self, work: impl FnOnce(Operands<'_>) -> R) -> R {
         let x = channels_last(&self.x);

@@ -128,6 +128,11 @@ pub fn channels_last(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     Cow::Owned(in_order(&tensor.clone().with_layout(turned)).into_owned())
 }
 
+/// Whether two tensors are the same elements in the same order, not only equal ones.
+pub fn is_same(a: &FlexTensor, b: &FlexTensor) -> bool {
+    a.storage::<f32>().as_ptr() == b.storage::<f32>().as_ptr() && a.layout() == b.layout()
+}
+
 /// The elements in the order of the axes.
 pub fn in_order(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     match tensor.as_slice::<f32>() {

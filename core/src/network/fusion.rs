@@ -152,10 +152,7 @@ impl<'a> Draft<'a> {
             readers,
             part: Part::Start,
             steps: Vec::new(),
-            block: Block {
-                epsilon: None,
-                clamp: Clamp::NONE,
-            },
+            block: Block::new(None, Clamp::NONE),
             conv: None,
             slots: Slots::default(),
             norm: None,

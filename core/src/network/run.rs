@@ -1,12 +1,13 @@
 //! Running a network: node by node, each value dropped after its last use.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use indexmap::IndexMap;
 
 use super::Network;
 use super::fusion::Fusion;
 use super::plan::{Action, Source, Step};
 use crate::cpu::{BlockInputs, BlockMode, Fork};
+use crate::device::threads::on_pool;
 use crate::graph::{Dim, Fact, Facts, GraphError, ValueInfo};
 use crate::ops::{Inputs, Mode, RunContext};
 use crate::value::Value;
@@ -189,6 +190,20 @@ impl Network {
         values: impl Iterator<Item = &'a str>,
         mode: Mode,
     ) -> Result<Outputs, GraphError> {
+        let (inputs, values): (Vec<_>, Vec<_>) = (inputs.into_iter().collect(), values.collect());
+        // Burn keeps what training leaves in running statistics by threads, and a GPU's queue likewise.
+        if mode == Mode::Inference && self.device() == Device::flex() {
+            return on_pool(|| self.evaluate_here(inputs, &values, mode));
+        }
+        self.evaluate_here(inputs, &values, mode)
+    }
+
+    fn evaluate_here(
+        &self,
+        inputs: Vec<(String, Value)>,
+        values: &[&str],
+        mode: Mode,
+    ) -> Result<Outputs, GraphError> {
         let plan = &self.plan;
         let graph = plan.graph();
         let mut slots: Vec<Option<Held>> = vec![None; plan.len()];
@@ -221,7 +236,7 @@ impl Network {
         let mut wanted: Vec<(String, usize)> = Vec::new();
         for name in values {
             match plan.slot(name) {
-                Some(slot) => wanted.push((name.to_owned(), slot)),
+                Some(slot) => wanted.push(((*name).to_owned(), slot)),
                 None => graph.check_value(name)?,
             }
         }

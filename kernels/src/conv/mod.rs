@@ -86,6 +86,10 @@ pub struct ConvGradients {
     pub weight: Option<Vec<f32>>,
 }
 
+/// A weight in the order in which a convolution reads it.
+#[derive(Clone, Debug)]
+pub struct PackedWeight(Vec<f32>);
+
 impl Conv {
     /// Whether the positions of a convolution of these extents can be counted in the tables: pictures of some billion elements cannot.
     pub fn supports(shape: &ConvShape) -> bool {
@@ -208,15 +212,52 @@ impl Conv {
         bias: Option<&[f32]>,
         finish: impl Fn(Range<usize>, &mut [f32]) -> R + Sync,
     ) -> (Vec<f32>, Vec<R>) {
-        self.check(input, weight);
-        // Few groups are cut into ranges of tiles, which minimal filtering does not know.
-        let cuts = TASKS.div_ceil(self.groups().max(1));
-        let (algorithm, [input, weight]): (&dyn Algorithm, _) = match (self.tiles(), &self.minimal) {
-            (Some(tiles), _) if cuts == 1 => (tiles, [input, weight].map(Cow::Borrowed)),
-            (_, Some(minimal)) if cuts == 1 => (minimal, [input, weight].map(|factor| self.factors(factor))),
-            _ => (&self.direct, [input, weight].map(|factor| self.factors(factor))),
+        self.forward_packed(input, &self.pack(weight), bias, finish)
+    }
+
+    /// A weight `[out, in / groups, height, width]` as [`forward_packed`](Self::forward_packed) of this very convolution reads it.
+    pub fn pack(&self, weight: &[f32]) -> PackedWeight {
+        assert_eq!(weight.len(), self.shape.weight_len(), "the weight's elements");
+        let (algorithm, rounds) = self.forward_algorithm();
+        let weight = if rounds {
+            Cow::Borrowed(weight)
+        } else {
+            self.factors(weight)
         };
-        let weight = algorithm.packed(&weight, Direction::Forward);
+        PackedWeight(algorithm.packed(&weight, Direction::Forward))
+    }
+
+    /// Tasks that a group of pictures is cut into, where there are few.
+    fn cuts(&self) -> usize {
+        TASKS.div_ceil(self.groups().max(1))
+    }
+
+    /// The algorithm of the forward direction, and whether it rounds its factors itself.
+    fn forward_algorithm(&self) -> (&dyn Algorithm, bool) {
+        // Few groups are cut into ranges of tiles, which only the definition knows.
+        match (self.tiles(), &self.minimal) {
+            (Some(tiles), _) if self.cuts() == 1 => (tiles, true),
+            (_, Some(minimal)) if self.cuts() == 1 => (minimal, false),
+            _ => (&self.direct, false),
+        }
+    }
+
+    /// As [`forward_with`](Self::forward_with), with a weight that this convolution [packed](Self::pack) before.
+    pub fn forward_packed<R: Send>(
+        &self,
+        input: &[f32],
+        weight: &PackedWeight,
+        bias: Option<&[f32]>,
+        finish: impl Fn(Range<usize>, &mut [f32]) -> R + Sync,
+    ) -> (Vec<f32>, Vec<R>) {
+        assert_eq!(input.len(), self.shape.input_len(), "the input's elements");
+        let (algorithm, rounds) = self.forward_algorithm();
+        let input = if rounds {
+            Cow::Borrowed(input)
+        } else {
+            self.factors(input)
+        };
+        let cuts = self.cuts();
         let mut tasks = Vec::new();
         for group in 0..self.groups() {
             let tiles = self.geometry(group).forward.tiles.len();
@@ -250,7 +291,7 @@ impl Conv {
                             pictures: self.group(group).len(),
                             input: &input[self.input_elements(group)],
                             zeros: &self.zeros,
-                            weight: &weight,
+                            weight: &weight.0,
                             bias,
                             // Tiles count pixels from the group's first.
                             output: to.as_mut_ptr().wrapping_sub(self.output_elements(&span).start),

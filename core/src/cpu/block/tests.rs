@@ -90,10 +90,8 @@ fn compare(case: &Case, simd: Simd) {
         expected = expected.clamp(0.0, high);
     }
 
-    let block = Block {
-        epsilon: case.norm.then_some(1e-5),
-        clamp: case.clamp.map_or(Clamp::NONE, |high| Clamp { low: 0.0, high }),
-    };
+    let clamp = case.clamp.map_or(Clamp::NONE, |high| Clamp { low: 0.0, high });
+    let block = Block::new(case.norm.then_some(1e-5), clamp);
     // What has no convolution wants maps that are channels-last already.
     let turned = x
         .clone()
@@ -226,5 +224,50 @@ proptest! {
         for simd in Simd::available() {
             compare(&case, simd);
         }
+    }
+}
+
+#[test]
+fn inference_sees_that_weights_or_statistics_changed() {
+    let block = Block::new(Some(1e-5), Clamp::RELU);
+    let [channels, size] = [3, 6];
+    let conv = ConvShape {
+        batch: 2,
+        input: [size; 2],
+        channels: [channels; 2],
+        groups: 1,
+        kernel: [3; 2],
+        stride: [1; 2],
+        dilation: [1; 2],
+        padding: [(1, 1); 2],
+    };
+    let values = |seed: u64| Some(Value::from(noise([channels], seed).detach()));
+    // What each seed makes: the weight, then scale, bias, mean and variance.
+    let inputs = |seeds: [u64; 5]| BlockInputs {
+        x: Some(Value::from(noise([2, channels, size, size], 1).detach())),
+        conv: Some(conv.clone()),
+        weight: Some(Value::from(noise([channels, channels, 3, 3], seeds[0]).detach())),
+        norm: [
+            values(seeds[1]),
+            values(seeds[2]),
+            values(seeds[3]),
+            Some(Value::from(noise([channels], seeds[4]).detach().abs() + 0.5)),
+        ],
+        ..BlockInputs::default()
+    };
+    let run = |block: &Block, inputs: &BlockInputs| {
+        let outputs = block.run(inputs, BlockMode::Inference).expect("the block runs");
+        outputs.y.to_floats().unwrap()
+    };
+    let first = inputs([2, 3, 4, 5, 6]);
+    let before = run(&block, &first);
+    assert_eq!(run(&block, &first), before);
+    for changed in 0..5 {
+        let mut seeds = [2, 3, 4, 5, 6];
+        seeds[changed] = 7;
+        let other = inputs(seeds);
+        let got = run(&block, &other);
+        assert_ne!(got, before, "input {changed}");
+        assert_eq!(got, run(&Block::new(Some(1e-5), Clamp::RELU), &other));
     }
 }
