@@ -118,7 +118,7 @@ mod tests {
         let message = "fp16".parse::<Precision>().unwrap_err().to_string();
         assert_eq!(
             message,
-            "no precision `fp16`; did you mean `bf16` or `fp32`?; known: fp32, bf16"
+            "no precision `fp16`; did you mean `bf16`?; known: fp32, bf16"
         );
     }
 }

@@ -73,7 +73,7 @@ fn in_bf16_a_run_learns_what_it_learns_in_fp32() {
     );
     refused(
         folder,
-        "distill tiny.toml --epochs 3 --precision bf16 --out fp32 --resume",
+        "distill --resume --out fp32 --epochs 3 --precision bf16",
         &["--precision", "`bf16`", "`fp32`"],
     );
 }
