@@ -203,6 +203,29 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn convolutions_that_keep_the_size_are_what_their_definition_says(
+        batch in 16usize..20,
+        height in 1usize..6,
+        eighths in 1usize..5,
+        channels in [prop_oneof![Just(3usize), Just(16), Just(32), 1usize..40], prop_oneof![Just(3usize), Just(16), Just(32), 1usize..40]],
+    ) {
+        agrees(&ConvShape {
+            batch,
+            input: [height, 8 * eighths],
+            channels,
+            groups: 1,
+            kernel: [3; 2],
+            stride: [1; 2],
+            dilation: [1; 2],
+            padding: [(1, 1); 2],
+        });
+    }
+}
+
 fn same(batch: usize, size: usize, channels: [usize; 2], kernel: usize, stride: usize) -> ConvShape {
     ConvShape {
         batch,
@@ -227,6 +250,7 @@ fn the_layers_of_a_resnet_agree_with_the_definition() {
         (4, [256, 128], 3, 1),
     ] {
         agrees(&same(3, size, channels, kernel, stride));
+        agrees(&same(32, size, channels, kernel, stride));
         agrees_in(&same(32, size, channels, kernel, stride), Precision::Bf16);
     }
 }

@@ -5,11 +5,15 @@
 //! group's result before the next one begins (statistics, activation) finds it in the cache.
 
 mod algorithm;
+mod backward;
 mod dense;
 mod depthwise;
 mod direct;
+mod geometry;
 mod packed;
 mod pairs;
+mod same;
+mod same_sums;
 mod shape;
 mod table;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -24,13 +28,15 @@ use rayon::prelude::*;
 
 use crate::parallel::{Shared, written};
 use crate::precision::{Precision, rounded};
-use crate::simd::{Lanes, Simd};
-use algorithm::{Algorithm, Part, SumsPart, WeightSums};
+use crate::simd::Simd;
+use algorithm::{Algorithm, Part, WeightSums};
+pub use backward::{ConvGradients, OutputGradient};
 use direct::Direct;
+use geometry::Geometry;
 use packed::Direction;
-use pairs::Pairs;
+use same::Same;
+use same_sums::SameSums;
 pub use shape::ConvShape;
-use table::Table;
 use winograd::Minimal;
 
 /// A convolution of some extents, made ready: make it once, use it at every step.
@@ -45,19 +51,13 @@ pub struct Conv {
     rest: Option<Geometry>,
     direct: Direct,
     minimal: Option<Minimal>,
+    same: Option<Same>,
+    same_sums: Option<SameSums>,
     precision: Precision,
     /// Computes in bf16, if that is the precision and the machine can.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     tiled: Option<tiled::Tiled>,
     zeros: Vec<f32>,
-}
-
-/// Where a group's pixels are.
-#[derive(Debug)]
-struct Geometry {
-    forward: Table,
-    backward: Table,
-    pairs: Pairs,
 }
 
 /// Output pixels that a group has at least, if the batch has them: enough that going through the weights once for each group is cheap.
@@ -66,29 +66,14 @@ const GROUP_PIXELS: usize = 256;
 const TASKS: usize = 16;
 /// Tiles that a task has at least.
 const TASK_TILES: usize = 8;
-/// Sums of the weight's gradient are kept for each task and added up in the end while they are smaller than this; else tasks share the channels.
-const PARTIAL_BYTES: usize = 1 << 20;
 
-/// The output's gradient, as the backward pass takes it.
-pub enum OutputGradient<'a> {
-    /// In memory, `[batch, height, width, channels]`.
-    Ready(&'a [f32]),
-    /// Made for the given output pixels when they are needed, each once.
-    Made(&'a (dyn Fn(Range<usize>, &mut [f32]) + Sync)),
-}
-
-/// What a backward pass computed; `None` where it was not asked for.
-#[derive(Debug, Default)]
-pub struct ConvGradients {
-    /// `[batch, height, width, channels]`
-    pub input: Option<Vec<f32>>,
-    /// `[out, in / groups, height, width]`
-    pub weight: Option<Vec<f32>>,
-}
-
-/// A weight in the order in which a convolution reads it.
+/// A weight in the order in which one convolution reads it.
 #[derive(Clone, Debug)]
-pub struct PackedWeight(Vec<f32>);
+pub struct PackedWeight {
+    elements: Vec<f32>,
+    /// The convolution.
+    of: (ConvShape, Simd, Precision),
+}
 
 impl Conv {
     /// Whether the positions of a convolution of these extents can be counted in the tables: pictures of some billion elements cannot.
@@ -119,6 +104,8 @@ impl Conv {
             rest: (left > 0).then(|| Geometry::new(&shape, left, simd)),
             direct: Direct::new(&shape, simd),
             minimal: Minimal::new(&shape, simd),
+            same: Same::new(&shape, simd),
+            same_sums: SameSums::new(&shape, simd),
             precision,
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             tiled: (precision == Precision::Bf16 && simd == Simd::best())
@@ -134,6 +121,11 @@ impl Conv {
     /// Its extents.
     pub fn shape(&self) -> &ConvShape {
         &self.shape
+    }
+
+    /// What decides how it reads a weight.
+    fn identity(&self) -> (ConvShape, Simd, Precision) {
+        (self.shape.clone(), self.simd, self.precision)
     }
 
     /// Whether it computes in bf16 on matrix tiles.
@@ -224,7 +216,10 @@ impl Conv {
         } else {
             self.factors(weight)
         };
-        PackedWeight(algorithm.packed(&weight, Direction::Forward))
+        PackedWeight {
+            elements: algorithm.packed(&weight, Direction::Forward),
+            of: self.identity(),
+        }
     }
 
     /// Tasks that a group of pictures is cut into, where there are few.
@@ -238,7 +233,10 @@ impl Conv {
         match (self.tiles(), &self.minimal) {
             (Some(tiles), _) if self.cuts() == 1 => (tiles, true),
             (_, Some(minimal)) if self.cuts() == 1 => (minimal, false),
-            _ => (&self.direct, false),
+            _ => match &self.same {
+                Some(same) if self.cuts() == 1 => (same, false),
+                _ => (&self.direct, false),
+            },
         }
     }
 
@@ -251,6 +249,7 @@ impl Conv {
         finish: impl Fn(Range<usize>, &mut [f32]) -> R + Sync,
     ) -> (Vec<f32>, Vec<R>) {
         assert_eq!(input.len(), self.shape.input_len(), "the input's elements");
+        assert_eq!(weight.of, self.identity(), "the weight's convolution");
         let (algorithm, rounds) = self.forward_algorithm();
         let input = if rounds {
             Cow::Borrowed(input)
@@ -291,7 +290,7 @@ impl Conv {
                             pictures: self.group(group).len(),
                             input: &input[self.input_elements(group)],
                             zeros: &self.zeros,
-                            weight: &weight.0,
+                            weight: &weight.elements,
                             bias,
                             // Tiles count pixels from the group's first.
                             output: to.as_mut_ptr().wrapping_sub(self.output_elements(&span).start),
@@ -305,219 +304,9 @@ impl Conv {
         (output, finished)
     }
 
-    /// The gradients of the input, if `of_input`, and of the weight, if `of_weight`.
-    pub fn backward(
-        &self,
-        input: &[f32],
-        weight: &[f32],
-        output: OutputGradient<'_>,
-        of_input: bool,
-        of_weight: bool,
-    ) -> ConvGradients {
-        self.check(input, weight);
-        let on_tiles = self.is_tiled();
-        let [input, weight] = match on_tiles {
-            true => [input, weight].map(Cow::Borrowed),
-            false => [input, weight].map(|factor| self.factors(factor)),
-        };
-        let output = match output {
-            OutputGradient::Ready(gradient) if !on_tiles => Gradient::Ready(self.factors(gradient)),
-            OutputGradient::Ready(gradient) => Gradient::Ready(Cow::Borrowed(gradient)),
-            OutputGradient::Made(make) => Gradient::Made(make),
-        };
-        let summing: &dyn WeightSums = match self.tiles() {
-            Some(tiles) => tiles,
-            None => &self.direct,
-        };
-        let by_task = of_weight && summing.sums_len() * 4 <= PARTIAL_BYTES;
-        let later = of_weight && !by_task;
-        // Tasks share out the groups by number, so that sums do not depend on the threads.
-        let groups = self.groups();
-        let size = groups.div_ceil(TASKS).max(1);
-        let tasks: Vec<Range<usize>> = (0..groups)
-            .step_by(size)
-            .map(|first| first..(first + size).min(groups))
-            .collect();
-        let mut kept = match output {
-            Gradient::Made(_) if later => vec![0.0; self.shape.output_len()],
-            _ => Vec::new(),
-        };
-        let keep = Shared::new(&mut kept);
-        let sums_of = |group: usize, gradient: &[f32], parts: Range<usize>, sums: &mut [f32]| {
-            let part = SumsPart {
-                geometry: self.geometry(group),
-                pictures: self.group(group).len(),
-                input: &input[self.input_elements(group)],
-                output: gradient,
-            };
-            summing.add_weight_gradient(self.simd, part, parts, sums);
-        };
-        let data: &dyn Algorithm = match (self.tiles(), &self.minimal) {
-            (Some(tiles), _) => tiles,
-            (None, Some(minimal)) => minimal,
-            (None, None) => &self.direct,
-        };
-        let data_weight = of_input.then(|| data.packed(&weight, Direction::Backward));
-        let data_of = |group: usize, gradient: &[f32], weight: &[f32], to: &mut [f32]| {
-            let geometry = self.geometry(group);
-            let part = Part {
-                geometry,
-                direction: Direction::Backward,
-                tiles: 0..geometry.backward.tiles.len(),
-                pictures: self.group(group).len(),
-                input: gradient,
-                zeros: &self.zeros,
-                weight,
-                bias: None,
-                output: to.as_mut_ptr(),
-            };
-            data.convolve(self.simd, part);
-        };
-        let parts = summing.sums_parts().len();
-        let mut partial = Vec::new();
-        let mut run = |to: Option<Shared>| {
-            partial = tasks
-                .par_iter()
-                .map(|task| {
-                    let mut sums = vec![0.0; if by_task { summing.sums_len() } else { 0 }];
-                    let mut scratch = Vec::new();
-                    for group in task.clone() {
-                        let pixels = self.output_pixels(group);
-                        let elements = self.output_elements(&pixels);
-                        let gradient: &[f32] = match &output {
-                            Gradient::Ready(gradient) => &gradient[elements],
-                            Gradient::Made(make) => {
-                                let part = if later {
-                                    // SAFETY: each group is in one task.
-                                    unsafe { keep.part(elements) }
-                                } else {
-                                    scratch.resize(elements.len(), 0.0);
-                                    &mut scratch[..]
-                                };
-                                make(pixels, part);
-                                if self.precision == Precision::Bf16 && !on_tiles {
-                                    part.iter_mut().for_each(|element| *element = rounded(*element));
-                                }
-                                part
-                            }
-                        };
-                        if let (Some(to), Some(weight)) = (to, &data_weight) {
-                            // SAFETY: each group is in one task.
-                            data_of(group, gradient, weight, unsafe {
-                                to.part(self.input_elements(group))
-                            });
-                        }
-                        if by_task {
-                            sums_of(group, gradient, 0..parts, &mut sums);
-                        }
-                    }
-                    sums
-                })
-                .collect();
-        };
-        let of_data = if of_input {
-            // SAFETY: every input pixel is in one tile of the backward direction.
-            Some(unsafe { written(self.shape.input_len(), |data| run(Some(Shared::new(data)))) })
-        } else {
-            if of_weight {
-                run(None);
-            }
-            None
-        };
-        let sums = if by_task {
-            Some(summed(partial))
-        } else if later {
-            let all: &[f32] = match &output {
-                Gradient::Ready(gradient) => gradient,
-                Gradient::Made(_) => &kept,
-            };
-            let mut sums = vec![0.0; summing.sums_len()];
-            let shared = Shared::new(&mut sums);
-            summing
-                .sums_parts()
-                .into_par_iter()
-                .enumerate()
-                .for_each(|(index, range)| {
-                    // SAFETY: parts do not overlap, and each is in one task.
-                    let part = unsafe { shared.part(range) };
-                    for group in 0..groups {
-                        let elements = self.output_elements(&self.output_pixels(group));
-                        sums_of(group, &all[elements], index..index + 1, part);
-                    }
-                });
-            Some(sums)
-        } else {
-            None
-        };
-        ConvGradients {
-            input: of_data,
-            weight: sums.map(|sums| summing.weight_gradient(&sums, self.shape.weight_len())),
-        }
-    }
-
     /// The kernels read without looking, so that wrong lengths end here.
     fn check(&self, input: &[f32], weight: &[f32]) {
         assert_eq!(input.len(), self.shape.input_len(), "the input's elements");
         assert_eq!(weight.len(), self.shape.weight_len(), "the weight's elements");
     }
-}
-
-impl Geometry {
-    fn new(shape: &ConvShape, pictures: usize, simd: Simd) -> Self {
-        struct Width;
-        impl crate::simd::Kernel for Width {
-            type Output = usize;
-            #[inline(always)]
-            fn run<L: Lanes>(self) -> usize {
-                L::PIXELS
-            }
-        }
-        let width = simd.run(Width);
-        let [read, written] = shape.pixels();
-        let taps = shape.taps();
-        // Through a stride, neighbouring input pixels are seen by different taps.
-        let phase = |pixel: usize| {
-            let at = [pixel / shape.input[1], pixel % shape.input[1]];
-            at[0] % shape.stride[0] * shape.stride[1] + at[1] % shape.stride[1]
-        };
-        Self {
-            forward: Table::new(
-                pictures,
-                [read, written],
-                shape.channels[0],
-                taps,
-                width,
-                |_| 0,
-                |pixel, tap| shape.source(pixel, tap),
-            ),
-            backward: Table::new(
-                pictures,
-                [written, read],
-                shape.channels[1],
-                taps,
-                width,
-                phase,
-                |pixel, tap| shape.sink(pixel, tap),
-            ),
-            pairs: Pairs::new(shape, pictures),
-        }
-    }
-}
-
-/// An output's gradient, rounded where it must be.
-enum Gradient<'a> {
-    Ready(Cow<'a, [f32]>),
-    Made(&'a (dyn Fn(Range<usize>, &mut [f32]) + Sync)),
-}
-
-/// The sum of vectors of one length, in their order.
-fn summed(vectors: Vec<Vec<f32>>) -> Vec<f32> {
-    let mut vectors = vectors.into_iter();
-    let mut sum = vectors.next().unwrap_or_default();
-    for vector in vectors {
-        for (sum, element) in sum.iter_mut().zip(vector) {
-            *sum += element;
-        }
-    }
-    sum
 }

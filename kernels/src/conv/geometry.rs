@@ -1,0 +1,56 @@
+//! Where the pixels of a group of pictures are, for each direction and for the gradient of the weight.
+
+use super::ConvShape;
+use super::pairs::Pairs;
+use super::table::Table;
+use crate::simd::{Lanes, Simd};
+
+/// Where a group's pixels are.
+#[derive(Debug)]
+pub(super) struct Geometry {
+    pub(super) forward: Table,
+    pub(super) backward: Table,
+    pub(super) pairs: Pairs,
+}
+
+impl Geometry {
+    pub(super) fn new(shape: &ConvShape, pictures: usize, simd: Simd) -> Self {
+        struct Width;
+        impl crate::simd::Kernel for Width {
+            type Output = usize;
+            #[inline(always)]
+            fn run<L: Lanes>(self) -> usize {
+                L::PIXELS
+            }
+        }
+        let width = simd.run(Width);
+        let [read, written] = shape.pixels();
+        let taps = shape.taps();
+        // Through a stride, neighbouring input pixels are seen by different taps.
+        let phase = |pixel: usize| {
+            let at = [pixel / shape.input[1], pixel % shape.input[1]];
+            at[0] % shape.stride[0] * shape.stride[1] + at[1] % shape.stride[1]
+        };
+        Self {
+            forward: Table::new(
+                pictures,
+                [read, written],
+                shape.channels[0],
+                taps,
+                width,
+                |_| 0,
+                |pixel, tap| shape.source(pixel, tap),
+            ),
+            backward: Table::new(
+                pictures,
+                [written, read],
+                shape.channels[1],
+                taps,
+                width,
+                phase,
+                |pixel, tap| shape.sink(pixel, tap),
+            ),
+            pairs: Pairs::new(shape, pictures),
+        }
+    }
+}
