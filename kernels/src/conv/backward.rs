@@ -80,10 +80,10 @@ impl Conv {
             };
             summing.add_weight_gradient(self.simd, part, parts, sums);
         };
-        let data: &dyn Algorithm = match (self.tiles(), &self.minimal, &self.same) {
+        let data: &dyn Algorithm = match (self.tiles(), &self.same, &self.minimal) {
             (Some(tiles), ..) => tiles,
-            (None, Some(minimal), _) => minimal,
-            (None, None, Some(same)) => same,
+            (None, Some(same), _) => same,
+            (None, None, Some(minimal)) => minimal,
             (None, None, None) => &self.direct,
         };
         let data_weight = of_input.then(|| data.packed(&weight, Direction::Backward));

@@ -232,10 +232,11 @@ impl Conv {
         // Few groups are cut into ranges of tiles, which only the definition knows.
         match (self.tiles(), &self.minimal) {
             (Some(tiles), _) if self.cuts() == 1 => (tiles, true),
-            (_, Some(minimal)) if self.cuts() == 1 => (minimal, false),
-            _ => match &self.same {
-                Some(same) if self.cuts() == 1 => (same, false),
-                _ => (&self.direct, false),
+            _ if self.cuts() > 1 => (&self.direct, false),
+            _ => match (&self.same, &self.minimal) {
+                (Some(same), _) => (same, false),
+                (None, Some(minimal)) => (minimal, false),
+                (None, None) => (&self.direct, false),
             },
         }
     }

@@ -3,6 +3,8 @@
 //! With few output channels, a kernel that broadcasts an input element for each multiply-add waits for its loads. Here an element is loaded once for the three taps of a row of the
 //! kernel: it counts for the pixel before it, its own, and the pixel after it, all of which accumulate in registers.
 //!
+//! That comes so near to the machine's peak that [minimal filtering](super::winograd) is not faster, whatever it saves.
+//!
 //! The distance of two pixels is known when this is compiled, for the numbers of channels that small networks have; so one pointer serves a whole row.
 
 use super::ConvShape;
@@ -34,7 +36,7 @@ pub(super) fn keeps_size(shape: &ConvShape, simd: Simd) -> bool {
 impl Same {
     /// `None` for other convolutions, widths and numbers of channels.
     pub(super) fn new(shape: &ConvShape, simd: Simd) -> Option<Self> {
-        let known = |channels| matches!(channels, 3 | 16 | 32);
+        let known = |channels| matches!(channels, 3 | 16 | 32 | 64 | 128 | 256);
         let fits = keeps_size(shape, simd)
             && shape.channels.into_iter().all(known)
             && shape.input[1] > 0
@@ -116,7 +118,10 @@ impl Convolve<'_> {
             match self.channels[0] {
                 3 => self.sweep::<L, PIXELS, REGISTERS, 3>(block),
                 16 => self.sweep::<L, PIXELS, REGISTERS, 16>(block),
-                _ => self.sweep::<L, PIXELS, REGISTERS, 32>(block),
+                32 => self.sweep::<L, PIXELS, REGISTERS, 32>(block),
+                64 => self.sweep::<L, PIXELS, REGISTERS, 64>(block),
+                128 => self.sweep::<L, PIXELS, REGISTERS, 128>(block),
+                _ => self.sweep::<L, PIXELS, REGISTERS, 256>(block),
             }
         }
     }
