@@ -191,8 +191,9 @@ impl Network {
         mode: Mode,
     ) -> Result<Outputs, GraphError> {
         let (inputs, values): (Vec<_>, Vec<_>) = (inputs.into_iter().collect(), values.collect());
-        // Burn keeps what training leaves in running statistics by threads, and a GPU's queue likewise.
+        // A GPU's queue belongs to a thread, and so do running statistics that training moved, until they settle.
         if mode == Mode::Inference && self.device() == Device::flex() {
+            self.settle();
             return on_pool(|| self.evaluate_here(inputs, &values, mode));
         }
         self.evaluate_here(inputs, &values, mode)

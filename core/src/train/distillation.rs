@@ -17,6 +17,7 @@ use super::TrainError;
 use super::teacher_cache::TeacherCache;
 use super::view::View;
 use crate::data::Batch;
+use crate::device::threads::on_pool;
 use crate::graph::Graph;
 use crate::loss::cross_entropy;
 use crate::network::{Network, Outputs};
@@ -316,6 +317,26 @@ impl Distillation {
         Ok(terms)
     }
 
+    /// One step; on the CPU, on one of the threads that compute.
+    fn step_where_it_runs(&self, item: TimedBatch) -> Result<TrainOutput<StepReport>, TrainError> {
+        let on_cpu = self
+            .students
+            .iter()
+            .all(|student| student.device() == Device::flex());
+        if !on_cpu {
+            return self.try_step(item);
+        }
+        on_pool(|| {
+            let output = self.try_step(item);
+            // Running statistics are pending on the thread that moved them, and the next step may come by another.
+            self.students
+                .iter()
+                .chain(&self.auxiliaries)
+                .for_each(Network::settle);
+            output
+        })
+    }
+
     fn try_step(&self, item: TimedBatch) -> Result<TrainOutput<StepReport>, TrainError> {
         let teachers = self.teachers(&item.batch, item.stage)?;
         if self.lesson.separate_task && item.stage.is_none() {
@@ -465,7 +486,7 @@ impl TrainStep for Distillation {
     /// A failed step leaves no gradients; [`Distillation::take_failure`] tells why.
     fn step(&self, item: TimedBatch) -> TrainOutput<StepReport> {
         let labels = item.batch.labels.clone();
-        self.try_step(item).unwrap_or_else(|error| {
+        self.step_where_it_runs(item).unwrap_or_else(|error| {
             self.fail(error);
             let device = labels.device();
             let report = StepReport {
