@@ -9,6 +9,7 @@ use potstill_core::device::DeviceError;
 use potstill_core::graph::GraphError;
 use potstill_core::names::did_you_mean;
 use potstill_core::plugin::{LibraryError, PluginError};
+use potstill_core::precision::PrecisionError;
 use potstill_core::train::TrainError;
 use potstill_core::zoo::ZooError;
 use potstill_exporters::ExportError;
@@ -188,6 +189,9 @@ pub enum CliError {
     /// A device that is not there, or threads that cannot be had.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A precision that does not exist, or in which the device does not compute.
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
     /// The networks' data.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -10,8 +10,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use potstill_kernels::precision::Precision as OfKernels;
 use serde::{Deserialize, Serialize};
 
-use crate::device::DeviceError;
-use crate::names::nearest;
+use crate::names::{did_you_mean, nearest};
 
 /// The precision of convolutions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,6 +22,27 @@ pub enum Precision {
     /// Input, weight and the output's gradient rounded to bf16: on the CPU in our own kernels, with sums in fp32, on matrix tiles (AMX) where it has them; elsewhere by Burn's
     /// operators, whose results are bf16 too. Depthwise convolutions stay fp32 on the CPU.
     Bf16,
+}
+
+/// A precision that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PrecisionError {
+    /// A word that names none.
+    #[error("no precision `{name}`{}; known: {}", did_you_mean(near), known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Precisions that resemble it.
+        near: Vec<String>,
+        /// All precisions.
+        known: Vec<&'static str>,
+    },
+    /// One in which a device does not compute.
+    #[error("this device does not compute in {precision}; leave the precision at fp32, or take --device cpu")]
+    Device {
+        /// What was asked for.
+        precision: Precision,
+    },
 }
 
 impl Precision {
@@ -46,9 +66,9 @@ impl Precision {
     ///
     /// # Errors
     /// A device without bf16.
-    pub fn check(self, device: &Device) -> Result<(), DeviceError> {
+    pub fn check(self, device: &Device) -> Result<(), PrecisionError> {
         if self == Precision::Bf16 && !device.supports_dtype(FloatDType::BF16) {
-            return Err(DeviceError::Precision { precision: self });
+            return Err(PrecisionError::Device { precision: self });
         }
         Ok(())
     }
@@ -85,14 +105,14 @@ impl fmt::Display for Precision {
 }
 
 impl FromStr for Precision {
-    type Err = DeviceError;
+    type Err = PrecisionError;
 
-    fn from_str(text: &str) -> Result<Self, DeviceError> {
+    fn from_str(text: &str) -> Result<Self, PrecisionError> {
         let known = Self::ALL.map(Precision::name);
         Self::ALL
             .into_iter()
             .find(|precision| precision.name() == text)
-            .ok_or_else(|| DeviceError::UnknownPrecision {
+            .ok_or_else(|| PrecisionError::Unknown {
                 name: text.to_owned(),
                 near: nearest(text, known, 2),
                 known: known.to_vec(),

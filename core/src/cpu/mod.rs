@@ -25,6 +25,12 @@ pub(crate) fn use_kernels(use_them: bool) {
     IN_USE.store(use_them, Ordering::Relaxed);
 }
 
+/// Runs `work` on one of the CPU backend's threads. What it splits up starts there at once; from a thread outside, each split wakes one, which takes longer than
+/// a small operator.
+pub(crate) fn on_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
+
 fn in_use() -> bool {
     IN_USE.load(Ordering::Relaxed)
 }

@@ -4,7 +4,6 @@ use super::DeviceChoice;
 use crate::graph::GraphError;
 use crate::names::did_you_mean;
 use crate::network::TapError;
-use crate::precision::Precision;
 
 /// A device, or a number of threads, that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -34,22 +33,6 @@ pub enum DeviceError {
         choice: DeviceChoice,
         /// The devices of this machine, with what is wrong with them.
         there: Vec<String>,
-    },
-    /// A word that names no precision.
-    #[error("no precision `{name}`{}; known: {}", did_you_mean(near), known.join(", "))]
-    UnknownPrecision {
-        /// What was asked for.
-        name: String,
-        /// Precisions that resemble it.
-        near: Vec<String>,
-        /// All precisions.
-        known: Vec<&'static str>,
-    },
-    /// A precision in which a device does not compute.
-    #[error("this device does not compute in {precision}; leave the precision at fp32, or take --device cpu")]
-    Precision {
-        /// What was asked for.
-        precision: Precision,
     },
     /// A number of threads that cannot be set.
     #[error("cannot use {got} threads: {reason}")]

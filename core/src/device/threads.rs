@@ -22,12 +22,6 @@ pub fn set_threads(count: usize) -> Result<(), DeviceError> {
     }
 }
 
-/// Runs `work` on one of the CPU backend's threads. What it splits up starts there at once; from a thread outside, each split wakes one, which takes longer than
-/// a small operator.
-pub(crate) fn on_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| work())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::data::DataError;
-use crate::device::DeviceError;
 use crate::graph::GraphError;
 use crate::plugin::PluginError;
+use crate::precision::PrecisionError;
 
 /// Why a run cannot start, go on or resume.
 #[derive(Debug, thiserror::Error)]
@@ -131,9 +131,9 @@ pub enum TrainError {
         /// How many there are.
         queries: usize,
     },
-    /// A device that does not compute as asked.
+    /// A precision in which the device does not compute.
     #[error(transparent)]
-    Device(#[from] DeviceError),
+    Precision(#[from] PrecisionError),
     /// A network that does not run.
     #[error(transparent)]
     Graph(#[from] GraphError),
