@@ -230,14 +230,14 @@ impl Conv {
     /// The algorithm of the forward direction, and whether it rounds its factors itself.
     fn forward_algorithm(&self) -> (&dyn Algorithm, bool) {
         // Few groups are cut into ranges of tiles, which only the definition knows.
-        match (self.tiles(), &self.minimal) {
-            (Some(tiles), _) if self.cuts() == 1 => (tiles, true),
-            _ if self.cuts() > 1 => (&self.direct, false),
-            _ => match (&self.same, &self.minimal) {
-                (Some(same), _) => (same, false),
-                (None, Some(minimal)) => (minimal, false),
-                (None, None) => (&self.direct, false),
-            },
+        if self.cuts() > 1 {
+            return (&self.direct, false);
+        }
+        match (self.tiles(), &self.same, &self.minimal) {
+            (Some(tiles), ..) => (tiles, true),
+            (None, Some(same), _) => (same, false),
+            (None, None, Some(minimal)) => (minimal, false),
+            (None, None, None) => (&self.direct, false),
         }
     }
 
