@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::conv::{Conv, ConvGradients, OutputGradient, PackedWeight};
+use crate::conv::{Conv, ConvGradients, Ending, OutputGradient, PackedWeight};
 use crate::norm::{self, Affine, Clamp, Clamped, Moments, Normalised, Seen, Slope};
 use crate::simd::Simd;
 
@@ -180,14 +180,11 @@ impl Block {
             let affine = folded.affine.as_ref();
             return norm::apply(self.simd, x, self.channels, affine, residual, self.clamp);
         };
-        let (output, _) = conv.forward_packed(x, weight, folded.bias.as_deref(), |pixels, part| {
-            let elements = pixels.start * self.channels..pixels.end * self.channels;
-            let residual = residual.map(|residual| &residual[elements]);
-            if residual.is_some() || !self.clamp.is_none() {
-                norm::finish(self.simd, part, self.channels, residual, self.clamp);
-            }
-        });
-        output
+        let ending = Ending {
+            residual,
+            clamp: self.clamp,
+        };
+        conv.infer(x, weight, folded.bias.as_deref(), ending)
     }
 
     /// The gradients in training, from the gradient of the output.

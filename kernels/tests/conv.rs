@@ -1,6 +1,7 @@
 //! Convolutions against their definition in double precision, on every instruction set of the machine, and on any number of threads.
 
-use potstill_kernels::conv::{Conv, ConvShape, OutputGradient};
+use potstill_kernels::conv::{Conv, ConvShape, Ending, OutputGradient};
+use potstill_kernels::norm::Clamp;
 use potstill_kernels::precision::{Precision, rounded};
 use potstill_kernels::simd::Simd;
 use proptest::prelude::*;
@@ -94,7 +95,21 @@ fn agrees_in(shape: &ConvShape, precision: Precision) {
     let [y, dx, dw] = defined(shape, &factors(&x), &factors(&w), &b, &factors(&dy));
     for simd in Simd::available() {
         let conv = Conv::new(shape.clone(), simd, precision);
-        assert_close("y", simd, &conv.forward(&x, &w, Some(&b)), &y);
+        let forward = conv.forward(&x, &w, Some(&b));
+        assert_close("y", simd, &forward, &y);
+        let residual = noise(shape.output_len(), 5);
+        let clamp = Clamp {
+            low: -0.25,
+            high: 0.5,
+        };
+        let ended: Vec<f32> = (forward.iter().zip(&residual))
+            .map(|(sum, residual)| (sum + residual).clamp(clamp.low, clamp.high))
+            .collect();
+        let ending = Ending {
+            residual: Some(&residual),
+            clamp,
+        };
+        assert_eq!(conv.infer(&x, &conv.pack(&w), Some(&b), ending), ended);
         let ready = conv.backward(&x, &w, OutputGradient::Ready(&dy), true, true);
         assert_close("dx", simd, ready.input.as_ref().unwrap(), &dx);
         assert_close("dw", simd, ready.weight.as_ref().unwrap(), &dw);

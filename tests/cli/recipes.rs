@@ -40,7 +40,7 @@ fn every_recipe_is_a_configuration_with_its_command_and_its_published_number() {
     }
     for method in [
         "kd", "fitnets", "dml", "one", "cl", "okddip", "at", "sp", "vid", "rkd", "pkt", "dkd", "crd", "cc",
-        "nst", "fsp", "ft", "ab", "lskd",
+        "nst", "fsp", "ft", "ab", "lskd", "dist", "ofd", "reviewkd",
     ] {
         assert!(
             methods.iter().any(|name| name == method),

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::output::Output;
 use super::packed::{Direction, Layout};
 use super::{ConvShape, Geometry};
 use crate::simd::Simd;
@@ -31,8 +32,8 @@ pub(super) struct Part<'a> {
     pub(super) weight: &'a [f32],
     /// One element per output channel.
     pub(super) bias: Option<&'a [f32]>,
-    /// The first pixel of the first picture, which tasks share.
-    pub(super) output: *mut f32,
+    /// From the first pixel of the first picture on.
+    pub(super) output: Output,
 }
 
 /// A way to sum the gradient of a weight over pictures.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::algorithm::{Algorithm, Part, SumsPart, WeightSums};
+use super::output::Output;
 use super::packed::Direction;
 use super::{Conv, TASKS};
 use crate::parallel::{Shared, written};
@@ -98,7 +99,7 @@ impl Conv {
                 zeros: &self.zeros,
                 weight,
                 bias: None,
-                output: to.as_mut_ptr(),
+                output: Output::plain(to.as_mut_ptr()),
             };
             data.convolve(self.simd, part);
         };

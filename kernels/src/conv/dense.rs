@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::output::Output;
 use super::packed::{Block, Layout};
 use super::table::{Table, sources};
 use crate::simd::{Kernel, Lanes};
@@ -21,8 +22,8 @@ pub(super) struct Convolve<'a> {
     pub(super) weight: &'a [f32],
     /// One element per output channel.
     pub(super) bias: Option<&'a [f32]>,
-    /// The first pixel of the table's output, which tasks share.
-    pub(super) output: *mut f32,
+    /// From the first pixel of the table on.
+    pub(super) output: Output,
     /// Channels of the output.
     pub(super) channels: usize,
 }
@@ -94,14 +95,11 @@ impl Convolve<'_> {
         }
         for (pixel, sums) in self.table.outputs(tile).iter().zip(sums) {
             unsafe {
-                let to = self.output.add(*pixel as usize * self.channels + block.output);
+                let to = *pixel as usize * self.channels + block.output;
                 for (register, sum) in sums.into_iter().enumerate() {
-                    let left = block.count - register * L::N;
-                    if left >= L::N {
-                        sum.store(to.add(register * L::N));
-                    } else {
-                        sum.store_part(to.add(register * L::N), left);
-                    }
+                    let channel = register * L::N;
+                    self.output
+                        .write(sum, to + channel, (block.count - channel).min(L::N));
                 }
             }
         }

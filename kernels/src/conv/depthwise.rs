@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::output::Output;
 use super::pairs::Pairs;
 use super::table::{Table, sources};
 use crate::simd::{Kernel, Lanes, by_registers, load, store};
@@ -21,8 +22,8 @@ pub(super) struct Convolve<'a> {
     pub(super) weight: &'a [f32],
     /// One element per channel.
     pub(super) bias: Option<&'a [f32]>,
-    /// The first pixel of the table's output, which tasks share.
-    pub(super) output: *mut f32,
+    /// From the first pixel of the table on.
+    pub(super) output: Output,
     /// Of input and output.
     pub(super) channels: usize,
 }
@@ -88,11 +89,8 @@ impl Convolve<'_> {
         }
         for (pixel, sum) in self.table.outputs(tile).iter().zip(sums) {
             unsafe {
-                store(
-                    sum,
-                    self.output.add(*pixel as usize * self.channels + channel),
-                    count,
-                );
+                self.output
+                    .write(sum, *pixel as usize * self.channels + channel, count);
             }
         }
     }

@@ -10,6 +10,7 @@ mod dense;
 mod depthwise;
 mod direct;
 mod geometry;
+mod output;
 mod packed;
 mod pairs;
 mod same;
@@ -33,6 +34,8 @@ use algorithm::{Algorithm, Part, WeightSums};
 pub use backward::{ConvGradients, OutputGradient};
 use direct::Direct;
 use geometry::Geometry;
+pub use output::Ending;
+use output::Output;
 use packed::Direction;
 use same::Same;
 use same_sums::SameSums;
@@ -204,10 +207,10 @@ impl Conv {
         bias: Option<&[f32]>,
         finish: impl Fn(Range<usize>, &mut [f32]) -> R + Sync,
     ) -> (Vec<f32>, Vec<R>) {
-        self.forward_packed(input, &self.pack(weight), bias, finish)
+        self.run(input, &self.pack(weight), bias, Ending::NONE, finish)
     }
 
-    /// A weight `[out, in / groups, height, width]` as [`forward_packed`](Self::forward_packed) of this very convolution reads it.
+    /// A weight `[out, in / groups, height, width]` as [`infer`](Self::infer) of this very convolution reads it.
     pub fn pack(&self, weight: &[f32]) -> PackedWeight {
         assert_eq!(weight.len(), self.shape.weight_len(), "the weight's elements");
         let (algorithm, rounds) = self.forward_algorithm();
@@ -241,12 +244,23 @@ impl Conv {
         }
     }
 
-    /// As [`forward_with`](Self::forward_with), with a weight that this convolution [packed](Self::pack) before.
-    pub fn forward_packed<R: Send>(
+    /// As [`forward`](Self::forward), with a weight that this convolution [packed](Self::pack) before, and what follows it.
+    pub fn infer(
         &self,
         input: &[f32],
         weight: &PackedWeight,
         bias: Option<&[f32]>,
+        ending: Ending<'_>,
+    ) -> Vec<f32> {
+        self.run(input, weight, bias, ending, |_, _| ()).0
+    }
+
+    fn run<R: Send>(
+        &self,
+        input: &[f32],
+        weight: &PackedWeight,
+        bias: Option<&[f32]>,
+        ending: Ending<'_>,
         finish: impl Fn(Range<usize>, &mut [f32]) -> R + Sync,
     ) -> (Vec<f32>, Vec<R>) {
         assert_eq!(input.len(), self.shape.input_len(), "the input's elements");
@@ -283,7 +297,8 @@ impl Conv {
                         let (geometry, first) = (self.geometry(group), self.output_pixels(group).start);
                         let span = geometry.forward.span(tiles.clone());
                         let pixels = first + span.start..first + span.end;
-                        let to = output.part(self.output_elements(&pixels));
+                        let elements = self.output_elements(&pixels);
+                        let to = output.part(elements.clone());
                         let part = Part {
                             geometry,
                             direction: Direction::Forward,
@@ -294,7 +309,12 @@ impl Conv {
                             weight: &weight.elements,
                             bias,
                             // Tiles count pixels from the group's first.
-                            output: to.as_mut_ptr().wrapping_sub(self.output_elements(&span).start),
+                            output: Output::ending(
+                                to,
+                                elements.start,
+                                self.output_elements(&span).start,
+                                &ending,
+                            ),
                         };
                         algorithm.convolve(self.simd, part);
                         finish(pixels, to)

@@ -9,6 +9,7 @@
 
 use super::ConvShape;
 use super::algorithm::{Algorithm, Layouts, Part};
+use super::output::Output;
 use super::packed::{Block, Direction, Layout};
 use crate::simd::{Kernel, Lanes, Simd};
 
@@ -86,7 +87,7 @@ struct Convolve<'a> {
     input: &'a [f32],
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
-    output: *mut f32,
+    output: Output,
 }
 
 impl Kernel for Convolve<'_> {
@@ -161,16 +162,12 @@ impl Convolve<'_> {
                     }
                 }
                 unsafe {
-                    let to = self.output.add((row * width + first) * outputs + block.output);
+                    let to = (row * width + first) * outputs + block.output;
                     for (pixel, sums) in sums.into_iter().enumerate() {
                         for (register, sum) in sums.into_iter().enumerate() {
-                            let to = to.add(pixel * outputs + register * L::N);
-                            let left = block.count - register * L::N;
-                            if left >= L::N {
-                                sum.store(to);
-                            } else {
-                                sum.store_part(to, left);
-                            }
+                            let channel = register * L::N;
+                            let to = to + pixel * outputs + channel;
+                            self.output.write(sum, to, (block.count - channel).min(L::N));
                         }
                     }
                 }

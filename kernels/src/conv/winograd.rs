@@ -12,6 +12,7 @@ use std::ops::Range;
 use super::ConvShape;
 use super::algorithm::{Algorithm, Layouts, Part};
 use super::dense::accumulate;
+use super::output::Output;
 use super::packed::{Direction, Layout};
 use crate::simd::{Kernel, Lanes, Simd, by_registers, load, store};
 
@@ -240,7 +241,7 @@ struct Convolve<'a> {
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
     /// `[picture][pixel][channel]`
-    output: *mut f32,
+    output: Output,
 }
 
 impl Kernel for Convolve<'_> {
@@ -329,12 +330,10 @@ impl Convolve<'_> {
                     if y >= height {
                         break;
                     }
-                    let to = self
-                        .output
-                        .add(((picture * height + y) * columns + at[1]) * channels + channel);
-                    store(a.add(b).add(c).add(bias), to, lanes);
+                    let to = ((picture * height + y) * columns + at[1]) * channels + channel;
+                    self.output.write(a.add(b).add(c).add(bias), to, lanes);
                     if at[1] + 1 < columns {
-                        store(b.sub(c).sub(d).add(bias), to.add(channels), lanes);
+                        self.output.write(b.sub(c).sub(d).add(bias), to + channels, lanes);
                     }
                 }
             },

@@ -37,11 +37,11 @@ pub fn apply(
 }
 
 /// Adds the residual and activates in place: what is left to do with a part of a convolution's output, `[pixels, channels]`.
-pub fn finish(simd: Simd, part: &mut [f32], channels: usize, residual: Option<&[f32]>, clamp: Clamp) {
+pub(crate) fn finish(simd: Simd, part: &mut [f32], residual: Option<&[f32]>, clamp: Clamp) {
     simd.run(Apply {
         x: part.as_ptr(),
         output: part,
-        channels,
+        channels: 1,
         affine: None,
         residual,
         clamp,
@@ -70,7 +70,6 @@ impl Kernel for Apply<'_> {
                 |affine| affine.scale.len() == self.channels && affine.shift.len() == self.channels
             )
         );
-        let (low, high) = (L::splat(self.clamp.low), L::splat(self.clamp.high));
         let output = self.output.as_mut_ptr();
         // Without constants of their own, channels need not be told apart.
         let channels = if self.affine.is_some() { self.channels } else { len };
@@ -90,8 +89,7 @@ impl Kernel for Apply<'_> {
                         if let Some(residual) = self.residual {
                             z = z.add(load(residual.as_ptr().add(at), count));
                         }
-                        // In this order a NaN stays one.
-                        store(high.min(low.max(z)), output.add(at), count);
+                        store(self.clamp.of(z), output.add(at), count);
                     }
                 },
             );

@@ -10,11 +10,14 @@ mod moments;
 
 use std::ops::Range;
 
+use crate::simd::Lanes;
+
 pub use backward::{
     Clamped, Normalised, Seen, Slope, Sums, clamp_gradient, clamp_gradient_of_batch, normalisation_gradient,
     normalisation_gradient_of_batch, sums,
 };
-pub use forward::{apply, finish};
+pub use forward::apply;
+pub(crate) use forward::finish;
 pub use moments::Moments;
 
 /// Elements of one task.
@@ -40,6 +43,13 @@ impl Clamp {
         low: 0.0,
         high: f32::INFINITY,
     };
+
+    /// Clamps a register.
+    #[inline(always)]
+    pub(crate) fn of<L: Lanes>(self, z: L) -> L {
+        // In this order a NaN stays one.
+        L::splat(self.high).min(L::splat(self.low).max(z))
+    }
 
     /// Whether it changes nothing.
     pub fn is_none(self) -> bool {

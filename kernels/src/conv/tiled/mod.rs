@@ -61,11 +61,15 @@ impl Algorithm for Tiled {
         }
     }
 
-    fn convolve(&self, _simd: Simd, part: Part<'_>) {
-        match part.direction {
-            Direction::Forward => self.forward.run(part),
-            Direction::Backward => self.backward.run(part),
-        }
+    fn convolve(&self, simd: Simd, part: Part<'_>) {
+        let slide = match part.direction {
+            Direction::Forward => &self.forward,
+            Direction::Backward => &self.backward,
+        };
+        let written = part.pictures * slide.written();
+        slide.run(&part);
+        // SAFETY: these pictures are this part's.
+        unsafe { part.output.end(simd, written) };
     }
 }
 

@@ -116,6 +116,11 @@ impl Slide {
         width.div_ceil(width.div_ceil(ROWS).max(1))
     }
 
+    /// Elements of a picture that is written.
+    pub(super) fn written(&self) -> usize {
+        self.output[0] * self.output[1] * self.channels[1]
+    }
+
     fn blocks(&self) -> usize {
         self.channels[1].div_ceil(ROWS)
     }
@@ -185,7 +190,7 @@ impl Slide {
     }
 
     /// Computes the convolution of some pictures.
-    pub(super) fn run(&self, part: Part<'_>) {
+    pub(super) fn run(&self, part: &Part<'_>) {
         let padded = self.padded(part.pictures, part.input);
         let rows = self.rows();
         // SAFETY: there are tiles, or this would not have been made.
@@ -205,7 +210,7 @@ impl Slide {
             let bias = bias.unwrap_or([0.0; 2 * ROWS]);
             for piece in (0..pieces.count).step_by(2) {
                 // SAFETY: pieces lie within the padded pictures and the output, which nobody else writes.
-                unsafe { self.piece(&tiles, &padded, &part, &pieces, [piece, block], &bias) };
+                unsafe { self.piece(&tiles, &padded, part, &pieces, [piece, block], &bias) };
             }
         }
     }
@@ -250,7 +255,7 @@ impl Slide {
                 }
             }
             for left in 0..lefts {
-                let to = part.output.add(place(left)[1] * outputs);
+                let to = part.output.sums().add(place(left)[1] * outputs);
                 for right in 0..rights {
                     let channel = (block + right) * ROWS;
                     let (to, count) = (to.add(channel), outputs - channel);
