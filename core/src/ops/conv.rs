@@ -1,11 +1,11 @@
-//! `Conv`: convolution over 1 or 2 spatial axes, grouped and dilated. <https://onnx.ai/onnx/operators/onnx__Conv.html>
+//! `Conv`: convolution over 1 to 3 spatial axes, grouped and dilated. <https://onnx.ai/onnx/operators/onnx__Conv.html>
 //!
 //! Y[n, o, p] = B[o] + Σ_{c, k} W[o, c, k] · X[n, g(o) + c, stride·p + dilation·k − pad]
 //!
-//! One form since opset 1. Three spatial axes are refused.
+//! One form since opset 1. Burn has no border over three axes whose sides differ: such a one is added before.
 
-use burn::tensor::module::{conv1d, conv2d};
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::module::{conv1d, conv2d, conv3d};
+use burn::tensor::ops::{ConvOptions, PadMode};
 
 use super::read::LARGEST_SIZE;
 use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, Window, work};
@@ -26,22 +26,22 @@ pub struct ConvOp {
 struct WindowAttributes {
     kernel: Option<Vec<usize>>,
     /// One window per possible number of spatial axes; the attributes may be absent and then mean "1 along each axis".
-    by_axes: [Result<Window, OpError>; 2],
+    by_axes: [Result<Window, OpError>; 3],
 }
 
 impl ConvOp {
     /// The window for a weight of shape `[out, in / groups, kernel…]`.
     ///
     /// # Errors
-    /// A weight with another number of spatial axes than 1 or 2, or one that contradicts `kernel_shape`.
+    /// A weight with another number of spatial axes than 1 to 3, or one that contradicts `kernel_shape`.
     pub fn window(&self, weight: &[usize]) -> Result<Window, OpError> {
         let refuse = |expected: String| OpError::Shape {
             name: "W",
             got: weight.to_vec(),
             expected,
         };
-        if !matches!(weight.len(), 3 | 4) {
-            return Err(refuse("[out, in, k] or [out, in, kh, kw]".to_owned()));
+        if !matches!(weight.len(), 3..=5) {
+            return Err(refuse("[out, in, kernel…] over 1 to 3 axes".to_owned()));
         }
         let kernel = &weight[2..];
         if let Some(stated) = &self.attributes.kernel
@@ -59,6 +59,16 @@ impl ConvOp {
             kernel: kernel.to_vec(),
             ..window
         })
+    }
+
+    /// Burn's options; the window is over `AXES` axes.
+    fn options<const AXES: usize>(&self, window: &Window, pads: &[(usize, usize)]) -> ConvOptions<AXES> {
+        ConvOptions {
+            stride: std::array::from_fn(|axis| window.strides[axis]),
+            padding: std::array::from_fn(|axis| pads[axis]),
+            dilation: std::array::from_fn(|axis| window.dilations[axis]),
+            groups: self.groups,
+        }
     }
 }
 
@@ -112,24 +122,26 @@ impl Op for ConvOp {
             .map(|b| precision.factor(b.clone().float::<1>()));
         let window = self.window(&w.dims())?;
         let pads = window.pads(&x.dims()[2..]);
-        let y = if pads.len() == 1 {
-            let options = ConvOptions {
-                stride: [window.strides[0]],
-                padding: [pads[0]],
-                dilation: [window.dilations[0]],
-                groups: self.groups,
-            };
-            let [x, w] = [x, w].map(|factor| precision.factor(factor.float::<3>()));
-            precision.product(conv1d(x, w, b, options)).into()
-        } else {
-            let options = ConvOptions {
-                stride: [window.strides[0], window.strides[1]],
-                padding: [pads[0], pads[1]],
-                dilation: [window.dilations[0], window.dilations[1]],
-                groups: self.groups,
-            };
-            let [x, w] = [x, w].map(|factor| precision.factor(factor.float::<4>()));
-            precision.product(conv2d(x, w, b, options)).into()
+        let y = match pads.len() {
+            1 => {
+                let options = self.options::<1>(&window, &pads);
+                let [x, w] = [x, w].map(|factor| precision.factor(factor.float::<3>()));
+                precision.product(conv1d(x, w, b, options)).into()
+            }
+            2 => {
+                let options = self.options::<2>(&window, &pads);
+                let [x, w] = [x, w].map(|factor| precision.factor(factor.float::<4>()));
+                precision.product(conv2d(x, w, b, options)).into()
+            }
+            _ => {
+                let mut options = self.options::<3>(&window, &pads);
+                let [mut x, w] = [x, w].map(|factor| precision.factor(factor.float::<5>()));
+                if options.is_asymmetric() {
+                    let border = std::mem::take(&mut options.padding);
+                    x = x.pad(border, PadMode::Constant(0.0));
+                }
+                precision.product(conv3d(x, w, b, options)).into()
+            }
         };
         Ok(vec![y])
     }
@@ -160,9 +172,9 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
         None => None,
         Some(stated) => Some(node.sizes("kernel_shape", stated.len(), 1)?),
     };
-    let by_axes = [Window::read(node, vec![1]), Window::read(node, vec![1; 2])];
+    let by_axes = [1, 2, 3].map(|axes| Window::read(node, vec![1; axes]));
     // Attributes that fit no number of axes are refused now, not when a picture comes.
-    if let [Err(error), Err(_)] = &by_axes {
+    if let [Err(error), Err(_), Err(_)] = &by_axes {
         return Err(error.clone());
     }
     Ok(Box::new(ConvOp {
@@ -177,3 +189,32 @@ pub const OPERATORS: &[Operator] = &[Operator {
     forms: &[],
     read,
 }];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{assert_gradients, read_op, waves};
+
+    #[test]
+    fn borders_over_three_axes_whose_sides_differ_have_gradients() {
+        let inputs = [
+            Some(waves(&[2, 2, 3, 2, 3], 0.0, 0.7)),
+            Some(waves(&[2, 1, 2, 2, 2], 0.4, 0.9)),
+            Some(waves(&[2], 0.1, 0.3)),
+        ];
+        let attributes = [
+            ("group", 2.into()),
+            ("pads", vec![0, 1, 1, 1, 0, 1].into()),
+            ("strides", vec![1, 1, 2].into()),
+        ];
+        assert_gradients("Conv", 11, &attributes, &inputs, &[0, 1, 2]);
+    }
+
+    #[test]
+    fn more_groups_than_any_network_has_are_refused() {
+        for groups in [0, -1, i64::MAX] {
+            let refused = read_op("Conv", 11, &[("group", groups.into())], 2).unwrap_err();
+            assert!(matches!(refused, OpError::BadAttribute { .. }), "{refused}");
+        }
+    }
+}

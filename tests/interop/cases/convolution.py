@@ -1,4 +1,4 @@
-"""Conv and ConvTranspose: one and two dimensions, groups, dilation, strides, explicit and automatic padding."""
+"""Conv over one, two and three axes, ConvTranspose over one and two: groups, dilation, strides, explicit and automatic padding."""
 
 from fixture import Case, Draw, node, single
 
@@ -79,3 +79,16 @@ def cases():
     yield transposed("2d_same_upper", small, (4, 2, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER")
     yield transposed("2d_same_lower", small, (4, 2, 3, 3), strides=[2, 2], auto_pad="SAME_LOWER")
     yield transposed("2d_valid", small, (4, 2, 3, 3), strides=[2, 2], auto_pad="VALID")
+
+    # Later cases draw from their own stream, so that the earlier ones keep their numbers.
+    draw = Draw(101)
+    solid = draw.normal(2, 4, 3, 5, 4)
+    yield conv("3d_grouped", solid, (6, 2, 2, 3, 3), 6, group=2, pads=[1, 1, 1, 1, 1, 1])
+    yield conv("3d_depthwise", solid, (4, 1, 3, 3, 3), group=4, pads=[1, 1, 1, 1, 1, 1])
+    yield conv("3d_strided", solid, (3, 4, 3, 3, 2), strides=[2, 2, 1], pads=[1, 1, 0, 1, 1, 0])
+    yield conv("3d_dilated", solid, (3, 4, 2, 3, 2), 3, dilations=[1, 2, 2], pads=[0, 2, 1, 0, 2, 1])
+    yield conv("3d_pads_asymmetrical", solid, (3, 4, 3, 3, 3), 3, strides=[1, 2, 1], pads=[0, 1, 2, 3, 0, 1])
+    yield conv("3d_same_upper", solid, (3, 4, 2, 3, 4), auto_pad="SAME_UPPER", strides=[1, 2, 2])
+    yield conv("3d_pointwise", solid, (5, 4, 1, 1, 1), 5)
+    # A window over the last two axes of three, as lambda layers have it.
+    yield conv("3d_flat", solid, (3, 4, 1, 3, 3), 3, pads=[0, 1, 1, 0, 1, 1])
