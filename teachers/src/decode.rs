@@ -8,8 +8,8 @@ use onnx_protobuf::{Message, ModelProto, NodeProto, StringStringEntryProto};
 use potstill_core::graph::{Attributes, Graph, ModelInfo, Node, Role, StoredTensor};
 use potstill_core::ops::{Op, OpError, table};
 
-use crate::DecodeError;
 use crate::proto::{attribute, tensor, value_info};
+use crate::{DecodeError, inline};
 
 /// Reads a model from a file; external data is looked for beside it.
 ///
@@ -52,17 +52,14 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Graph, DecodeError>
             newest: *range.end(),
         });
     }
-    let mut tensors: IndexMap<String, TensorData> = IndexMap::with_capacity(proto.initializer.len());
+    let mut tensors: IndexMap<String, StoredTensor> = IndexMap::with_capacity(proto.initializer.len());
     for initializer in &proto.initializer {
-        tensors.insert(initializer.name.clone(), tensor(initializer, folder)?);
+        tensors.insert(
+            initializer.name.clone(),
+            provisional(tensor(initializer, folder)?),
+        );
     }
-    let nodes = nodes(&proto.node, opset, &tensors, folder)?;
-    let roles = roles(&nodes, &tensors);
-    let stored = |(name, data): (String, TensorData)| {
-        let role = roles.get(&name).copied().unwrap_or(Role::Constant);
-        (name, StoredTensor { role, data })
-    };
-    let graph = Graph {
+    let mut graph = Graph {
         name: proto.name.clone(),
         // Files before IR version 4 list their weights among the inputs.
         inputs: proto
@@ -77,12 +74,27 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Graph, DecodeError>
             .iter()
             .map(value_info)
             .collect::<Result<_, _>>()?,
-        nodes,
-        tensors: tensors.into_iter().map(stored).collect(),
+        nodes: Vec::new(),
+        tensors,
         model: info,
     };
+    let protos = inline::straight(&model, &mut graph, folder)?;
+    graph.nodes = nodes(&protos, &graph, folder)?;
+    let roles = roles(&graph.nodes, &graph.tensors);
+    for (name, tensor) in &mut graph.tensors {
+        tensor.role = roles.get(name).copied().unwrap_or(Role::Constant);
+    }
     graph.validate()?;
     Ok(graph)
+}
+
+/// A tensor before the nodes say what it is for.
+pub(crate) fn provisional(data: TensorData) -> StoredTensor {
+    let role = match trainable(&data) {
+        true => Role::Weight,
+        false => Role::Constant,
+    };
+    StoredTensor { role, data }
 }
 
 /// Reads what a model says of itself: inputs, outputs and metadata, as a graph without nodes. Nodes, tensors and operator sets are not looked at.
@@ -138,44 +150,54 @@ fn pairs(entries: &[StringStringEntryProto]) -> IndexMap<String, String> {
 }
 
 /// `ai.onnx` is the long form of ONNX's own domain.
-fn domain(domain: &str) -> &str {
+pub(crate) fn domain(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }
 
-fn nodes(
-    protos: &[NodeProto],
-    opset: i64,
-    tensors: &IndexMap<String, TensorData>,
+/// Whether a domain is ONNX's own.
+pub(crate) fn is_own(name: &str) -> bool {
+    domain(name).is_empty()
+}
+
+/// A node of ONNX's own domain, or why its operator refuses it; `None` for an operator that is not in the table.
+pub(crate) fn read_node(
+    proto: &NodeProto,
+    graph: &Graph,
     folder: Option<&Path>,
-) -> Result<Vec<Node>, DecodeError> {
+) -> Result<Option<Result<Node, OpError>>, DecodeError> {
+    let attributes: Attributes = proto
+        .attribute
+        .iter()
+        .map(|proto| Ok((proto.name.clone(), attribute(proto, folder)?)))
+        .collect::<Result<_, DecodeError>>()?;
+    if !is_own(&proto.domain) {
+        return Ok(None);
+    }
+    let stored: Vec<Option<DType>> = proto
+        .input
+        .iter()
+        .map(|name| graph.tensors.get(name).map(|tensor| tensor.data.dtype()))
+        .collect();
+    let opset = graph.model.opset();
+    let read = table::read_stored(&proto.op_type, opset, &stored, proto.output.len(), &attributes);
+    Ok(read.map(|read| read.map(|op| node(proto, op, attributes))))
+}
+
+fn nodes(protos: &[NodeProto], graph: &Graph, folder: Option<&Path>) -> Result<Vec<Node>, DecodeError> {
     let mut unsupported: IndexMap<String, usize> = IndexMap::new();
     let mut nodes = Vec::with_capacity(protos.len());
     let mut refused = None;
     for proto in protos {
-        let attributes: Attributes = proto
-            .attribute
-            .iter()
-            .map(|proto| Ok((proto.name.clone(), attribute(proto, folder)?)))
-            .collect::<Result<_, DecodeError>>()?;
-        let own = domain(&proto.domain).is_empty();
-        let stored: Vec<Option<DType>> = proto
-            .input
-            .iter()
-            .map(|name| tensors.get(name).map(TensorData::dtype))
-            .collect();
-        let read = own
-            .then(|| table::read_stored(&proto.op_type, opset, &stored, proto.output.len(), &attributes))
-            .flatten();
-        match read {
+        match read_node(proto, graph, folder)? {
             None => {
-                let name = if own {
+                let name = if is_own(&proto.domain) {
                     proto.op_type.clone()
                 } else {
                     format!("{}::{}", proto.domain, proto.op_type)
                 };
                 *unsupported.entry(name).or_default() += 1;
             }
-            Some(Ok(op)) => nodes.push(node(proto, op, attributes)),
+            Some(Ok(node)) => nodes.push(node),
             Some(Err(source)) => {
                 refused.get_or_insert_with(|| node_error(proto, source));
             }
@@ -201,7 +223,7 @@ fn node(proto: &NodeProto, op: Box<dyn Op>, attributes: Attributes) -> Node {
     }
 }
 
-fn node_error(proto: &NodeProto, source: OpError) -> DecodeError {
+pub(crate) fn node_error(proto: &NodeProto, source: OpError) -> DecodeError {
     let name = if proto.name.is_empty() {
         proto.output.first()
     } else {
@@ -214,9 +236,14 @@ fn node_error(proto: &NodeProto, source: OpError) -> DecodeError {
     }
 }
 
-/// What each stored tensor is for, from where the nodes read it. A single number (an epsilon, a factor) is never trained.
+/// A single number (an epsilon, a factor) is never trained.
+fn trainable(data: &TensorData) -> bool {
+    data.dtype().is_float() && !data.shape().is_empty() && data.shape().num_elements() > 1
+}
+
+/// What each stored tensor is for, from where the nodes read it.
 /// Exporters share equal tensors through `Identity` nodes, which are looked through.
-fn roles(nodes: &[Node], tensors: &IndexMap<String, TensorData>) -> IndexMap<String, Role> {
+fn roles(nodes: &[Node], tensors: &IndexMap<String, StoredTensor>) -> IndexMap<String, Role> {
     let mut roles: IndexMap<String, Role> = IndexMap::new();
     let mut copies: IndexMap<&str, &str> = IndexMap::new();
     for node in nodes {
@@ -228,11 +255,9 @@ fn roles(nodes: &[Node], tensors: &IndexMap<String, TensorData>) -> IndexMap<Str
         }
         for (index, name) in node.inputs.iter().enumerate() {
             let name = copies.get(name.as_str()).copied().unwrap_or(name);
-            let Some(data) = tensors.get(name) else { continue };
-            let trainable =
-                data.dtype().is_float() && !data.shape().is_empty() && data.shape().num_elements() > 1;
+            let Some(tensor) = tensors.get(name) else { continue };
             let role = match node.op.role(index) {
-                Role::Weight if !trainable => Role::Constant,
+                Role::Weight if !trainable(&tensor.data) => Role::Constant,
                 role => role,
             };
             let known = roles.entry(name.to_owned()).or_insert(role);

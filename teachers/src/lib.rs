@@ -9,8 +9,9 @@
 
 pub mod adapt;
 pub mod compiled;
-pub mod decode;
+mod decode;
 mod error;
+mod inline;
 mod proto;
 pub mod teacher;
 

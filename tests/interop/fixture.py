@@ -59,6 +59,8 @@ class Case:
     records: Mapping = field(default_factory=dict)
     # Initializers listed as graph inputs too, as IR version 3 demanded.
     listed: bool = False
+    # Functions that the model defines itself.
+    functions: list = field(default_factory=list)
 
 
 def node(op, inputs, outputs=("y",), **attributes):
@@ -145,7 +147,8 @@ def model_of(case, results):
     model = helper.make_model(
         graph,
         producer_name="potstill-fixtures",
-        opset_imports=[helper.make_opsetid("", case.opset)],
+        opset_imports=[helper.make_opsetid("", case.opset), *(helper.make_opsetid(domain, 1) for domain in sorted({each.domain for each in case.functions}))],
+        functions=case.functions,
         ir_version=3 if case.listed else IR_VERSION[case.opset],
     )
     return model

@@ -13,17 +13,18 @@ Beside the single operators there are four files that are about reading:
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
 import onnx
-from cases import activation, convolution, elementwise, linear, normalisation, pooling, rarer, reduction, resizing, shape, weights
+from cases import activation, branching, convolution, elementwise, functions, linear, normalisation, pooling, rarer, reduction, resizing, shape, weights
 from fixture import Case, Draw, model_of, node, run_onnxruntime, write, write_index, write_record
 from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 
 FOLDER = Path(__file__).parent / "operators"
-FAMILIES = [activation, convolution, elementwise, linear, normalisation, pooling, rarer, reduction, resizing, shape, weights]
+FAMILIES = [activation, branching, convolution, elementwise, functions, linear, normalisation, pooling, rarer, reduction, resizing, shape, weights]
 
 
 def external(folder):
@@ -82,7 +83,7 @@ def unreadable(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", nargs="?", default="", help="write only the cases whose name contains this, and no index")
+    parser.add_argument("part", nargs="?", default="", help="write only the cases whose name contains this, and their lines of the index")
     part = parser.parse_args().part
     FOLDER.mkdir(exist_ok=True)
     entries, seen = [], set()
@@ -97,7 +98,11 @@ def main():
             entries.append(entry)
             if entry["judge"] != "onnxruntime" or entry["second"] != "agrees":
                 print(f"{case.name}: judge {entry['judge']}, second {entry['second']}{f': {remark}' if remark else ''}")
-    if not part:
+    if part:
+        written = {entry["name"] for entry in entries}
+        kept = json.loads((FOLDER / "cases.json").read_text())
+        write_index(FOLDER, [*entries, *(entry for entry in kept if entry["name"] not in written)])
+    else:
         entries += [*external(FOLDER), *unreadable(FOLDER)]
         write_index(FOLDER, entries)
     size = sum(file.stat().st_size for file in FOLDER.iterdir())

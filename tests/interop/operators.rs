@@ -28,8 +28,15 @@ const REFUSED: &[(&str, &str)] = &[
     ("range_int64_empty", FED),
     ("reshape_shape_is_input", FED),
     ("slice_bounds_are_inputs", FED),
-    // Three spatial axes.
-    ("conv_3d", "expected [out, in, k] or [out, in, kh, kw]"),
+    // No graph of operators.
+    (
+        "if_by_batch",
+        "a condition that follows from the data or the batch is not supported",
+    ),
+    (
+        "if_by_data",
+        "a condition that follows from the data or the batch is not supported",
+    ),
     // The number of places is known of constants alone.
     ("non_zero_of_data", FED),
     // Of no image classifier.

@@ -47,15 +47,25 @@ pub(crate) fn infer_from(graph: &Graph, inputs: Facts) -> Result<Facts, GraphErr
         facts.insert(name.clone(), tensor_fact(tensor));
     }
     facts.iter().try_for_each(|(name, fact)| check_size(name, fact))?;
-    for node in &graph.nodes {
-        let made = node_facts(node, &facts)?;
-        for (name, fact) in node.outputs.iter().zip(made) {
-            if !name.is_empty() {
-                facts.insert(name.clone(), fact);
-            }
+    graph
+        .nodes
+        .iter()
+        .try_for_each(|node| infer_node(node, &mut facts))?;
+    Ok(facts)
+}
+
+/// Adds what a node makes to the facts on all that comes before it.
+///
+/// # Errors
+/// A node that refuses its inputs, or reads what no fact is known of.
+pub fn infer_node(node: &Node, facts: &mut Facts) -> Result<(), GraphError> {
+    let made = node_facts(node, facts)?;
+    for (name, fact) in node.outputs.iter().zip(made) {
+        if !name.is_empty() {
+            facts.insert(name.clone(), fact);
         }
     }
-    Ok(facts)
+    Ok(())
 }
 
 /// Refuses extents whose product is beyond any memory. An extent of 0 excuses nothing: operators multiply some extents and leave others out.
@@ -136,6 +146,8 @@ pub(super) fn node_facts(node: &Node, facts: &Facts) -> Result<Vec<Fact>, GraphE
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::TensorData;
+
     use super::*;
     use crate::graph::GraphBuilder;
 
@@ -153,6 +165,24 @@ mod tests {
                 error.contains("`picture`") && error.contains("1099511627776"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn constants_are_computed_ahead_while_that_costs_little() {
+        for (kernel, known) in [(3, true), (63, false)] {
+            let mut network = GraphBuilder::new("network", 0);
+            let picture =
+                |extent: usize| TensorData::new(vec![1.0_f32; extent * extent], [1, 1, extent, extent]);
+            let x = network.store("x", Role::Constant, picture(63));
+            let w = network.store("w", Role::Constant, picture(kernel));
+            let pads = vec![kernel as i64 / 2; 4];
+            network
+                .node("y", "Conv", &[&x, &w], [("pads", pads.into())])
+                .unwrap();
+            let facts = infer(&network.finish().unwrap(), 1).unwrap();
+            assert_eq!(facts["y"].dims, [1, 1, 63, 63]);
+            assert_eq!(facts["y"].value.is_some(), known, "a kernel of {kernel}");
         }
     }
 }

@@ -28,7 +28,7 @@ pub use builder::{Conv, GraphBuilder, Pool};
 pub use error::GraphError;
 pub use fact::{Dim, ElementType, Fact, ValueInfo};
 pub(crate) use infer::infer_from;
-pub use infer::{Facts, infer};
+pub use infer::{Facts, infer, infer_node};
 pub use join::join;
 pub use prune::{Criterion, Pruned, prune};
 pub use summary::{NodeSummary, Summary, summarise};

@@ -1,0 +1,272 @@
+//! Nodes that stand for other nodes: [calls](function) of a model's own functions, and [branches](branch) of which the same one runs for every batch. Both
+//! are replaced, so that a graph is a row of operators.
+
+mod branch;
+mod function;
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::Path;
+
+use onnx_protobuf::attribute_proto::AttributeType;
+use onnx_protobuf::{AttributeProto, GraphProto, Message, ModelProto, NodeProto};
+use potstill_core::graph::{Dim, Facts, Graph, Node, infer, infer_node};
+
+use crate::DecodeError;
+use crate::decode::{domain, read_node};
+use function::Functions;
+
+/// So many nodes, and bytes of them, may come of a model: functions that call functions multiply.
+const MOST_NODES: usize = 1 << 17;
+const MOST_BYTES: u64 = 1 << 28;
+
+/// The nodes of a model's graph in a row; `graph` holds inputs and stored tensors, to which those of branches come.
+///
+/// # Errors
+/// A condition that follows from the data or from an open extent; a function that calls itself or is of another operator set; more nodes than any network has; a
+/// stored tensor that cannot be read.
+pub(crate) fn straight<'a>(
+    model: &'a ModelProto,
+    graph: &mut Graph,
+    folder: Option<&Path>,
+) -> Result<Cow<'a, [NodeProto]>, DecodeError> {
+    let functions = Functions::of(model)?;
+    let protos = &model.graph.node;
+    let stands_for_others = |proto| branch::is_branching(proto) || functions.has(proto);
+    if !protos.iter().any(stands_for_others) {
+        return Ok(Cow::Borrowed(protos));
+    }
+    for domain in model.functions.iter().map(|function| domain(&function.domain)) {
+        if !domain.is_empty() {
+            graph.model.opsets.shift_remove(domain);
+        }
+    }
+    let stored = graph.tensors.keys();
+    let fed = graph.inputs.iter().map(|input| &input.name);
+    let mut names = Names(stored.chain(fed).chain(made(protos)).cloned().collect());
+    let mut shapes = Shapes::of(graph);
+    let mut left: VecDeque<NodeProto> = protos.iter().cloned().collect();
+    let mut straight = Vec::with_capacity(protos.len());
+    let mut bytes = 0;
+    while let Some(proto) = left.pop_front() {
+        let inner = match functions.body(&proto, &mut names) {
+            None if branch::is_branching(&proto) => {
+                branch::taken(&proto, graph, &mut shapes, &mut names, folder)?
+            }
+            body => body,
+        };
+        if let Some(inner) = inner {
+            bytes += inner.iter().map(Message::compute_size).sum::<u64>();
+            if straight.len() + left.len() + inner.len() > MOST_NODES || bytes > MOST_BYTES {
+                return Err(DecodeError::Feature {
+                    what: format!("a model of more than {MOST_NODES} nodes or {MOST_BYTES} bytes of them"),
+                });
+            }
+            inner.into_iter().rev().for_each(|node| left.push_front(node));
+            continue;
+        }
+        match read_node(&proto, graph, folder)? {
+            Some(Ok(node)) => shapes.add(&node),
+            _ => shapes.0 = None,
+        }
+        straight.push(proto);
+    }
+    Ok(Cow::Owned(straight))
+}
+
+/// What is known of the values so far, at two batch sizes: what comes out the same holds for every batch. `None` after a node that is not understood.
+struct Shapes(Option<[Facts; 2]>);
+
+impl Shapes {
+    /// Of inputs and stored tensors. Nothing is known for sure where more than the first axis of an input is open.
+    fn of(graph: &Graph) -> Self {
+        let open = graph.inputs.iter().any(|input| {
+            let mut further = input.dims.iter().flatten().skip(1);
+            further.any(|dim| !matches!(dim, Dim::Known(_)))
+        });
+        let facts = match (open, infer(graph, 1), infer(graph, 2)) {
+            (false, Ok(one), Ok(two)) => Some([one, two]),
+            _ => None,
+        };
+        Self(facts)
+    }
+
+    /// Adds stored tensors: those of a graph without nodes.
+    fn extend(&mut self, graph: &Graph) {
+        let more = Self::of(graph).0;
+        match (&mut self.0, more) {
+            (Some(facts), Some(more)) => facts
+                .iter_mut()
+                .zip(more)
+                .for_each(|(facts, more)| facts.extend(more)),
+            (facts, _) => *facts = None,
+        }
+    }
+
+    fn add(&mut self, node: &Node) {
+        let understood =
+            |facts: &mut [Facts; 2]| facts.iter_mut().all(|facts| infer_node(node, facts).is_ok());
+        if !self.0.as_mut().is_some_and(understood) {
+            self.0 = None;
+        }
+    }
+}
+
+/// What a message calls a node.
+fn label(proto: &NodeProto) -> &str {
+    match proto.output.first() {
+        Some(output) if proto.name.is_empty() => output,
+        _ => &proto.name,
+    }
+}
+
+/// The names that values have.
+struct Names(HashSet<String>);
+
+impl Names {
+    /// Names for the values within a node: their own, with the node's before them where they are taken.
+    fn fresh<'a>(
+        &mut self,
+        node: &NodeProto,
+        inner: impl Iterator<Item = &'a String>,
+    ) -> HashMap<String, String> {
+        let mut renamed = HashMap::new();
+        for name in inner.filter(|name| !name.is_empty()) {
+            if renamed.contains_key(name) {
+                continue;
+            }
+            let mut new = name.clone();
+            while !self.0.insert(new.clone()) {
+                new = format!("{}/{new}", label(node));
+            }
+            renamed.insert(name.clone(), new);
+        }
+        renamed
+    }
+}
+
+/// The values that nodes make.
+fn made(nodes: &[NodeProto]) -> impl Iterator<Item = &String> {
+    nodes.iter().flat_map(|node| &node.output)
+}
+
+/// Changes names of values in the nodes of another one, and in the graphs within them. The nodes' own names get that one's before them.
+fn rename(nodes: &mut [NodeProto], within: &NodeProto, renamed: &HashMap<String, String>) {
+    let change = |name: &mut String| {
+        if let Some(new) = renamed.get(name) {
+            name.clone_from(new);
+        }
+    };
+    for node in nodes {
+        if !node.name.starts_with(label(within)) {
+            node.name = format!("{}/{}", label(within), node.name);
+        }
+        node.input.iter_mut().chain(&mut node.output).for_each(change);
+        for inner in node.attribute.iter_mut().filter_map(inner_graph) {
+            rename(&mut inner.node, within, renamed);
+            inner
+                .output
+                .iter_mut()
+                .for_each(|output| change(&mut output.name));
+        }
+    }
+}
+
+/// The graph that an attribute holds.
+fn inner_graph(attribute: &mut AttributeProto) -> Option<&mut GraphProto> {
+    let holds = attribute.type_.enum_value() == Ok(AttributeType::GRAPH);
+    holds.then(|| attribute.g.as_mut()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+    use onnx_protobuf::{FunctionProto, OperatorSetIdProto, ValueInfoProto};
+
+    fn call(function: &str, input: &str, output: &str) -> NodeProto {
+        NodeProto {
+            op_type: function.to_owned(),
+            input: vec![input.to_owned()],
+            output: vec![output.to_owned()],
+            ..NodeProto::default()
+        }
+    }
+
+    fn function(name: &str, nodes: Vec<NodeProto>) -> FunctionProto {
+        FunctionProto {
+            name: name.to_owned(),
+            input: vec!["x".to_owned()],
+            output: vec!["y".to_owned()],
+            node: nodes,
+            ..FunctionProto::default()
+        }
+    }
+
+    /// What is said of a model that calls the function `First`.
+    fn refused(functions: Vec<FunctionProto>) -> String {
+        let value = |name: &str| ValueInfoProto {
+            name: name.to_owned(),
+            ..ValueInfoProto::default()
+        };
+        let graph = GraphProto {
+            input: vec![value("picture")],
+            output: vec![value("logits")],
+            node: vec![call("First", "picture", "logits")],
+            ..GraphProto::default()
+        };
+        let model = ModelProto {
+            graph: Some(graph).into(),
+            functions,
+            opset_import: vec![OperatorSetIdProto {
+                version: 17,
+                ..OperatorSetIdProto::default()
+            }],
+            ..ModelProto::default()
+        };
+        decode(&model.write_to_bytes().unwrap(), None)
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn functions_that_call_themselves_are_refused() {
+        let first = function("First", vec![call("Second", "x", "y")]);
+        let second = function("Second", vec![call("First", "x", "y")]);
+        let error = refused(vec![
+            first,
+            second,
+            function("Third", vec![call("Relu", "x", "y")]),
+        ]);
+        assert!(
+            error.ends_with("`, which calls itself, is not supported"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn functions_that_multiply_beyond_all_networks_are_refused() {
+        let names: Vec<String> = (0..40).map(|depth| format!("Depth{depth}")).collect();
+        let twice = |name: &str, called: &str| {
+            function(name, vec![call(called, "x", "half"), call(called, "half", "y")])
+        };
+        let mut functions = vec![twice("First", "Depth0")];
+        functions.extend(names.windows(2).map(|pair| twice(&pair[0], &pair[1])));
+        functions.push(twice(&names[39], "Relu"));
+        let error = refused(functions);
+        assert!(error.contains("more than 131072 nodes"), "{error}");
+    }
+
+    #[test]
+    fn functions_of_another_operator_set_are_refused() {
+        let mut first = function("First", vec![call("Relu", "x", "y")]);
+        first.opset_import.push(OperatorSetIdProto {
+            version: 16,
+            ..OperatorSetIdProto::default()
+        });
+        assert_eq!(
+            refused(vec![first]),
+            "function `First` of operator set 16 in a model of 17 is not supported"
+        );
+    }
+}
