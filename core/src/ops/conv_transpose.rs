@@ -392,5 +392,17 @@ mod tests {
         );
         let groups = line(&[("group", 2.into())]).unwrap_err();
         assert!(matches!(groups, OpError::Shape { name: "W", .. }), "{groups}");
+        let many = line(&[("group", i64::MAX.into())]).unwrap_err();
+        assert!(matches!(many, OpError::BadAttribute { .. }), "{many}");
+    }
+
+    #[test]
+    fn an_output_that_is_cut_to_nearly_nothing_is_refused() {
+        let attributes = [("strides", vec![1000].into()), ("pads", vec![1001, 1001].into())];
+        let refused = line(&attributes).unwrap_err().to_string();
+        assert!(
+            refused.contains("(2003) is cut to 1 from at most 260"),
+            "{refused}"
+        );
     }
 }

@@ -514,6 +514,20 @@ mod tests {
     }
 
     #[test]
+    fn an_axis_shrinks_before_another_is_stretched() {
+        // In the order of the axes, 16 GiB would lie between input and output.
+        let long = 1 << 16;
+        let inputs = [
+            Some(floats(&[1, long], &vec![1.0; long])),
+            None,
+            None,
+            Some(ints(&[2], &[long as i64, 1])),
+        ];
+        let made = run_op("Resize", 13, &[], &inputs).unwrap();
+        assert_floats(&made[0], &[long, 1], &vec![1.0; long]);
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused() {
         let infer = |scales: Option<Fact>| {
             infer_op("Resize", 13, &[], &[Some(Fact::float([1, 1, 4])), None, scales]).unwrap_err()
