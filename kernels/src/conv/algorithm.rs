@@ -11,7 +11,7 @@ use crate::simd::Simd;
 /// A way to compute a convolution of some extents.
 pub(super) trait Algorithm: Sync {
     /// A weight of ONNX's order as the kernels read it.
-    fn packed(&self, weight: &[f32], direction: Direction) -> Vec<f32>;
+    fn packed(&self, simd: Simd, weight: &[f32], direction: Direction) -> Vec<f32>;
 
     /// Computes the convolution of some pictures.
     fn convolve(&self, simd: Simd, part: Part<'_>);

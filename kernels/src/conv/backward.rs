@@ -81,13 +81,11 @@ impl Conv {
             };
             summing.add_weight_gradient(self.simd, part, parts, sums);
         };
-        let data: &dyn Algorithm = match (self.tiles(), &self.same, &self.minimal) {
-            (Some(tiles), ..) => tiles,
-            (None, Some(same), _) => same,
-            (None, None, Some(minimal)) => minimal,
-            (None, None, None) => &self.direct,
+        let data: &dyn Algorithm = match self.tiles() {
+            Some(tiles) => tiles,
+            None => self.for_f32(),
         };
-        let data_weight = of_input.then(|| data.packed(&weight, Direction::Backward));
+        let data_weight = of_input.then(|| data.packed(self.simd, &weight, Direction::Backward));
         let data_of = |group: usize, gradient: &[f32], weight: &[f32], to: &mut [f32]| {
             let geometry = self.geometry(group);
             let part = Part {

@@ -84,7 +84,7 @@ impl WeightSums for Direct {
 }
 
 impl Algorithm for Direct {
-    fn packed(&self, weight: &[f32], direction: Direction) -> Vec<f32> {
+    fn packed(&self, _simd: Simd, weight: &[f32], direction: Direction) -> Vec<f32> {
         match self {
             Self::Dense { layouts, .. } => layouts.of(direction).pack(weight, direction),
             Self::Depthwise { taps, .. } => transposed(weight, *taps),

@@ -102,12 +102,13 @@ impl Conv {
             .min(shape.batch.div_ceil(TASKS))
             .max(1);
         let left = shape.batch % pictures;
+        let same = Same::new(&shape, simd);
         Self {
             whole: Geometry::new(&shape, pictures, simd),
             rest: (left > 0).then(|| Geometry::new(&shape, left, simd)),
             direct: Direct::new(&shape, simd),
-            minimal: Minimal::new(&shape, simd),
-            same: Same::new(&shape, simd),
+            minimal: Minimal::new(&shape, simd, same.is_some()),
+            same,
             same_sums: SameSums::new(&shape, simd),
             precision,
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -220,7 +221,7 @@ impl Conv {
             self.factors(weight)
         };
         PackedWeight {
-            elements: algorithm.packed(&weight, Direction::Forward),
+            elements: algorithm.packed(self.simd, &weight, Direction::Forward),
             of: self.identity(),
         }
     }
@@ -236,11 +237,18 @@ impl Conv {
         if self.cuts() > 1 {
             return (&self.direct, false);
         }
-        match (self.tiles(), &self.same, &self.minimal) {
-            (Some(tiles), ..) => (tiles, true),
-            (None, Some(same), _) => (same, false),
-            (None, None, Some(minimal)) => (minimal, false),
-            (None, None, None) => (&self.direct, false),
+        match self.tiles() {
+            Some(tiles) => (tiles, true),
+            None => (self.for_f32(), false),
+        }
+    }
+
+    /// The algorithm of whole pictures in `f32`.
+    fn for_f32(&self) -> &dyn Algorithm {
+        match (&self.minimal, &self.same) {
+            (Some(minimal), _) => minimal,
+            (None, Some(same)) => same,
+            (None, None) => &self.direct,
         }
     }
 

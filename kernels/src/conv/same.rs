@@ -3,7 +3,7 @@
 //! With few output channels, a kernel that broadcasts an input element for each multiply-add waits for its loads. Here an element is loaded once for the three taps of a row of the
 //! kernel: it counts for the pixel before it, its own, and the pixel after it, all of which accumulate in registers.
 //!
-//! That comes so near to the machine's peak that [minimal filtering](super::winograd) is not faster, whatever it saves.
+//! That comes so near to the machine's peak that [minimal filtering](super::winograd) is faster only with some more channels.
 //!
 //! The distance of two pixels is known when this is compiled, for the numbers of channels that small networks have; so one pointer serves a whole row.
 
@@ -51,7 +51,7 @@ impl Same {
 }
 
 impl Algorithm for Same {
-    fn packed(&self, weight: &[f32], direction: Direction) -> Vec<f32> {
+    fn packed(&self, _simd: Simd, weight: &[f32], direction: Direction) -> Vec<f32> {
         self.layouts.of(direction).pack(weight, direction)
     }
 

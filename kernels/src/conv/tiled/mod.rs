@@ -54,7 +54,7 @@ fn flattened(shape: &ConvShape) -> ConvShape {
 }
 
 impl Algorithm for Tiled {
-    fn packed(&self, weight: &[f32], direction: Direction) -> Vec<f32> {
+    fn packed(&self, _simd: Simd, weight: &[f32], direction: Direction) -> Vec<f32> {
         match direction {
             Direction::Forward => self.forward.packed(weight),
             Direction::Backward => self.backward.packed(weight),
