@@ -44,9 +44,10 @@ fn the_kernels_train_as_burns_own_operators_do() {
     }
     let (own, burn) = (losses(&folder.join("cpu")), losses(&folder.join("flex")));
     assert_eq!(own.len(), 8);
-    // Rounding in another order grows from step to step.
-    for (own, burn) in own.iter().zip(&burn) {
-        assert!((own - burn).abs() < 1e-3, "{own} {burn}");
+    // At first both agree to the rounding. Later an activation near zero may fall on either side of it, and in the flat parts of a picture many do at once.
+    let bounds = [1e-6, 1e-6, 1e-6].into_iter().chain(std::iter::repeat(1e-2));
+    for ((own, burn), bound) in own.iter().zip(&burn).zip(bounds) {
+        assert!((own - burn).abs() < bound, "{own:?} {burn:?}");
     }
     assert_ne!(own, burn, "one of the two ran on the other's operators");
 }

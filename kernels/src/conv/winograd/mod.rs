@@ -81,7 +81,14 @@ impl Size {
         let [inputs, outputs] = shape.channels;
         let pays = |size: Self, bounds: Bounds| {
             let bytes = 4 * size.side().pow(2) * inputs * outputs;
-            fits && inputs.min(outputs) >= bounds.channels && bytes <= bounds.bytes
+            let computed = shape
+                .output()
+                .map(|extent| extent.next_multiple_of(size.outputs()));
+            // Tiles reach beyond maps that they do not divide.
+            let [computed, wanted] = [computed, shape.output()].map(|extents| extents[0] * extents[1]);
+            fits && inputs.min(outputs) >= bounds.channels
+                && bytes <= bounds.bytes
+                && 2 * computed <= 3 * wanted
         };
         // The larger one saves more, where its weights are small enough.
         [(Self::Four, four), (Self::Two, two)]
