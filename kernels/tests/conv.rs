@@ -292,3 +292,23 @@ fn numbers_do_not_depend_on_the_threads() {
         assert_eq!(on(threads), alone);
     }
 }
+
+#[test]
+fn tiles_of_four_are_within_three_millionths_of_the_largest() {
+    let shape = same(16, 16, [64, 64], 3, 1);
+    let x = noise(shape.input_len(), 8);
+    let w = noise(shape.weight_len(), 9);
+    let dy = vec![0.0; shape.output_len()];
+    let [exact, ..] = defined(&shape, &x, &w, &[0.0; 64], &dy);
+    let largest = exact
+        .iter()
+        .fold(0.0f64, |largest, value| largest.max(value.abs()));
+    for simd in Simd::available() {
+        let got = Conv::new(shape.clone(), simd, Precision::Fp32).forward(&x, &w, None);
+        let apart = (got.iter().zip(&exact))
+            .map(|(got, exact)| (f64::from(*got) - exact).abs())
+            .fold(0.0, f64::max);
+        println!("{simd:?}: {:.1e} of the largest", apart / largest);
+        assert!(apart < 3e-6 * largest, "{simd:?}: {apart} of {largest}");
+    }
+}
