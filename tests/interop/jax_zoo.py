@@ -37,8 +37,8 @@ class Residual(nnx.Module):
     def __call__(self, x):
         x = nnx.relu(self.norm(self.first(x)))
         x = nnx.leaky_relu(self.second(x), 0.1)
-        x = nnx.max_pool(x + jax.nn.silu(self.same(x)), (2, 2), strides=(2, 2))
-        return self.classifier(jnp.mean(nnx.avg_pool(x, (2, 2), strides=(2, 2), padding="SAME"), axis=(1, 2)))
+        x = nnx.max_pool(x + jax.nn.silu(self.same(x)), window_shape=(2, 2), strides=(2, 2))
+        return self.classifier(jnp.mean(nnx.avg_pool(x, window_shape=(2, 2), strides=(2, 2), padding="SAME"), axis=(1, 2)))
 
 
 class Inverted(nnx.Module):
