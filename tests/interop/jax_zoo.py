@@ -9,7 +9,6 @@ Needs: pip install jax flax jax2onnx onnxruntime.
 
 import argparse
 import logging
-import subprocess
 import tempfile
 import warnings
 from pathlib import Path
@@ -17,9 +16,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import onnxruntime
 from flax import nnx
 from jax2onnx import to_onnx
+from judge import compare, last_line
 
 SHAPE = (32, 32, 3)
 
@@ -120,8 +119,6 @@ def main():
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    quiet = onnxruntime.SessionOptions()
-    quiet.log_severity_level = 3
     for kind in (Residual, Inverted, Attention, Mixer):
         name = kind.__name__.lower()
         with tempfile.TemporaryDirectory() as scratch:
@@ -130,24 +127,10 @@ def main():
             try:
                 to_onnx(network(kind), inputs=[("batch", *SHAPE)], model_name=name, opset=23, return_mode="file", output_path=path)
             except Exception as error:  # noqa: BLE001 - any of the exporter's own errors means "no such file"
-                print(f"{name}\tnot exported: {(str(error).splitlines() or [type(error).__name__])[0][:200]}", flush=True)
+                print(f"{name}\tnot exported: {last_line(error)}", flush=True)
                 continue
-            session = onnxruntime.InferenceSession(str(path), quiet, providers=["CPUExecutionProvider"])
-            entry = session.get_inputs()[0]
-            row = []
-            for batch in (1, 2):
-                x = np.random.default_rng(batch).standard_normal((batch, *SHAPE)).astype(np.float32)
-                expected = session.run(None, {entry.name: x})[0]
-                np.savez(Path(scratch) / "in.npz", **{entry.name: x})
-                command = [options.binary, "run", path, "--input", Path(scratch) / "in.npz", "--output", Path(scratch) / "out.npz"]
-                done = subprocess.run(command, capture_output=True, text=True)
-                if done.returncode:
-                    row.append(done.stderr.strip()[:300])
-                    break
-                with np.load(Path(scratch) / "out.npz") as outputs:
-                    got = outputs[outputs.files[0]]
-                row.append(f"{np.abs(got - expected).max() / np.abs(expected).max():.1e}")
-            print(name, *row, sep="\t", flush=True)
+            differences, reason = compare(options.binary, path, SHAPE)
+            print(name, *(f"{difference:.1e}" for difference in differences), reason, sep="\t", flush=True)
 
 
 if __name__ == "__main__":

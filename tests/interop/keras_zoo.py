@@ -9,15 +9,13 @@ Needs: pip install tensorflow-cpu tf2onnx onnxruntime.
 
 import argparse
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import onnxruntime  # noqa: E402
+from judge import compare, last_line  # noqa: E402
 from keras import layers  # noqa: E402
 
 
@@ -80,24 +78,10 @@ def main():
             try:
                 network.export(str(path), format="onnx", verbose=False)
             except Exception as error:  # noqa: BLE001 - any of Keras' own errors means "no such file"
-                print(f"{name}\tnot exported: {str(error).splitlines()[0][:200]}", flush=True)
+                print(f"{name}\tnot exported: {last_line(error)}", flush=True)
                 continue
-            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-            entry = session.get_inputs()[0]
-            differences = []
-            for batch in (1, 2):
-                x = np.random.default_rng(batch).standard_normal((batch, *network.input_shape[1:])).astype(np.float32)
-                expected = session.run(None, {entry.name: x})[0]
-                np.savez(Path(scratch) / "in.npz", **{entry.name: x})
-                command = [options.binary, "run", path, "--input", Path(scratch) / "in.npz", "--output", Path(scratch) / "out.npz"]
-                done = subprocess.run(command, capture_output=True, text=True)
-                if done.returncode:
-                    differences.append(done.stderr.strip()[:300])
-                    break
-                with np.load(Path(scratch) / "out.npz") as outputs:
-                    got = outputs[outputs.files[0]]
-                differences.append(f"{np.abs(got - expected).max() / np.abs(expected).max():.1e}")
-            print(name, *differences, sep="\t", flush=True)
+            differences, reason = compare(options.binary, path, network.input_shape[1:])
+            print(name, *(f"{difference:.1e}" for difference in differences), reason, sep="\t", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,14 @@ Needs: pip install torch torchvision timm onnx onnxruntime onnxscript.
 
 import argparse
 import logging
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from pathlib import Path
 
-import numpy as np
-import onnxruntime
 import torch
+from judge import compare, last_line
 
 TORCHVISION = """alexnet vgg11 vgg11_bn resnet18 resnext50_32x4d wide_resnet50_2 densenet121 squeezenet1_0 squeezenet1_1 googlenet inception_v3
 mobilenet_v2 mobilenet_v3_small mobilenet_v3_large mnasnet0_5 shufflenet_v2_x0_5 efficientnet_b0 efficientnet_v2_s regnet_x_400mf regnet_y_400mf
@@ -95,43 +93,6 @@ def export(network, exporter, shape, path):
         )  # fmt: skip
 
 
-def judged(path, x):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return session.run(None, {"input": x})[0]
-
-
-def compare(binary, path, shape, folder):
-    """The largest relative differences at batch 1 and 2, or the reason why there are none."""
-    differences = []
-    for batch in (1, 2):
-        x = np.random.default_rng(batch).standard_normal((batch, *shape)).astype(np.float32)
-        try:
-            expected = judged(path, x)
-        except Exception as error:
-            return differences, f"ONNX Runtime refuses batch {batch}: {last_line(error)}"
-        np.savez(folder / "in.npz", input=x)
-        command = [binary, "run", path, "--input", folder / "in.npz", "--output", folder / "out.npz"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=900)
-        except subprocess.TimeoutExpired:
-            return differences, "no end within 15 minutes"
-        if done.returncode:
-            return differences, f"exit code {done.returncode}: {done.stderr.strip()[:400]}".replace("\n", " ")
-        with np.load(folder / "out.npz") as outputs:
-            got = outputs[outputs.files[0]]
-        if got.shape != expected.shape:
-            return differences, f"shape {got.shape}, expected {expected.shape}"
-        differences.append(float(np.abs(got - expected).max() / np.abs(expected).max()))
-    return differences, ""
-
-
-def last_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("binary", help="the potstill program")
@@ -173,7 +134,7 @@ def main():
                 except Exception as error:
                     differences, reason = [], f"PyTorch does not export it: {last_line(error)}"
                 else:
-                    differences, reason = compare(options.binary, path, shape, Path(folder))
+                    differences, reason = compare(options.binary, path, shape)
                     wrong = len(differences) < 2 or not max(differences) <= 1e-3
                     if wrong and options.keep:
                         options.keep.mkdir(exist_ok=True)

@@ -158,9 +158,7 @@ fn rename(nodes: &mut [NodeProto], within: &NodeProto, renamed: &HashMap<String,
         }
     };
     for node in nodes {
-        if !node.name.starts_with(label(within)) {
-            node.name = format!("{}/{}", label(within), node.name);
-        }
+        node.name = format!("{}/{}", label(within), node.name);
         node.input.iter_mut().chain(&mut node.output).for_each(change);
         for inner in node.attribute.iter_mut().filter_map(inner_graph) {
             rename(&mut inner.node, within, renamed);

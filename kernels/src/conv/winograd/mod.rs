@@ -4,7 +4,7 @@
 //! Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A for each [tile](tiling) d of the input. With the places of a tile apart, the product in the middle is a matrix product of
 //! tiles by channels, summed over the input's channels. The gradient of the data is the same convolution with the kernel turned round.
 //!
-//! The gradient of the weight can be computed likewise, and was: no faster than by its definition.
+//! The gradient of the weight can be computed likewise, and was with tiles of two: no faster than by its definition.
 
 mod convolve;
 mod tiling;
