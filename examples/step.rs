@@ -11,7 +11,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use clap::Parser;
 use potstill_core::data::{InMemory, Loader, LoaderOptions, Split, dataset};
-use potstill_core::device::{keep_freed_memory, set_threads};
+use potstill_core::device::{Aligned, keep_freed_memory, set_threads};
 use potstill_core::loss::cross_entropy;
 use potstill_core::network::Network;
 use potstill_core::ops::Mode;
@@ -27,6 +27,9 @@ use burn::train::TrainStep;
 
 const CLASSES: usize = 100;
 const LEARNING_RATE: f64 = 0.01;
+
+#[global_allocator]
+static MEMORY: Aligned = Aligned;
 
 #[derive(Parser)]
 struct Arguments {

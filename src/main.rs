@@ -48,6 +48,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use potstill_core::device::keep_freed_memory;
 
+// Methods loaded at run time free buffers of this program by the system's own allocator.
+#[cfg(not(feature = "dynamic"))]
+#[global_allocator]
+static MEMORY: potstill_core::device::Aligned = potstill_core::device::Aligned;
+
 fn main() -> ExitCode {
     keep_freed_memory();
     let cli = cli::Cli::parse();

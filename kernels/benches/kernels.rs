@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use potstill_kernels::conv::{Conv, ConvShape, OutputGradient};
+use potstill_kernels::memory::Aligned;
 use potstill_kernels::norm::{self, Affine, Clamp, Clamped, Moments, Normalised, Seen};
 use potstill_kernels::precision::Precision;
 use potstill_kernels::simd::Simd;
+
+#[global_allocator]
+static MEMORY: Aligned = Aligned;
 
 /// Name, batch, size, channels in and out, kernel, stride, groups.
 type Layer = (&'static str, usize, usize, [usize; 2], usize, usize, usize);

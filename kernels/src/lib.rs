@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`simd`] | vector registers behind one trait, and the choice of instruction set at run time |
 //! | [`conv`] | convolution: forward, gradient of the data, gradient of the weight; dense, grouped, depthwise |
+//! | [`memory`] | an allocator whose large buffers begin at a line of the cache |
 //! | [`norm`] | batch normalisation with activation and residual sum, forward and backward, in one pass each |
 //! | [`pool`] | maximum and average pooling |
 //! | [`precision`] | factors of convolutions in fp32 or bf16 |
@@ -16,6 +17,7 @@
 
 pub mod block;
 pub mod conv;
+pub mod memory;
 pub mod norm;
 pub mod pool;
 pub mod precision;

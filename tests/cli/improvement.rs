@@ -18,18 +18,20 @@ fn accuracy(folder: &Path, name: &str, data: &str, method: &str) -> f64 {
     last["top1"].as_f64().unwrap()
 }
 
-/// Seed 0 gives 21.9 % alone, 39.6 % and 54.3 %; another seed or another order of the same sums moves each by 2 or 3.
+/// The mean of two seeds: one seed's accuracy is as far as 7 from the mean of many, and so is that of another order of the same sums. Seeds 0 and 1 give 23.5 % alone, 37.0 % and 44.7 %.
 #[test]
 fn a_student_with_a_teacher_learns_more_than_alone() {
     let folder = fresh();
     let with = |name: &str, method: &str| {
-        let data = "train = 2000\ntest = 1000";
-        accuracy(
-            folder.path(),
-            name,
-            data,
-            &format!("--learning-rate 0.15 {method}"),
-        )
+        let of_seed = |seed: usize| {
+            accuracy(
+                folder.path(),
+                &format!("{name}-{seed}"),
+                "train = 2000\ntest = 1000",
+                &format!("--seed {seed} --learning-rate 0.15 {method}"),
+            )
+        };
+        (of_seed(0) + of_seed(1)) / 2.0
     };
     let alone = with("alone", "");
     let teacher = "--teacher embedded:glyphs-resnet20";

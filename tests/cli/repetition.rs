@@ -39,15 +39,14 @@ fn the_kernels_train_as_burns_own_operators_do() {
     for device in ["cpu", "flex"] {
         done(
             folder,
-            &format!("distill tiny.toml --epochs 2 --device {device} --out {device}"),
+            // An activation near zero may fall on either side of it. What that moves in one step grows in the next ones, the more so the longer the steps: at 0.1 to 1e-3.
+            &format!("distill tiny.toml --epochs 2 --learning-rate 0.003 --device {device} --out {device}"),
         );
     }
     let (own, burn) = (losses(&folder.join("cpu")), losses(&folder.join("flex")));
     assert_eq!(own.len(), 8);
-    // At first both agree to the rounding. Later an activation near zero may fall on either side of it, and in the flat parts of a picture many do at once.
-    let bounds = [1e-6, 1e-6, 1e-6].into_iter().chain(std::iter::repeat(1e-2));
-    for ((own, burn), bound) in own.iter().zip(&burn).zip(bounds) {
-        assert!((own - burn).abs() < bound, "{own:?} {burn:?}");
+    for (own, burn) in own.iter().zip(&burn) {
+        assert!((own - burn).abs() < 1e-4, "{own:?} {burn:?}");
     }
     assert_ne!(own, burn, "one of the two ran on the other's operators");
 }

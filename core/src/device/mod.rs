@@ -24,7 +24,7 @@ pub mod threads;
 pub use choice::DeviceChoice;
 pub use error::{DeviceError, SelfTestError};
 pub use found::{Backend, Found, Hardware, available};
-pub use memory::keep_freed_memory;
+pub use memory::{Aligned, keep_freed_memory};
 pub use panics::caught;
 pub use selection::{Resolved, resolve};
 pub use self_test::{Report, self_test};

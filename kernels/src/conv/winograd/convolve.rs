@@ -8,19 +8,20 @@ use super::super::algorithm::Part;
 use super::super::dense::accumulate;
 use super::super::output::Output;
 use super::super::packed::Layout;
-use super::tiling::Tiling;
+use super::tiling::{Source, Tiling};
 use super::transform::Transform;
+use crate::memory::Space;
 use crate::simd::{Kernel, Lanes, by_registers, load, store};
 
 /// Bytes of transformed tiles, before and after the product, that are at work at a time: part of an L2 cache.
-const WORK_BYTES: usize = 192 << 10;
+const WORK_BYTES: usize = 96 << 10;
 
 /// Elements between the places of the transformed tiles: without them, places would lie in the same sets of the L1 cache for many numbers of channels.
 const GAP: usize = 16;
 
 thread_local! {
     /// Transformed tiles: nobody clears or allocates them again for every few pictures.
-    static WORK: Cell<[Vec<f32>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
+    static WORK: Cell<[Space; 2]> = const { Cell::new([Space::new(), Space::new()]) };
 }
 
 /// The convolution of some pictures.
@@ -29,8 +30,6 @@ pub(super) struct Convolve<'a, T, const SIDE: usize, const OUT: usize> {
     pictures: usize,
     /// `[picture][pixel][channel]`
     input: &'a [f32],
-    /// As many zeros as a picture has channels.
-    zeros: &'a [f32],
     /// Of a transformed weight: SIDE · SIDE taps.
     layout: &'a Layout,
     weight: &'a [f32],
@@ -46,7 +45,6 @@ impl<'a, T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Convolve<
             tiling,
             pictures: part.pictures,
             input: part.input,
-            zeros: part.zeros,
             layout,
             weight: part.weight,
             bias: part.bias,
@@ -78,18 +76,18 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Kernel for Co
         // Taken out: what a closure runs would not be compiled for the instruction set.
         let [mut transformed, mut products] = WORK.take();
         let room = |width: usize| SIDE * SIDE * (at_once.min(all) * width + GAP);
-        transformed.resize(transformed.len().max(room(inputs)), 0.0);
-        products.resize(products.len().max(room(width)), 0.0);
+        let from = transformed.with_room(room(inputs));
+        let to = products.with_room(room(width));
         for first in (0..all).step_by(at_once) {
             let tiles = first..(first + at_once).min(all);
             let count = tiles.len();
             let apart = [count * inputs + GAP, count * width + GAP];
             // SAFETY: the buffers hold `at_once` tiles, and the pictures are there.
             unsafe {
-                self.transform_inputs::<L>(tiles.clone(), transformed.as_mut_ptr(), apart[0]);
-                self.multiply_places::<L>(count, transformed.as_ptr(), products.as_mut_ptr(), apart, width);
+                self.transform_inputs::<L>(tiles.clone(), from, apart[0]);
+                self.multiply_places::<L>(count, from, to, apart, width);
                 for (index, tile) in tiles.enumerate() {
-                    self.write::<L>(tile, products.as_ptr().add(index * width), apart[1], outputs);
+                    self.write::<L>(tile, to.add(index * width), apart[1], outputs);
                 }
             }
         }
@@ -106,30 +104,33 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Convolve<'_, 
     unsafe fn transform_inputs<L: Lanes>(&self, tiles: Range<usize>, to: *mut f32, apart: usize) {
         let channels = self.tiling.channels[0];
         for (index, tile) in tiles.enumerate() {
-            let sources: [[*const f32; SIDE]; SIDE] =
-                self.tiling
-                    .sources(tile, self.input.as_ptr(), self.zeros.as_ptr());
+            let Source {
+                rows,
+                columns: inside,
+            } = self.tiling.source::<SIDE>(tile, self.input.as_ptr());
             by_registers::<L>(
                 channels,
                 #[inline(always)]
                 |channel, lanes| unsafe {
-                    let to = to.add(index * channels + channel);
+                    let mut to = to.add(index * channels + channel);
                     let mut columns = [[L::splat(0.0); SIDE]; SIDE];
                     for (column, made) in columns.iter_mut().enumerate() {
-                        let mut elements = [L::splat(0.0); SIDE];
-                        for (row, element) in elements.iter_mut().enumerate() {
-                            *element = load(sources[row][column].add(channel), lanes);
+                        if column >= inside[0] && column < inside[1] {
+                            let mut elements = [L::splat(0.0); SIDE];
+                            for (element, row) in elements.iter_mut().zip(rows) {
+                                *element = load(row.wrapping_add(column * channels + channel), lanes);
+                            }
+                            *made = T::input(elements);
                         }
-                        *made = T::input(elements);
                     }
                     for row in 0..SIDE {
                         let mut elements = [L::splat(0.0); SIDE];
                         for (element, column) in elements.iter_mut().zip(&columns) {
                             *element = column[row];
                         }
-                        let places = T::input(elements);
-                        for (column, element) in places.into_iter().enumerate() {
-                            store(element, to.add((row * SIDE + column) * apart), lanes);
+                        for element in T::input(elements) {
+                            store(element, to, lanes);
+                            to = to.wrapping_add(apart);
                         }
                     }
                 },
@@ -171,8 +172,9 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Convolve<'_, 
     /// Writes Aᵀ m A of one tile, whose places are `apart` elements apart.
     #[inline(always)]
     unsafe fn write<L: Lanes>(&self, tile: usize, products: *const f32, apart: usize, channels: usize) {
-        let (picture, at) = self.tiling.place(tile);
+        let (picture, tile) = self.tiling.tile(tile);
         let [height, width] = self.tiling.output;
+        let first = picture * height * width + tile.to;
         // Blocks are in the order of the channels, and only the last may be filled up.
         by_registers::<L>(
             channels,
@@ -190,16 +192,15 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Convolve<'_, 
                     }
                     *made = T::output(elements);
                 }
-                for row in 0..OUT.min(height - at[0]) {
+                for row in 0..tile.inside[0] {
                     let mut elements = [L::splat(0.0); SIDE];
                     for (element, column) in elements.iter_mut().zip(&columns) {
                         *element = column[row];
                     }
                     let sums = T::output(elements);
-                    let to = ((picture * height + at[0] + row) * width + at[1]) * channels + channel;
-                    let inside = OUT.min(width - at[1]);
+                    let to = (first + row * width) * channels + channel;
                     for (x, sum) in sums.into_iter().enumerate() {
-                        if x < inside {
+                        if x < tile.inside[1] {
                             self.output.write(sum.add(bias), to + x * channels, lanes);
                         }
                     }

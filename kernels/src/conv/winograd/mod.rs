@@ -65,7 +65,7 @@ const BOUNDS_BESIDE_SAME: [Bounds; 2] = [
         bytes: 2 << 20,
     },
     Bounds {
-        channels: 32,
+        channels: 16,
         bytes: 1 << 20,
     },
 ];

@@ -4,79 +4,101 @@ use super::super::ConvShape;
 use super::super::packed::Direction;
 
 /// The geometry of one direction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Tiling {
-    /// Height and width of what is read and of what is written.
-    pub(super) input: [usize; 2],
-    pub(super) output: [usize; 2],
-    /// Zeros before the input.
-    before: [usize; 2],
     /// Channels of what is read and of what is written.
     pub(super) channels: [usize; 2],
-    /// Outputs of a tile, along each axis.
-    side: usize,
+    /// Height and width of what is read and of what is written.
+    input: [usize; 2],
+    pub(super) output: [usize; 2],
+    /// Tiles of a picture.
+    tiles: Vec<Tile>,
+    /// Rows of zeros, as wide as a tile.
+    zeros: Vec<f32>,
+}
+
+/// A tile of a picture.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tile {
+    /// Row and column of the first pixel that is read; less than 0 before the picture.
+    from: [isize; 2],
+    /// The first pixel that is written, in its picture.
+    pub(super) to: usize,
+    /// Rows and columns that are written.
+    pub(super) inside: [usize; 2],
+}
+
+/// What a tile reads: pixels whose row or column lies beyond the picture are 0.
+pub(super) struct Source<const SIDE: usize> {
+    /// Where each row begins, were all columns inside; zeros for a row that is not.
+    pub(super) rows: [*const f32; SIDE],
+    /// The first column inside, and the one after the last.
+    pub(super) columns: [usize; 2],
 }
 
 impl Tiling {
+    /// Of tiles of `side` outputs along each axis.
     pub(super) fn new(shape: &ConvShape, direction: Direction, side: usize) -> Self {
         let before = shape.padding.map(|(before, _)| before);
-        match direction {
-            Direction::Forward => Self {
-                input: shape.input,
-                output: shape.output(),
-                before,
-                channels: shape.channels,
-                side,
-            },
-            Direction::Backward => Self {
-                input: shape.output(),
-                output: shape.input,
+        let (input, output, before, channels) = match direction {
+            Direction::Forward => (shape.input, shape.output(), before, shape.channels),
+            Direction::Backward => (
+                shape.output(),
+                shape.input,
                 // The kernel turned round begins before the pixels that it reaches.
-                before: before.map(|before| 2 - before),
-                channels: [shape.channels[1], shape.channels[0]],
-                side,
-            },
+                before.map(|before| 2 - before),
+                [shape.channels[1], shape.channels[0]],
+            ),
+        };
+        let mut tiles = Vec::new();
+        for top in (0..output[0]).step_by(side) {
+            for left in (0..output[1]).step_by(side) {
+                tiles.push(Tile {
+                    from: [(top, before[0]), (left, before[1])]
+                        .map(|(at, before)| at as isize - before as isize),
+                    to: top * output[1] + left,
+                    inside: [side.min(output[0] - top), side.min(output[1] - left)],
+                });
+            }
         }
-    }
-
-    fn grid(&self) -> [usize; 2] {
-        self.output.map(|extent| extent.div_ceil(self.side))
+        Self {
+            channels,
+            input,
+            output,
+            tiles,
+            zeros: vec![0.0; (side + 2) * channels[0]],
+        }
     }
 
     /// Tiles of one picture.
     pub(super) fn tiles(&self) -> usize {
-        self.grid().iter().product()
+        self.tiles.len()
     }
 
-    /// Picture, and place of the first output pixel, of a tile.
+    /// Picture of a tile, and what it is there.
     #[inline(always)]
-    pub(super) fn place(&self, tile: usize) -> (usize, [usize; 2]) {
+    pub(super) fn tile(&self, tile: usize) -> (usize, Tile) {
         let (picture, tile) = (tile / self.tiles(), tile % self.tiles());
-        let columns = self.grid()[1];
-        (picture, [tile / columns * self.side, tile % columns * self.side])
+        (picture, self.tiles[tile])
     }
 
-    /// The pixels that a tile reads, in the pictures from `input` on; `zeros` where it reaches beyond its picture.
+    /// What a tile reads, in the pictures from `input` on.
     #[inline(always)]
-    pub(super) fn sources<const SIDE: usize>(
-        &self,
-        tile: usize,
-        input: *const f32,
-        zeros: *const f32,
-    ) -> [[*const f32; SIDE]; SIDE] {
-        let (picture, at) = self.place(tile);
-        let [height, width] = self.input;
-        let mut sources = [[zeros; SIDE]; SIDE];
-        for (row, sources) in sources.iter_mut().enumerate() {
-            let y = (at[0] + row).wrapping_sub(self.before[0]);
-            for (column, source) in sources.iter_mut().enumerate() {
-                let x = (at[1] + column).wrapping_sub(self.before[1]);
-                if y < height && x < width {
-                    let pixel = (picture * height + y) * width + x;
-                    *source = input.wrapping_add(pixel * self.channels[0]);
-                }
+    pub(super) fn source<const SIDE: usize>(&self, tile: usize, input: *const f32) -> Source<SIDE> {
+        let (picture, tile) = self.tile(tile);
+        let ([height, width], [top, left]) = (self.input.map(|extent| extent as isize), tile.from);
+        let channels = self.channels[0] as isize;
+        let mut row = ((picture as isize * height + top) * width + left) * channels;
+        let mut rows = [self.zeros.as_ptr(); SIDE];
+        for (index, source) in rows.iter_mut().enumerate() {
+            if (0..height).contains(&(top + index as isize)) {
+                *source = input.wrapping_offset(row);
             }
+            row += width * channels;
         }
-        sources
+        Source {
+            rows,
+            columns: [-left, width - left].map(|column| column.clamp(0, SIDE as isize) as usize),
+        }
     }
 }
