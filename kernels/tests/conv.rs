@@ -295,20 +295,30 @@ fn numbers_do_not_depend_on_the_threads() {
 
 #[test]
 fn tiles_of_four_are_within_three_millionths_of_the_largest() {
-    let shape = same(16, 16, [64, 64], 3, 1);
-    let x = noise(shape.input_len(), 8);
-    let w = noise(shape.weight_len(), 9);
-    let dy = vec![0.0; shape.output_len()];
-    let [exact, ..] = defined(&shape, &x, &w, &[0.0; 64], &dy);
-    let largest = exact
-        .iter()
-        .fold(0.0f64, |largest, value| largest.max(value.abs()));
-    for simd in Simd::available() {
-        let got = Conv::new(shape.clone(), simd, Precision::Fp32).forward(&x, &w, None);
-        let apart = (got.iter().zip(&exact))
-            .map(|(got, exact)| (f64::from(*got) - exact).abs())
-            .fold(0.0, f64::max);
-        println!("{simd:?}: {:.1e} of the largest", apart / largest);
-        assert!(apart < 3e-6 * largest, "{simd:?}: {apart} of {largest}");
+    for channels in [16, 64] {
+        let shape = same(16, 16, [channels; 2], 3, 1);
+        let x = noise(shape.input_len(), 8);
+        let w = noise(shape.weight_len(), 9);
+        let dy = noise(shape.output_len(), 10);
+        let exact = defined(&shape, &x, &w, &[0.0; 64][..channels], &dy);
+        for simd in Simd::available() {
+            let conv = Conv::new(shape.clone(), simd, Precision::Fp32);
+            let y = conv.forward(&x, &w, None);
+            let gradients = conv.backward(&x, &w, OutputGradient::Ready(&dy), true, true);
+            let got = [y, gradients.input.unwrap(), gradients.weight.unwrap()];
+            for ((what, got), exact) in ["y", "dx", "dw"].into_iter().zip(got).zip(&exact) {
+                let largest = exact
+                    .iter()
+                    .fold(0.0f64, |largest, value| largest.max(value.abs()));
+                let apart = (got.iter().zip(exact))
+                    .map(|(got, exact)| (f64::from(*got) - exact).abs())
+                    .fold(0.0, f64::max);
+                println!(
+                    "{simd:?}, {channels} channels, {what}: {:.1e} of the largest",
+                    apart / largest
+                );
+                assert!(apart < 3e-6 * largest, "{simd:?}, {what}: {apart} of {largest}");
+            }
+        }
     }
 }

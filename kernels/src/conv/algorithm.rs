@@ -47,7 +47,12 @@ pub(super) trait WeightSums: Sync {
     /// Adds the gradient over some pictures to some of its parts, which begin at `sums`.
     fn add_weight_gradient(&self, simd: Simd, part: SumsPart<'_>, parts: Range<usize>, sums: &mut [f32]);
 
-    /// The gradient in ONNX's order, of `len` elements, from its sums.
+    /// What the sums of some pictures add to the gradient, where it is added up in another form: once, after all of these pictures.
+    fn contribution(&self, _simd: Simd, sums: Vec<f32>) -> Vec<f32> {
+        sums
+    }
+
+    /// The gradient in ONNX's order, of `len` elements, from all contributions.
     fn weight_gradient(&self, sums: &[f32], len: usize) -> Vec<f32>;
 }
 

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::algorithm::{Algorithm, Part, SumsPart, WeightSums};
 use super::output::Output;
 use super::packed::Direction;
+use super::winograd::Minimal;
 use super::{Conv, TASKS};
 use crate::parallel::{Shared, written};
 use crate::precision::{Precision, rounded};
@@ -53,10 +54,12 @@ impl Conv {
             OutputGradient::Ready(gradient) => Gradient::Ready(Cow::Borrowed(gradient)),
             OutputGradient::Made(make) => Gradient::Made(make),
         };
-        let summing: &dyn WeightSums = match (self.tiles(), &self.same_sums) {
-            (Some(tiles), _) => tiles,
-            (None, Some(same)) => same,
-            (None, None) => &self.direct,
+        let minimal = self.minimal.as_ref().and_then(Minimal::sums);
+        let summing: &dyn WeightSums = match (self.tiles(), minimal, &self.same_sums) {
+            (Some(tiles), _, _) => tiles,
+            (None, Some(minimal), _) => minimal,
+            (None, None, Some(same)) => same,
+            (None, None, None) => &self.direct,
         };
         let by_task = of_weight && summing.sums_len() * 4 <= PARTIAL_BYTES;
         let later = of_weight && !by_task;
@@ -139,6 +142,9 @@ impl Conv {
                             sums_of(group, gradient, 0..parts, &mut sums);
                         }
                     }
+                    if by_task {
+                        sums = summing.contribution(self.simd, sums);
+                    }
                     sums
                 })
                 .collect();
@@ -173,7 +179,7 @@ impl Conv {
                         sums_of(group, &all[elements], index..index + 1, part);
                     }
                 });
-            Some(sums)
+            Some(summing.contribution(self.simd, sums))
         } else {
             None
         };

@@ -121,8 +121,11 @@ impl WeightGradient<'_> {
 }
 
 /// Adds the outer product of `ROWS` elements and the columns.
+///
+/// # Safety
+/// The elements are there.
 #[inline(always)]
-unsafe fn product<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
+pub(super) unsafe fn product<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
     sums: &mut [[L; REGISTERS]; ROWS],
     rows: *const f32,
     columns: [L; REGISTERS],

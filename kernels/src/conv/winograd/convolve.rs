@@ -1,28 +1,19 @@
 //! The convolution of some pictures: tiles are transformed, multiplied and transformed back, so many at a time that they stay in the L2 cache.
 
-use std::cell::Cell;
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use super::super::algorithm::Part;
 use super::super::dense::accumulate;
 use super::super::output::Output;
 use super::super::packed::Layout;
-use super::tiling::{Source, Tiling};
+use super::input::transform_inputs;
+use super::tiling::Tiling;
 use super::transform::Transform;
-use crate::memory::Space;
-use crate::simd::{Kernel, Lanes, by_registers, load, store};
+use super::work::{GAP, WORK, tiles_at_once};
+use crate::simd::{Kernel, Lanes, by_registers, load};
 
 /// Bytes of transformed tiles, before and after the product, that are at work at a time: part of an L2 cache.
 const WORK_BYTES: usize = 96 << 10;
-
-/// Elements between the places of the transformed tiles: without them, places would lie in the same sets of the L1 cache for many numbers of channels.
-const GAP: usize = 16;
-
-thread_local! {
-    /// Transformed tiles: nobody clears or allocates them again for every few pictures.
-    static WORK: Cell<[Space; 2]> = const { Cell::new([Space::new(), Space::new()]) };
-}
 
 /// The convolution of some pictures.
 pub(super) struct Convolve<'a, T, const SIDE: usize, const OUT: usize> {
@@ -61,11 +52,8 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Kernel for Co
     fn run<L: Lanes>(self) {
         let [inputs, outputs] = self.tiling.channels;
         let all = self.pictures * self.tiling.tiles();
-        let most = (WORK_BYTES / (4 * SIDE * SIDE * (inputs + outputs))).clamp(L::PIXELS, 96);
         // Chunks of one size, without rests that would not fill the registers.
-        let at_once = all
-            .div_ceil(all.div_ceil(most).max(1))
-            .next_multiple_of(L::PIXELS);
+        let at_once = tiles_at_once(all, SIDE * SIDE * (inputs + outputs), WORK_BYTES, L::PIXELS);
         // Products are as wide as the blocks' registers, so that all of them are stored whole.
         let width: usize = self
             .layout
@@ -73,7 +61,6 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Kernel for Co
             .iter()
             .map(|block| block.registers * L::N)
             .sum();
-        // Taken out: what a closure runs would not be compiled for the instruction set.
         let [mut transformed, mut products] = WORK.take();
         let room = |width: usize| SIDE * SIDE * (at_once.min(all) * width + GAP);
         let from = transformed.with_room(room(inputs));
@@ -84,7 +71,7 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Kernel for Co
             let apart = [count * inputs + GAP, count * width + GAP];
             // SAFETY: the buffers hold `at_once` tiles, and the pictures are there.
             unsafe {
-                self.transform_inputs::<L>(tiles.clone(), from, apart[0]);
+                transform_inputs::<L, T, SIDE, OUT>(self.tiling, self.input, tiles.clone(), from, apart[0]);
                 self.multiply_places::<L>(count, from, to, apart, width);
                 for (index, tile) in tiles.enumerate() {
                     self.write::<L>(tile, to.add(index * width), apart[1], outputs);
@@ -96,48 +83,6 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Kernel for Co
 }
 
 impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Convolve<'_, T, SIDE, OUT> {
-    /// Writes Bᵀ d B of some tiles, `[place][tile][channel]`, the places `apart` elements apart.
-    ///
-    /// # Safety
-    /// The input holds the tiles' pictures, `to` has room for the tiles.
-    #[inline(always)]
-    unsafe fn transform_inputs<L: Lanes>(&self, tiles: Range<usize>, to: *mut f32, apart: usize) {
-        let channels = self.tiling.channels[0];
-        for (index, tile) in tiles.enumerate() {
-            let Source {
-                rows,
-                columns: inside,
-            } = self.tiling.source::<SIDE>(tile, self.input.as_ptr());
-            by_registers::<L>(
-                channels,
-                #[inline(always)]
-                |channel, lanes| unsafe {
-                    let mut to = to.add(index * channels + channel);
-                    let mut columns = [[L::splat(0.0); SIDE]; SIDE];
-                    for (column, made) in columns.iter_mut().enumerate() {
-                        if column >= inside[0] && column < inside[1] {
-                            let mut elements = [L::splat(0.0); SIDE];
-                            for (element, row) in elements.iter_mut().zip(rows) {
-                                *element = load(row.wrapping_add(column * channels + channel), lanes);
-                            }
-                            *made = T::input(elements);
-                        }
-                    }
-                    for row in 0..SIDE {
-                        let mut elements = [L::splat(0.0); SIDE];
-                        for (element, column) in elements.iter_mut().zip(&columns) {
-                            *element = column[row];
-                        }
-                        for element in T::input(elements) {
-                            store(element, to, lanes);
-                            to = to.wrapping_add(apart);
-                        }
-                    }
-                },
-            );
-        }
-    }
-
     /// Multiplies the transformed tiles with the weights, place by place; `apart` is the distance of places before and after.
     #[inline(always)]
     unsafe fn multiply_places<L: Lanes>(

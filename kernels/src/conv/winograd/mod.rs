@@ -3,19 +3,24 @@
 //!
 //! Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A for each [tile](tiling) d of the input. With the places of a tile apart, the product in the middle is a matrix product of
 //! tiles by channels, summed over the input's channels. The gradient of the data is the same convolution with the kernel turned round.
-//!
-//! The gradient of the weight can be computed likewise, and was with tiles of two: no faster than by its definition.
+//! The gradient of the [weight](sums) is the adjoint of the same.
 
 mod convolve;
+mod input;
+mod sums;
 mod tiling;
 mod transform;
 mod weight;
+mod work;
+
+use std::ops::Range;
 
 use super::ConvShape;
-use super::algorithm::{Algorithm, Layouts, Part};
+use super::algorithm::{Algorithm, Layouts, Part, SumsPart, WeightSums};
 use super::packed::Direction;
 use crate::simd::Simd;
 use convolve::Convolve;
+use sums::{AddProducts, TransformSums};
 use tiling::Tiling;
 use transform::{Four, Two};
 use weight::TransformWeight;
@@ -127,6 +132,46 @@ impl Minimal {
             kernels: Layouts::new(shape, simd),
             transformed: Layouts::new(&transformed, simd),
         })
+    }
+}
+
+impl Minimal {
+    /// Whether the weight's gradient is summed like this too: with tiles of two it was no faster than by its definition.
+    pub(super) fn sums(&self) -> Option<&Self> {
+        matches!(self.size, Size::Four).then_some(self)
+    }
+}
+
+impl WeightSums for Minimal {
+    fn sums_len(&self) -> usize {
+        self.transformed.forward.len
+    }
+
+    fn sums_parts(&self) -> Vec<Range<usize>> {
+        let layout = &self.transformed.forward;
+        layout.blocks.iter().map(|block| layout.range(block)).collect()
+    }
+
+    fn add_weight_gradient(&self, simd: Simd, part: SumsPart<'_>, parts: Range<usize>, sums: &mut [f32]) {
+        let (tiling, layout) = (&self.forward, &self.transformed.forward);
+        match self.size {
+            Size::Two => simd.run(AddProducts::<Two, 4, 2>::new(tiling, part, layout, parts, sums)),
+            Size::Four => simd.run(AddProducts::<Four, 6, 4>::new(tiling, part, layout, parts, sums)),
+        }
+    }
+
+    fn contribution(&self, simd: Simd, sums: Vec<f32>) -> Vec<f32> {
+        let layouts = [&self.transformed, &self.kernels].map(|layouts| &layouts.forward);
+        match self.size {
+            Size::Two => simd.run(TransformSums::<Two, 4, 2>::new(layouts, &sums)),
+            Size::Four => simd.run(TransformSums::<Four, 6, 4>::new(layouts, &sums)),
+        }
+    }
+
+    fn weight_gradient(&self, sums: &[f32], len: usize) -> Vec<f32> {
+        let mut gradient = vec![0.0; len];
+        self.kernels.forward.unpack(sums, &mut gradient);
+        gradient
     }
 }
 

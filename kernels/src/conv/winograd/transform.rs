@@ -12,6 +12,9 @@ pub(super) trait Transform<const SIDE: usize, const OUT: usize> {
 
     /// Aᵀ m
     fn output<L: Lanes>(m: [L; SIDE]) -> [L; OUT];
+
+    /// A dy
+    fn gradient<L: Lanes>(dy: [L; OUT]) -> [L; SIDE];
 }
 
 /// F(2, 3) at 0, ±1.
@@ -34,6 +37,11 @@ impl Transform<4, 2> for Two {
     #[inline(always)]
     fn output<L: Lanes>([a, b, c, d]: [L; 4]) -> [L; 2] {
         [a.add(b).add(c), b.sub(c).sub(d)]
+    }
+
+    #[inline(always)]
+    fn gradient<L: Lanes>([a, b]: [L; 2]) -> [L; 4] {
+        [a, a.add(b), a.sub(b), L::splat(0.0).sub(b)]
     }
 }
 
@@ -76,6 +84,22 @@ impl Transform<6, 4> for Four {
             difference.mul_add(p, other_difference.mul(q)),
             sum.mul_add(p2, other_sum.mul(q2)),
             difference.mul_add(p3, other_difference.mul_add(q3, m[5])),
+        ]
+    }
+
+    #[inline(always)]
+    fn gradient<L: Lanes>(dy: [L; 4]) -> [L; 6] {
+        let (p, p2, p3) = (L::splat(P), L::splat(P * P), L::splat(P * P * P));
+        let (q, q2, q3) = (L::splat(Q), L::splat(Q * Q), L::splat(Q * Q * Q));
+        let (even, odd) = (dy[2].mul_add(p2, dy[0]), dy[3].mul_add(p3, dy[1].mul(p)));
+        let (other_even, other_odd) = (dy[2].mul_add(q2, dy[0]), dy[3].mul_add(q3, dy[1].mul(q)));
+        [
+            dy[0],
+            even.add(odd),
+            even.sub(odd),
+            other_even.add(other_odd),
+            other_even.sub(other_odd),
+            dy[3],
         ]
     }
 }
