@@ -1,14 +1,10 @@
 //! What a teacher's outputs follow from: the name and the head of the file that keeps them.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::file::{CacheFault, Layout};
-use super::store::TeacherCache;
+use super::fault::CacheFault;
 use crate::data::{DataError, DataSpec, DataSummary, Pipeline, Source, Split};
-use crate::files::free_space;
 use crate::graph::infer;
 use crate::plugin::{Observation, Plan, PluginError};
 use crate::precision::Precision;
@@ -118,8 +114,13 @@ pub struct CacheKey {
 }
 
 impl CacheKey {
-    /// The key of one of a plan's teachers.
-    fn new(plan: &Plan<'_>, teacher: &Observation<'_>, setup: &CacheSetup) -> Result<Self, TrainError> {
+    /// The key of one of a plan's teachers, computing in some precision, and what it sees.
+    pub(super) fn new(
+        plan: &Plan<'_>,
+        teacher: &Observation<'_>,
+        precision: Precision,
+        pictures: Pictures,
+    ) -> Result<Self, TrainError> {
         let staged = plan.stages().iter().flat_map(|stage| &stage.teacher_values);
         let mut names = vec![&teacher.logits];
         for name in plan.teacher_taps().iter().chain(staged) {
@@ -127,17 +128,15 @@ impl CacheKey {
                 names.push(name);
             }
         }
-        let key = Self {
+        Ok(Self {
             teacher: teacher.graph.fingerprint(),
-            precision: setup.precision,
-            pictures: setup.pictures.clone(),
+            precision,
+            pictures,
             values: names
                 .into_iter()
                 .map(|name| KeptValue::of(teacher, name))
                 .collect::<Result<_, _>>()?,
-        };
-        Layout::new(&key)?;
-        Ok(key)
+        })
     }
 
     /// The name of the file, `<data>-<views>-views-<hash>.outputs`.
@@ -146,14 +145,6 @@ impl CacheKey {
         hash.truncate(NAME_DIGITS);
         let Pictures { data, views, .. } = &self.pictures;
         format!("{data}-{views}-views-{hash}.outputs")
-    }
-
-    /// The length of the file, which takes this room once every view has come.
-    ///
-    /// # Errors
-    /// [`TrainError::Setting`] for views without number.
-    pub fn file_bytes(&self) -> Result<u64, TrainError> {
-        Ok(Layout::new(self)?.file_bytes)
     }
 
     /// As it stands in the file.
@@ -201,76 +192,9 @@ impl CacheKey {
     }
 }
 
-/// Where the outputs of a run's teachers are kept, and what they are shown.
-#[derive(Clone, Debug)]
-pub struct CacheSetup {
-    /// The folder of the files; it need not exist.
-    pub folder: PathBuf,
-    /// What the teachers compute in.
-    pub precision: Precision,
-    /// What the teachers are shown.
-    pub pictures: Pictures,
-}
-
-impl CacheSetup {
-    /// The key of each teacher of a plan.
-    ///
-    /// # Errors
-    /// [`TrainError::CacheValue`] for a tapped value that has not one row of floats for each picture, [`TrainError::Setting`] for views without number.
-    pub fn keys(&self, plan: &Plan<'_>) -> Result<Vec<CacheKey>, TrainError> {
-        plan.teachers
-            .iter()
-            .map(|teacher| CacheKey::new(plan, teacher, self))
-            .collect()
-    }
-
-    /// Refuses a folder that is none, and to make files that the disk cannot hold once they are full; those that are there already count as held.
-    ///
-    /// # Errors
-    /// [`TrainError::CacheSpace`], [`TrainError::Write`]; [`TrainError::Setting`] for views without number.
-    pub fn check(&self, keys: &[CacheKey]) -> Result<(), TrainError> {
-        if self.folder.exists() && !self.folder.is_dir() {
-            return Err(TrainError::Write {
-                path: self.folder.clone(),
-                source: std::io::ErrorKind::NotADirectory.into(),
-            });
-        }
-        let mut needed = 0_u64;
-        for key in keys {
-            let bytes = key.file_bytes()?;
-            if !self.folder.join(key.file_name()).exists() {
-                needed = needed.saturating_add(bytes);
-            }
-        }
-        let there = |folder: &&Path| folder.is_dir();
-        let existing = self.folder.ancestors().find(there).unwrap_or(Path::new("."));
-        match free_space(existing) {
-            Some(free) if needed > free => Err(TrainError::CacheSpace {
-                folder: self.folder.clone(),
-                needed,
-                free,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Opens the file of each key, or makes it.
-    ///
-    /// # Errors
-    /// As [`check`](Self::check); a disk that refuses.
-    pub fn open(&self, keys: Vec<CacheKey>) -> Result<Vec<TeacherCache>, TrainError> {
-        self.check(&keys)?;
-        keys.into_iter()
-            .map(|key| TeacherCache::open(&self.folder, key))
-            .collect()
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::plugin::Students;
-    use crate::zoo;
 
     /// The key of a teacher that is tapped at nothing and one value, of 5 pictures in 2 views.
     pub fn key() -> CacheKey {
@@ -296,32 +220,6 @@ pub(super) mod tests {
                 },
             ],
         }
-    }
-
-    #[test]
-    fn the_key_of_a_plan_has_the_logits_and_every_tapped_value() {
-        let network = |seed| zoo::build("resnet8", 10, [3, 32, 32], seed).unwrap();
-        let (students, teacher) = (Students::single(network(1)), network(2));
-        let setup = CacheSetup {
-            folder: "cache".into(),
-            precision: Precision::Fp32,
-            pictures: key().pictures,
-        };
-        let mut plan = Plan::new(&students, [&teacher], 10, 1).unwrap();
-        let (logits, feature) = {
-            let observation = &plan.teachers[0];
-            (observation.logits.clone(), observation.features().unwrap())
-        };
-        let plain = setup.keys(&plan).unwrap().remove(0);
-        assert_eq!(plain.values[0].name, logits);
-        assert_eq!(plain.values[0].shape, [10]);
-        assert_eq!(plain.teacher, teacher.fingerprint());
-        plan.tap_teachers(&feature).unwrap();
-        plan.tap_teachers(&logits).unwrap();
-        let tapped = setup.keys(&plan).unwrap().remove(0);
-        assert_eq!(tapped.values.len(), 2);
-        assert_eq!((&tapped.values[1].name, tapped.values[1].len()), (&feature, 64));
-        assert_ne!(plain.file_name(), tapped.file_name());
     }
 
     #[test]
@@ -362,26 +260,5 @@ pub(super) mod tests {
             };
             assert_eq!(what, expected);
         }
-    }
-
-    #[test]
-    fn files_that_no_disk_holds_are_refused_before_they_are_made() {
-        let folder = tempfile::tempdir().unwrap();
-        let setup = CacheSetup {
-            folder: folder.path().join("not/yet"),
-            precision: Precision::Fp32,
-            pictures: key().pictures,
-        };
-        setup.check(&[key()]).unwrap();
-        let mut huge = key();
-        huge.pictures.views = usize::MAX;
-        let error = setup.check(&[huge.clone()]).unwrap_err().to_string();
-        assert!(error.contains("`teacher-cache` is"), "{error}");
-        if cfg!(unix) {
-            huge.pictures.views = 1 << 55;
-            let error = setup.check(&[huge]).unwrap_err().to_string();
-            assert!(error.contains("not/yet") && error.contains("free"), "{error}");
-        }
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -8,13 +8,18 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | `key` | what outputs follow from: teacher, pictures, views, values; it names the file and heads it |
-//! | `file` | the file: header, index, records with checksums; what makes one unusable |
+//! | `fault` | what makes a file, or a record of it, unusable |
+//! | `file` | the file: header, index, records with checksums |
 //! | `store` | the outputs of a batch, read or computed |
+//! | `setup` | the files of a run's teachers, opened |
 
+mod fault;
 mod file;
 mod key;
+mod setup;
 mod store;
 
-pub use file::CacheFault;
-pub use key::{CacheKey, CacheSetup, KeptValue, Pictures};
+pub use fault::CacheFault;
+pub use key::{CacheKey, KeptValue, Pictures};
+pub use setup::CacheSetup;
 pub use store::TeacherCache;

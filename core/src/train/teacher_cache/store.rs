@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::tensor::TensorData;
 use half::f16;
 
-use super::file::{CacheFault, OutputFile, Spoiled};
+use super::fault::CacheFault;
+use super::file::{OutputFile, Spoiled};
 use super::key::CacheKey;
 use crate::data::Batch;
 use crate::network::Outputs;
