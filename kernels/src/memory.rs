@@ -1,7 +1,7 @@
 //! Where buffers begin: a register of 64 bytes that straddles two lines of the cache takes two loads, or two stores, in place of one.
 //!
-//! What `malloc` returns begins at a multiple of 16 bytes, so that hardly any register of a large buffer lies in one line: minimal filtering, which stores most, ran at
-//! two thirds of its speed. A program that trains installs [`Aligned`]; the kernels' own work space begins at a line whatever the allocator.
+//! What `malloc` returns begins at a multiple of 16 bytes, so that hardly any register of a large buffer lies in one line: minimal filtering, which stores most, is the
+//! slower for it. A program that trains installs [`Aligned`]; the kernels' own work space begins at a line whatever the allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
