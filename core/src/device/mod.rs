@@ -6,7 +6,7 @@
 //! | [`found`] | the devices of this machine, opened without a panic |
 //! | [`self_test`] | a small network on a device, compared with the CPU |
 //! | [`selection`] | from a choice to a device, with the reason |
-//! | [`memory`] | freed memory is kept for the next step |
+//! | [`memory`] | freed memory is kept for the next step; large buffers begin at a line of the cache |
 //! | [`threads`] | how many threads the CPU backend uses |
 //!
 //! GPU runtimes panic where a driver disappoints them; `panics` turns that into an error, so that no broken driver ends a run that the CPU
