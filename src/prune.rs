@@ -1,6 +1,7 @@
 //! `potstill prune`: a network without its least important filters, distilled again from what it was.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -34,6 +35,9 @@ pub struct Prune {
     /// By what filters are ranked: the sum of their magnitudes, or the factor of the BatchNorm behind them.
     #[arg(long, value_enum, default_value = "l1")]
     by: CriterionName,
+    /// A layer that loses filters keeps a multiple of this many; runtimes compute blocks of 4, 8 or 16 channels.
+    #[arg(long, value_name = "N", default_value = "1")]
+    round_to: NonZeroUsize,
     /// Folder that the new run leaves, or ONNX file to write.
     #[arg(long, value_name = "DIR|FILE")]
     out: Option<PathBuf>,
@@ -174,10 +178,11 @@ impl Prune {
 
     /// Writes the smaller network, with BatchNorm as nodes of its own where it has them, since it is to be trained.
     fn write_pruned(&self, out: &mut impl Write, graph: &Graph, path: &Path) -> Result<Pruned, CliError> {
-        let pruned = prune(graph, self.macs, self.by.into()).map_err(|source| CliError::Network {
-            path: self.network.clone(),
-            source,
-        })?;
+        let pruned =
+            prune(graph, self.macs, self.by.into(), self.round_to).map_err(|source| CliError::Network {
+                path: self.network.clone(),
+                source,
+            })?;
         let export = Export {
             opset: graph.model.opset(),
             fold: false,

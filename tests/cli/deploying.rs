@@ -146,6 +146,14 @@ fn a_file_is_pruned_without_data() {
     done(folder, "prune net.onnx --macs 0.6 --out pruned.onnx");
     let cost = |name: &str| inspect(folder, name)["multiply_adds"].as_u64().unwrap();
     assert!(cost("pruned.onnx") * 10 <= cost("net.onnx") * 6);
+    done(folder, "prune net.onnx --macs 0.6 --round-to 4 --out fours.onnx");
+    assert!(cost("fours.onnx") * 10 <= cost("net.onnx") * 6);
+    for (flags, named) in [
+        ("--round-to 0", "--round-to"),
+        ("--round-to 1000", "multiple of 1000"),
+    ] {
+        refused(folder, &format!("prune net.onnx {flags} --out x.onnx"), &[named]);
+    }
     refused(folder, "prune net.onnx --macs 0.6", &["--out"]);
     refused(
         folder,

@@ -2,22 +2,19 @@
 //!
 //! `channels` finds the sets of channels that depend on one another. A set is removed from every stored tensor that it appears in, or not at all.
 //!
-//! Which sets go: those with the least score, over all layers at once.
-//! - `l1`: the sum of a filter's magnitudes over the mean of its layer. H. Li et al., "Pruning Filters for Efficient ConvNets", 2017 (arXiv 1608.08710).
-//! - `batch-norm`: the magnitude of the normalisation's factor. Z. Liu et al., "Learning Efficient Convolutional Networks through Network Slimming", 2017
-//!   (arXiv 1708.06519).
-//!
-//! An eighth of each layer's filters stays whatever their scores.
+//! `ranking` says in which order sets go: those with the least score, over all layers at once, as many of a layer together as keep its width round.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
 
-use burn::tensor::{Bytes, DType, TensorData};
+use burn::tensor::{Bytes, TensorData};
 
 use self::channels::Channels;
 use super::{Attribute, Graph, GraphError, summarise};
 use crate::ops::conv::ConvOp;
 
 mod channels;
+mod ranking;
 
 /// By what filters are ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,20 +36,21 @@ pub struct Pruned {
     pub filters: [usize; 2],
 }
 
-/// Of a layer's filters, one in so many stays.
-const KEPT_OF: usize = 8;
-
-/// Removes filters until at most `share` of the multiply-adds are left.
+/// Removes filters until at most `share` of the multiply-adds are left. A layer that loses some keeps a multiple of `round_to`.
 ///
 /// # Errors
 /// A graph that does not run; a share that cannot be reached, with the least that can.
-pub fn prune(graph: &Graph, share: f64, by: Criterion) -> Result<Pruned, GraphError> {
+pub fn prune(graph: &Graph, share: f64, by: Criterion, round_to: NonZeroUsize) -> Result<Pruned, GraphError> {
     let before = summarise(graph)?.multiply_adds;
     let channels = Channels::of(graph)?;
-    let order = channels.order(graph, by);
-    if order.is_empty() {
+    let ranked = channels.ranked(graph, by);
+    let steps = channels.steps(&ranked, round_to);
+    if steps.is_empty() {
         return Err(GraphError::Prune {
             reason: match by {
+                _ if !ranked.is_empty() => {
+                    format!("no layer can be cut to a multiple of {round_to} channels and keep an eighth of its own")
+                }
                 Criterion::L1 => "no filter can be removed by itself".to_owned(),
                 Criterion::BatchNorm => {
                     "no filter with a BatchNormalization behind it can be removed; those of an exported student are folded, \
@@ -64,21 +62,26 @@ pub fn prune(graph: &Graph, share: f64, by: Criterion) -> Result<Pruned, GraphEr
     }
     let target = (share * before as f64) as u64;
     let cut = |count: usize| -> Result<(Graph, u64), GraphError> {
-        let graph = channels.without(graph, &order[..count].iter().copied().collect());
+        let graph = channels.without(graph, &steps[..count].iter().flatten().copied().collect());
         let cost = summarise(&graph)?.multiply_adds;
         Ok((graph, cost))
     };
-    let least = cut(order.len())?;
+    let least = cut(steps.len())?;
     if least.1 > target {
         return Err(GraphError::Prune {
             reason: format!(
-                "{:.1} % of the multiply-adds cannot be reached: {:.1} % are left when an eighth of each layer is",
+                "{:.1} % of the multiply-adds cannot be reached: {:.1} % are left when an eighth of each layer is{}",
                 100.0 * share,
-                100.0 * least.1 as f64 / before.max(1) as f64
+                100.0 * least.1 as f64 / before.max(1) as f64,
+                if round_to.get() > 1 {
+                    format!(", widths being multiples of {round_to}")
+                } else {
+                    String::new()
+                }
             ),
         });
     }
-    let (mut low, mut high) = (0, order.len());
+    let (mut low, mut high) = (0, steps.len());
     while low < high {
         let middle = low.midpoint(high);
         if cut(middle)?.1 <= target {
@@ -104,72 +107,6 @@ pub fn prune(graph: &Graph, share: f64, by: Criterion) -> Result<Pruned, GraphEr
 }
 
 impl Channels {
-    /// The sets that may go, the least important first; an eighth of each layer's filters is not among them.
-    fn order(&self, graph: &Graph, by: Criterion) -> Vec<usize> {
-        let locked: HashSet<usize> = self.locked.iter().map(|atom| self.root(*atom)).collect();
-        let mut scores: HashMap<usize, (f64, usize)> = HashMap::new();
-        let mut score = |atoms: &[usize], of_channels: &[f64]| {
-            for (atom, one) in atoms.iter().zip(of_channels) {
-                let score = scores.entry(self.root(*atom)).or_default();
-                *score = (score.0 + one, score.1 + 1);
-            }
-        };
-        match by {
-            Criterion::L1 => {
-                for (name, axis) in &self.filters {
-                    if let Some(atoms) = self.slices.get(&(name.clone(), *axis)) {
-                        score(atoms, &magnitudes(graph, name, *axis));
-                    }
-                }
-            }
-            Criterion::BatchNorm => {
-                for name in &self.factors {
-                    if let Some(atoms) = self.slices.get(&(name.clone(), 0)) {
-                        let values = graph.tensors.get(name).map(|tensor| tensor.data.clone());
-                        let values = values.map(|data| data.convert_dtype(DType::F64));
-                        let values: Vec<f64> = values
-                            .iter()
-                            .flat_map(|data| data.iter::<f64>())
-                            .map(f64::abs)
-                            .collect();
-                        score(atoms, &values);
-                    }
-                }
-            }
-        }
-        let mut order: Vec<(usize, f64)> = scores
-            .into_iter()
-            .filter(|(root, _)| !locked.contains(root))
-            .map(|(root, (sum, count))| (root, sum / count.max(1) as f64))
-            .collect();
-        order.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        let mut layers: Vec<(usize, HashMap<usize, usize>)> = Vec::new();
-        for (name, axis) in &self.filters {
-            let Some(atoms) = self.slices.get(&(name.clone(), *axis)) else {
-                continue;
-            };
-            let mut sets: HashMap<usize, usize> = HashMap::new();
-            for atom in atoms {
-                *sets.entry(self.root(*atom)).or_default() += 1;
-            }
-            layers.push((atoms.len() - atoms.len().div_ceil(KEPT_OF), sets));
-        }
-        let may_go = |(root, _): &(usize, f64)| {
-            let touched = |(left, sets): &(usize, HashMap<usize, usize>)| {
-                sets.get(root).is_none_or(|count| count <= left)
-            };
-            if !layers.iter().all(touched) {
-                return false;
-            }
-            for (left, sets) in &mut layers {
-                *left -= sets.get(root).copied().unwrap_or(0);
-            }
-            true
-        };
-        order.retain(may_go);
-        order.into_iter().map(|(root, _)| root).collect()
-    }
-
     /// The graph without these sets.
     fn without(&self, graph: &Graph, removed: &HashSet<usize>) -> Graph {
         let mut pruned = graph.clone();
@@ -197,22 +134,6 @@ impl Channels {
         }
         pruned
     }
-}
-
-/// The sum of magnitudes of each entry of an axis, over the mean of all entries.
-fn magnitudes(graph: &Graph, name: &str, axis: usize) -> Vec<f64> {
-    let Some(tensor) = graph.tensors.get(name) else {
-        return Vec::new();
-    };
-    let dims = tensor.data.shape().to_vec();
-    let inner: usize = dims[axis + 1..].iter().product();
-    let mut sums = vec![0.0; dims[axis]];
-    let values = tensor.data.clone().convert_dtype(DType::F64);
-    for (i, value) in values.iter::<f64>().enumerate() {
-        sums[(i / inner.max(1)) % dims[axis]] += value.abs();
-    }
-    let mean = sums.iter().sum::<f64>() / sums.len().max(1) as f64;
-    sums.iter().map(|sum| sum / mean.max(f64::MIN_POSITIVE)).collect()
 }
 
 /// Entries of one axis.
@@ -288,19 +209,17 @@ mod tests {
             "resnet8",
             "vgg8",
             "mobilenetv2",
-            "mobilenetv1-0.5",
+            "mobilenetv1",
             "wrn-16-1",
-            "densenet40",
+            "densenet-40-12",
             "shufflenetv2",
         ] {
-            let Ok(graph) = zoo::build(name, 10, [3, 32, 32], 3) else {
-                continue;
-            };
+            let graph = zoo::build(name, 10, [3, 32, 32], 3).unwrap();
             let channels = Channels::of(&graph).unwrap();
-            let order = channels.order(&graph, Criterion::L1);
-            assert!(!order.is_empty(), "{name}");
+            let ranked = channels.ranked(&graph, Criterion::L1);
+            assert!(!ranked.is_empty(), "{name}");
             for part in [3, 2] {
-                let sets: HashSet<usize> = order.iter().copied().step_by(part).collect();
+                let sets: HashSet<usize> = ranked.iter().map(|(set, _)| *set).step_by(part).collect();
                 let zeroed = zeroed(&graph, &channels, &sets);
                 let cut = channels.without(&zeroed, &sets);
                 assert!(cut.parameters() < graph.parameters(), "{name}");
@@ -326,7 +245,7 @@ mod tests {
                     tensor.data = TensorData::new(values, [count]);
                 }
             }
-            let pruned = prune(&graph, 0.5, by).unwrap();
+            let pruned = prune(&graph, 0.5, by, NonZeroUsize::MIN).unwrap();
             let [before, after] = pruned.multiply_adds;
             let share = after as f64 / before as f64;
             assert!((0.4..=0.5).contains(&share), "{by:?}: {share}");
@@ -338,7 +257,36 @@ mod tests {
     #[test]
     fn a_share_that_cannot_be_reached_is_refused_with_the_least_that_can() {
         let graph = zoo::build("resnet8", 10, [3, 32, 32], 3).unwrap();
-        let refused = prune(&graph, 1e-6, Criterion::L1);
+        let refused = prune(&graph, 1e-6, Criterion::L1, NonZeroUsize::MIN);
         assert!(matches!(refused, Err(GraphError::Prune { .. })), "{refused:?}");
+    }
+    #[test]
+    fn layers_that_lose_filters_keep_a_multiple_of_what_is_asked() {
+        let eight = NonZeroUsize::new(8).unwrap();
+        for name in ["resnet20", "mobilenetv2", "vgg8", "densenet-40-12"] {
+            let graph = zoo::build(name, 10, [3, 32, 32], 3).unwrap();
+            let pruned = prune(&graph, 0.5, Criterion::L1, eight).unwrap();
+            let [before, after] = pruned.multiply_adds;
+            let share = after as f64 / before as f64;
+            assert!((0.35..=0.5).contains(&share), "{name}: {share}");
+            assert!(outputs(&pruned.graph, 32).iter().all(|x| x.is_finite()), "{name}");
+            let mut cut = 0;
+            for (filters, axis) in &Channels::of(&graph).unwrap().filters {
+                let width = |graph: &Graph| graph.tensors[filters].data.shape()[*axis];
+                if width(&pruned.graph) < width(&graph) {
+                    assert_eq!(width(&pruned.graph) % 8, 0, "{name}: {filters}");
+                    cut += 1;
+                }
+            }
+            assert!(cut > 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn widths_that_no_layer_can_be_cut_to_are_refused() {
+        let graph = zoo::build("resnet8", 10, [3, 32, 32], 3).unwrap();
+        let wide = NonZeroUsize::new(64).unwrap();
+        let refused = prune(&graph, 0.5, Criterion::L1, wide).unwrap_err().to_string();
+        assert!(refused.contains("multiple of 64"), "{refused}");
     }
 }
