@@ -3,7 +3,7 @@
     python tests/compiled/teachers.py          (torch 2.x, onnx, onnxruntime)
 
 tapped.onnx    a residual network with a further output, `hint`, and a normalisation of its own in its metadata
-sampled.onnx   a network with GridSample, which the run-time importer does not know
+deep.onnx      a network with a transposed convolution over three axes, which the run-time importer does not know
 """
 
 from pathlib import Path
@@ -35,21 +35,19 @@ class Tapped(nn.Module):
         return self.head(hint.mean((2, 3))), hint
 
 
-class Sampled(nn.Module):
-    """Looks at the middle of the picture, turned by an eighth of a circle."""
+class Deep(nn.Module):
+    """Makes a volume of the picture by a transposed convolution, and looks at it from the side."""
 
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(3, 8, 5, stride=2)
-        self.head = nn.Linear(8 * 4 * 4, CLASSES)
-        turn = torch.tensor([[[0.5, -0.5, 0.0], [0.5, 0.5, 0.0]]])
-        self.register_buffer("grid", F.affine_grid(turn, (1, 3, 24, 24), align_corners=False))
+        self.conv = nn.Conv2d(3, 4, 5, stride=4)
+        self.volume = nn.ConvTranspose3d(4, 8, (4, 2, 2), stride=(1, 2, 2))
+        self.head = nn.Linear(8 * 4, CLASSES)
 
     def forward(self, x):
-        grid = self.grid.expand(x.shape[0], -1, -1, -1)
-        x = F.grid_sample(x, grid, align_corners=False)
-        x = F.avg_pool2d(F.relu(self.conv(x)), 2)
-        return self.head(torch.flatten(x[:, :, :4, :4], 1))
+        x = F.relu(self.conv(x)).unsqueeze(2)
+        x = F.relu(self.volume(x)).mean((3, 4))
+        return self.head(torch.flatten(x, 1))
 
 
 def write(name, network, outputs, metadata):
@@ -72,4 +70,4 @@ def write(name, network, outputs, metadata):
 
 
 write("tapped", Tapped, ["logits", "hint"], {"potstill.mean": "0.5,0.4,0.3", "potstill.std": "0.2,0.25,0.3"})
-write("sampled", Sampled, ["logits"], {})
+write("deep", Deep, ["logits"], {})

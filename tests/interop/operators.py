@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from cases import activation, branching, convolution, elementwise, functions, linear, normalisation, pooling, rarer, reduction, resizing, shape, weights
+from cases import activation, branching, convolution, elementwise, functions, linear, normalisation, pooling, rarer, reduction, resizing, sampling, shape, weights
 from fixture import Case, Draw, model_of, node, run_onnxruntime, write, write_index, write_record
 from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 
 FOLDER = Path(__file__).parent / "operators"
-FAMILIES = [activation, branching, convolution, elementwise, functions, linear, normalisation, pooling, rarer, reduction, resizing, shape, weights]
+FAMILIES = [activation, branching, convolution, elementwise, functions, linear, normalisation, pooling, rarer, reduction, resizing, sampling, shape, weights]
 
 
 def external(folder):

@@ -41,6 +41,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("non_zero_of_data", FED),
     // Of no image classifier.
     ("attention_softcap", "`softcap = 2` is not supported"),
+    ("grid_sample_cubic", "mode `cubic` is not supported"),
     ("pad_wrap_opset19", "mode `wrap` is not supported"),
     // For training alone.
     (

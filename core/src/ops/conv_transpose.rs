@@ -248,6 +248,11 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
         })?;
     let kernel = match node.ints("kernel_shape")? {
         None => None,
+        Some(stated) if stated.len() > 2 => {
+            return Err(OpError::Unsupported {
+                what: format!("a transposed convolution over {} spatial axes", stated.len()),
+            });
+        }
         Some(stated) => Some(node.sizes("kernel_shape", stated.len(), 1)?),
     };
     let by_axes = [Geometry::read(node, 1), Geometry::read(node, 2)];
@@ -392,6 +397,8 @@ mod tests {
         );
         let groups = line(&[("group", 2.into())]).unwrap_err();
         assert!(matches!(groups, OpError::Shape { name: "W", .. }), "{groups}");
+        let volume = line(&[("kernel_shape", vec![1, 1, 1].into())]).unwrap_err();
+        assert!(matches!(volume, OpError::Unsupported { .. }), "{volume}");
         let many = line(&[("group", i64::MAX.into())]).unwrap_err();
         assert!(matches!(many, OpError::BadAttribute { .. }), "{many}");
     }

@@ -3,14 +3,14 @@
 use burn::tensor::DType;
 
 use super::{
-    NodeReader, Op, OpError, argmax, attention, average_pool, batch_norm, binary, bitwise, cast, clip,
-    comparison, concat, constant, constant_of_shape, conv, conv_transpose, cumsum, depth_to_space, dropout,
-    einsum, elu, expand, eye_like, flatten, gather, gather_elements, gather_nd, gelu, gemm, global_pool,
-    group_norm, hard_sigmoid, identity, instance_norm, is_nan, layer_norm, leaky_relu, logic, lp_norm, lrn,
-    matmul, max_pool, mish, modulo, non_zero, one_hot, pad, pow, prelu, quantize_linear, range, recurrent,
-    reduce, relu, reshape, resize, rms_norm, scatter_elements, scatter_nd, select, shape, sigmoid, slice,
-    softmax, split, squeeze, swish, thresholded_relu, tile, top_k, transpose, trilu, unary, unsqueeze,
-    variadic,
+    NodeReader, Op, OpError, affine_grid, argmax, attention, average_pool, batch_norm, binary, bitwise, cast,
+    clip, col2im, comparison, concat, constant, constant_of_shape, conv, conv_transpose, cumsum,
+    depth_to_space, dropout, einsum, elu, expand, eye_like, flatten, gather, gather_elements, gather_nd,
+    gelu, gemm, global_pool, grid_sample, group_norm, hard_sigmoid, hardmax, identity, instance_norm, is_nan,
+    layer_norm, leaky_relu, logic, lp_norm, lrn, matmul, max_pool, mean_variance_normalization, mish, modulo,
+    non_zero, one_hot, pad, pow, prelu, quantize_linear, range, recurrent, reduce, relu, reshape, resize,
+    rms_norm, scatter_elements, scatter_nd, select, shape, shrink, sigmoid, slice, softmax, split, squeeze,
+    swish, thresholded_relu, tile, top_k, transpose, trilu, unary, unsqueeze, variadic,
 };
 use crate::graph::Attributes;
 
@@ -42,6 +42,7 @@ pub const OPERATORS: &[&[Operator]] = &[
     instance_norm::OPERATORS,
     lrn::OPERATORS,
     rms_norm::OPERATORS,
+    mean_variance_normalization::OPERATORS,
     // Products.
     gemm::OPERATORS,
     matmul::OPERATORS,
@@ -55,8 +56,12 @@ pub const OPERATORS: &[&[Operator]] = &[
     lp_norm::OPERATORS,
     resize::OPERATORS,
     depth_to_space::OPERATORS,
+    col2im::OPERATORS,
+    affine_grid::OPERATORS,
+    grid_sample::OPERATORS,
     // Classification and regularisation.
     softmax::OPERATORS,
+    hardmax::OPERATORS,
     argmax::OPERATORS,
     top_k::OPERATORS,
     dropout::OPERATORS,
@@ -68,6 +73,7 @@ pub const OPERATORS: &[&[Operator]] = &[
     sigmoid::OPERATORS,
     hard_sigmoid::OPERATORS,
     thresholded_relu::OPERATORS,
+    shrink::OPERATORS,
     clip::OPERATORS,
     gelu::OPERATORS,
     mish::OPERATORS,

@@ -14,6 +14,7 @@ def cases():
     yield from elementwise(draw)
     yield from newer(draw)
     yield from products(draw)
+    yield from rectified(draw)
 
 
 def recurrent(draw):
@@ -174,3 +175,18 @@ def products(draw):
     yield einsum("relative", "bhwqd,rqd->bhwqr", (1, 2, 3, 2, 4), (5, 2, 4))
     yield einsum("broadcast", "...ij,...jk->...ik", (3, 2, 4), (4, 2))
     yield einsum("scalar", "ij->", (2, 3))
+
+
+def rectified(draw):
+    """Normalisation without weights, and functions with flat parts."""
+    image = {"x": draw.normal(2, 3, 4, 5)}
+    yield single("mean_variance_normalization_default", "MeanVarianceNormalization", image, opset=9)
+    yield single("mean_variance_normalization_spatial", "MeanVarianceNormalization", image, opset=13, axes=[2, 3])
+    yield single("mean_variance_normalization_negative", "MeanVarianceNormalization", image, opset=13, axes=[-3, 0])
+    equal = {"x": np.array([[[1, 3, 3], [2, 0, -1]], [[5, 5, 5], [0, 7, 7]]], np.float32)}
+    yield single("hardmax_opset11", "Hardmax", equal, opset=11)
+    yield single("hardmax_opset13", "Hardmax", equal, opset=13)
+    yield single("hardmax_axis", "Hardmax", equal, opset=13, axis=1)
+    far = {"x": draw.uniform(-2, 2, 3, 4)}
+    yield single("shrink_default", "Shrink", far, opset=9)
+    yield single("shrink_soft", "Shrink", far, opset=9, lambd=0.7, bias=0.7)
