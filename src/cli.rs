@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use potstill_core::plugin::load_library;
 
 use crate::error::CliError;
@@ -63,8 +63,8 @@ impl Cli {
             Command::Models(command) => command.run(&mut out).map(done),
             Command::Teachers(command) => command.run(&mut out).map(done),
             Command::Devices(command) => command.run(&mut out).map(done),
-            Command::Completions(command) => command.run(&mut out).map(done),
-            Command::Man(command) => command.run(&mut out).map(done),
+            Command::Completions(command) => command.run(Self::command(), &mut out).map(done),
+            Command::Man(command) => command.run(Self::command(), &mut out).map(done),
         }?;
         out.flush()?;
         Ok(code)
@@ -74,7 +74,6 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::default_run;
 use crate::error::CliError;
-use crate::prepare;
 use crate::table::{bytes, count, multiply_adds, table};
+use crate::test_split;
 
 /// One network of the comparison; also an element of `result.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -87,7 +87,7 @@ impl Row {
     /// # Errors
     /// Pictures that cannot be read.
     pub fn teacher(teacher: &Teacher, test: &Loader) -> Result<Self, CliError> {
-        let evaluation = prepare::evaluate_classifier(teacher, test)?;
+        let evaluation = test_split::evaluate_classifier(teacher, test)?;
         let summary = summarise(teacher.network.graph()).map_err(|source| CliError::Network {
             path: teacher.path.clone(),
             source,

@@ -1,11 +1,10 @@
-//! Shell completions and the manual page, generated from the command line's definition.
+//! Shell completions and the manual page, generated from the definition of the command line that they are part of.
 
 use std::io::Write;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::error::CliError;
 
 /// Print completions for a shell.
@@ -16,11 +15,11 @@ pub struct Completions {
 }
 
 impl Completions {
-    /// Prints the script.
-    pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
+    /// Prints the script for a program of these subcommands.
+    pub fn run(self, mut program: Command, out: &mut impl Write) -> Result<(), CliError> {
         // The generator panics where its output is closed, as by `head`.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "potstill", &mut script);
+        clap_complete::generate(self.shell, &mut program, "potstill", &mut script);
         out.write_all(&script)?;
         Ok(())
     }
@@ -31,9 +30,9 @@ impl Completions {
 pub struct Man {}
 
 impl Man {
-    /// Prints the page in roff.
-    pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        clap_mangen::Man::new(Cli::command()).render(out)?;
+    /// Prints the page in roff for a program of these subcommands.
+    pub fn run(self, program: Command, out: &mut impl Write) -> Result<(), CliError> {
+        clap_mangen::Man::new(program).render(out)?;
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use crate::preprocessing;
 use crate::retrieval::{DistanceName, Feed, Search};
 use crate::table::{Format, json, table};
 use crate::teachers;
+use crate::test_split;
 
 /// Evaluate an ONNX classifier on the test split of a data set, or on its queries and gallery (market1501).
 ///
@@ -82,10 +83,10 @@ impl Eval {
             }
         }
         let source = prepare::split(&config, Split::Test)?;
-        let loader = prepare::test_loader(&source, &pipeline, config.limit, self.device.threads, &device)?;
+        let loader = test_split::test_loader(&source, &pipeline, config.limit, self.device.threads, &device)?;
         let classifier = Teacher::new(&self.file, graph, loader.image_shape(), &device)?;
         classifier.check_classes(source.classes().len())?;
-        let evaluation = prepare::evaluate_classifier(&classifier, &loader)?;
+        let evaluation = test_split::evaluate_classifier(&classifier, &loader)?;
         let report = Report {
             top1: evaluation.top1,
             top5: evaluation.top5,

@@ -18,11 +18,12 @@ use potstill_teachers::{Teacher, decode_file};
 use crate::cohort;
 use crate::config::{DataConfig, DataFlags, RunConfig};
 use crate::error::CliError;
-use crate::prepare::{self, Data};
+use crate::prepare::Data;
 use crate::preprocessing;
 use crate::run_folder::RunFolder;
 use crate::student_file::export_student;
 use crate::table::{bytes, table};
+use crate::test_split;
 use crate::training::{self, Pupils};
 
 /// Write the student of a run as ONNX again: another checkpoint, another operator set, in half precision or 8-bit integers.
@@ -203,14 +204,17 @@ impl ExportRun {
         })?;
         let mut rows = table(["network", "top-1", "top-5", "loss", "pictures"], 1);
         let mut evaluations = vec![
-            ("fp32".to_owned(), prepare::evaluate_classifier(&before, &test)?),
-            (name.to_owned(), prepare::evaluate_classifier(&after, &test)?),
+            (
+                "fp32".to_owned(),
+                test_split::evaluate_classifier(&before, &test)?,
+            ),
+            (name.to_owned(), test_split::evaluate_classifier(&after, &test)?),
         ];
         // tract computes five pictures a second in half precision on x86; it has seen the drawn ones.
         if self.precision == PrecisionName::Int8 {
             evaluations.push((
                 format!("{name} in tract"),
-                prepare::evaluate_in_tract(&content, &after, &test)?,
+                test_split::evaluate_in_tract(&content, &after, &test)?,
             ));
         }
         for (name, evaluation) in evaluations {

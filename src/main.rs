@@ -32,6 +32,7 @@ mod table;
 mod teacher_catalog;
 mod teacher_config;
 mod teachers;
+mod test_split;
 mod training;
 
 // Without a mention, a crate of nothing but registrations may not be linked at all.

@@ -3,17 +3,11 @@
 use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, Whitening, open};
 use potstill_core::device::{Resolved, resolve, set_threads};
 use potstill_core::network::Network;
-use potstill_core::plugin::PluginError;
-use potstill_core::train::{
-    CacheSetup, Distance, Evaluation, Frozen, Pictures, Retrieval, TeacherCache, TrainError, evaluate,
-};
+use potstill_core::train::{CacheSetup, Distance, Frozen, Pictures, Retrieval, TeacherCache, TrainError};
 use potstill_teachers::Teacher;
 
 use burn::data::dataloader::DataLoader;
-use burn::tensor::{Device, Tensor, TensorData};
-use indexmap::IndexMap;
-use indexmap::map::Entry;
-use potstill_exporters::runtime::Runtime;
+use burn::tensor::{Device, Tensor};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,15 +16,12 @@ use crate::config::{DataConfig, RunConfig};
 use crate::error::CliError;
 use crate::retrieval::{Feed, Search};
 use crate::run_folder::RunFolder;
+use crate::test_split::{AHEAD, test_loader, threads};
 
-/// Batches that wait ahead of the step.
-const AHEAD: usize = 4;
 /// The folder of teachers' outputs, beside the run folder.
 const TEACHER_CACHE: &str = "teacher-cache";
 /// Pictures that are calibrated on at once.
 const CALIBRATION_BATCH: usize = 64;
-/// Pictures that are evaluated at once.
-pub const EVALUATION_BATCH: usize = 250;
 
 /// Both splits of a data set, opened.
 pub struct Data {
@@ -237,40 +228,6 @@ impl Data {
     }
 }
 
-/// Batches for evaluation, in the data set's order.
-///
-/// # Errors
-/// Transforms that do not fit the pictures.
-pub fn test_loader(
-    source: &Arc<dyn Source>,
-    pipeline: &Pipeline,
-    limit: Option<usize>,
-    workers: Option<usize>,
-    device: &Device,
-) -> Result<Loader, CliError> {
-    let options = LoaderOptions {
-        batch_size: EVALUATION_BATCH,
-        seed: 0,
-        shuffle: false,
-        threads: threads(workers),
-        ahead: AHEAD,
-        drop_last: false,
-        limit,
-        views: 0,
-    };
-    Ok(Loader::new(
-        source.clone(),
-        pipeline,
-        Split::Test,
-        options,
-        device,
-    )?)
-}
-
-fn threads(given: Option<usize>) -> usize {
-    given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
-}
-
 /// Teachers as training uses them, each with the file that keeps its outputs, if there are files.
 pub fn frozen(teachers: &[Teacher], caches: Vec<TeacherCache>) -> Vec<Frozen> {
     let mut caches = caches.into_iter().map(Arc::new);
@@ -291,37 +248,4 @@ pub fn device(choice: &str, threads: Option<usize>) -> Result<Resolved, CliError
         set_threads(count)?;
     }
     Ok(resolve(choice.parse()?)?)
-}
-
-/// Accuracy and loss of an imported classifier.
-///
-/// # Errors
-/// Pictures that cannot be read.
-pub fn evaluate_classifier(classifier: &Teacher, test: &Loader) -> Result<Evaluation, CliError> {
-    evaluate(test, |pictures| {
-        let outputs = classifier.forward(pictures, &[]).map_err(TrainError::from)?;
-        Ok(outputs.float(classifier.logits()).map_err(PluginError::from)?)
-    })
-}
-
-/// Accuracy and loss of encoded bytes in tract; `classifier` is what they were read as.
-///
-/// # Errors
-/// Pictures that cannot be read, a file that tract refuses.
-pub fn evaluate_in_tract(bytes: &[u8], classifier: &Teacher, test: &Loader) -> Result<Evaluation, CliError> {
-    let inputs = &classifier.network.graph().inputs;
-    // The last batch is a smaller one, and tract optimises for one size.
-    let mut runtimes: IndexMap<usize, Runtime> = IndexMap::new();
-    evaluate(test, |pictures| {
-        let batch = pictures.dims()[0];
-        let runtime = match runtimes.entry(batch) {
-            Entry::Occupied(runtime) => runtime.into_mut(),
-            Entry::Vacant(place) => place.insert(Runtime::new(bytes, inputs, batch)?),
-        };
-        let feed: Vec<f32> = pictures.into_data().iter().collect();
-        let logits = runtime.run(&[feed])?.into_iter().next().unwrap_or_default();
-        let classes = logits.len() / batch.max(1);
-        let logits = TensorData::new(logits, [batch, classes]);
-        Ok(Tensor::from_data(logits, &Device::flex()))
-    })
 }

@@ -13,7 +13,7 @@ use potstill_core::value::{Kind, Value};
 
 use crate::config::DataConfig;
 use crate::error::CliError;
-use crate::prepare;
+use crate::test_split;
 
 /// How far two features are from each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -102,7 +102,7 @@ impl Search {
         };
         let of = |pictures: &Sightings, limit| -> Result<Features, CliError> {
             let source = &pictures.source;
-            let loader = prepare::test_loader(source, feed.pipeline, limit, feed.workers, feed.device)?;
+            let loader = test_split::test_loader(source, feed.pipeline, limit, feed.workers, feed.device)?;
             Features::extract(&loader, &pictures.sightings, extract)
         };
         let query = of(&self.test.query, self.limit)?;

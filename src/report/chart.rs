@@ -5,8 +5,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::escape::escape;
 use super::figure::{Axis, Figure, Ink, Line, Range};
-use super::page::escape;
 use crate::error::CliError;
 use crate::table::count;
 

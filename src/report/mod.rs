@@ -5,6 +5,7 @@
 
 pub mod chart;
 pub mod curves;
+mod escape;
 pub mod figure;
 pub mod metrics;
 pub mod page;

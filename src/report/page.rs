@@ -1,6 +1,7 @@
 //! A page of HTML that needs nothing but itself: words, a table, plots, a configuration.
 
 use super::chart::{self, dark_rules, number};
+use super::escape::escape;
 use super::figure::{Axis, Figure, Line};
 use crate::error::CliError;
 
@@ -140,23 +141,6 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
         }
     }
     text + rest
-}
-
-/// A text in HTML, also within an attribute.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            // Control characters are no text of a page.
-            other if other.is_control() && other != '\n' && other != '\t' => escaped.push(' '),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -7,12 +7,9 @@ use burn::tensor::Device;
 use indexmap::IndexMap;
 
 use super::{Fact, Graph, GraphError, Node, Role, StoredTensor, ValueInfo};
-use crate::ops::{Inputs, Mode, RunContext};
+use crate::ops::{Inputs, MOST_ELEMENTS, Mode, RunContext, element_count};
 use crate::precision::Precision;
 use crate::value::{Kind, Value};
-
-/// A value may have this many elements, 8 GiB of floats. A file that states more is wrong, and sizes up to here can be multiplied with each other.
-const MOST_ELEMENTS: usize = 1 << 31;
 
 /// A fact for each value and tensor, by name.
 pub type Facts = IndexMap<String, Fact>;
@@ -68,11 +65,9 @@ pub fn infer_node(node: &Node, facts: &mut Facts) -> Result<(), GraphError> {
     Ok(())
 }
 
-/// Refuses extents whose product is beyond any memory. An extent of 0 excuses nothing: operators multiply some extents and leave others out.
+/// Refuses extents whose product is beyond any memory.
 fn check_size(value: &str, fact: &Fact) -> Result<(), GraphError> {
-    let extents = fact.dims.iter().filter(|extent| **extent > 0);
-    let count = extents.copied().try_fold(1_usize, usize::checked_mul);
-    if count.is_some_and(|count| count <= MOST_ELEMENTS) {
+    if element_count(&fact.dims).is_some() {
         return Ok(());
     }
     Err(GraphError::TooLarge {

@@ -100,6 +100,7 @@ pub mod variadic;
 
 pub use error::OpError;
 pub use read::NodeReader;
+pub(crate) use shaped::{MOST_ELEMENTS, element_count};
 pub use table::Operator;
 pub use window::{Padding, Window};
 

@@ -153,18 +153,16 @@ pub(super) fn extents(name: &'static str, values: &[i64]) -> Result<Vec<usize>, 
     })
 }
 
-/// A tensor that a file asks for may have this many elements: 8 GiB of floats. A typing error is refused instead of exhausting the memory.
-const MOST_ELEMENTS: usize = 1 << 31;
+/// A tensor may have this many elements, 8 GiB of floats. A file that states more is wrong, and counts up to here can be multiplied with each other.
+pub(crate) const MOST_ELEMENTS: usize = 1 << 31;
 
-/// The number of elements, if a tensor may have so many.
-pub(super) fn element_count(dims: &[usize]) -> Option<usize> {
-    // Zeros last: [2^60, 2^60, 0] must not overflow on its way to 0.
-    if dims.contains(&0) {
-        return Some(0);
-    }
+/// The number of elements, if a tensor may have so many. An extent of 0 excuses nothing: operators multiply some extents and leave others out.
+pub(crate) fn element_count(dims: &[usize]) -> Option<usize> {
     dims.iter()
+        .filter(|extent| **extent > 0)
         .try_fold(1usize, |count, extent| count.checked_mul(*extent))
         .filter(|count| *count <= MOST_ELEMENTS)
+        .map(|count| if dims.contains(&0) { 0 } else { count })
 }
 
 #[cfg(test)]
@@ -187,6 +185,11 @@ mod tests {
             extents("shape", &[1 << 40, 1 << 40]),
             Err(OpError::Content { .. })
         ));
-        assert_eq!(extents("shape", &[1 << 40, 0]), Ok(vec![1 << 40, 0]));
+        // [2^60, 2^60, 0] would overflow on its way to 0.
+        assert!(matches!(
+            extents("shape", &[1 << 60, 1 << 60, 0]),
+            Err(OpError::Content { .. })
+        ));
+        assert_eq!(extents("shape", &[1 << 20, 0]), Ok(vec![1 << 20, 0]));
     }
 }
