@@ -245,6 +245,25 @@ class Sequence(nn.Module):
         return self.head(state[-1])
 
 
+class Spatial(nn.Module):
+    """Turns its picture before it looks, then cuts it into patches that overlap and lays them back: a spatial transformer, and VOLO's fold."""
+
+    size = (3, 8, 8)
+
+    def __init__(self):
+        super().__init__()
+        self.where = nn.Linear(3 * 16, 6)
+        self.value = nn.Conv2d(3, 4, 1)
+        self.head = nn.Linear(4 * 16, 5)
+
+    def forward(self, x):
+        turn = self.where(functional.avg_pool2d(x, 2).flatten(1)).view(-1, 2, 3)
+        x = functional.grid_sample(x, functional.affine_grid(turn, (x.shape[0], 3, 8, 8), align_corners=False), align_corners=False)
+        patches = functional.unfold(self.value(x), 3, padding=1, stride=2)
+        x = functional.fold(functional.softmax(patches, 1), (8, 8), 3, padding=1, stride=2)
+        return self.head(functional.avg_pool2d(x, 2).flatten(1))
+
+
 # Network, exporter, opset, whether in training-preserving mode (BatchNormalization nodes and parameter names kept).
 EXPORTS = {
     "residual_legacy_opset11": (Residual, "legacy", 11, False),
@@ -276,6 +295,8 @@ EXPORTS = {
     "text_dynamo_opset23": (Text, "dynamo", 23, False),
     "fused_vision_dynamo_opset23": (FusedVision, "dynamo", 23, False),
     "sequence_legacy_opset17": (Sequence, "legacy", 17, False),
+    "spatial_legacy_opset20": (Spatial, "legacy", 20, False),
+    "spatial_dynamo_opset20": (Spatial, "dynamo", 20, False),
 }
 
 
