@@ -13,8 +13,8 @@ Needs: pip install torch torchvision timm onnx onnxruntime onnxscript.
 
 import argparse
 import contextlib
-import io
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -83,6 +83,20 @@ def moved(network, shape):
     return network.eval()
 
 
+@contextlib.contextmanager
+def silence():
+    """Nothing on standard output: the C++ of the TorchScript exporter prints the whole graph where it fails."""
+    sys.stdout.flush()
+    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nothing)
+
+
 def export(network, exporter, shape, path):
     example = torch.randn(2, *shape)
     if exporter == "dynamo":
@@ -136,8 +150,7 @@ def main():
                 path = Path(folder) / "network.onnx"
                 start = time.time()
                 try:
-                    # The TorchScript exporter prints the whole graph where it fails.
-                    with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+                    with torch.no_grad(), silence():
                         export(network, exporter, shape, path)
                 except Exception as error:
                     differences, reason = [], f"PyTorch does not export it: {last_line(error)}"
