@@ -35,8 +35,8 @@ pub struct Prune {
     /// By what filters are ranked: the sum of their magnitudes, or the factor of the BatchNorm behind them.
     #[arg(long, value_enum, default_value = "l1")]
     by: CriterionName,
-    /// A layer that loses filters keeps a multiple of this many; runtimes compute blocks of 4, 8 or 16 channels.
-    #[arg(long, value_name = "N", default_value = "1")]
+    /// A layer that loses filters keeps a multiple of this many: runtimes compute channels in blocks, and other widths cost more than they save.
+    #[arg(long, value_name = "N", default_value = "8")]
     round_to: NonZeroUsize,
     /// Folder that the new run leaves, or ONNX file to write.
     #[arg(long, value_name = "DIR|FILE")]

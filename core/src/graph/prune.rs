@@ -49,7 +49,7 @@ pub fn prune(graph: &Graph, share: f64, by: Criterion, round_to: NonZeroUsize) -
         return Err(GraphError::Prune {
             reason: match by {
                 _ if !ranked.is_empty() => {
-                    format!("no layer can be cut to a multiple of {round_to} channels and keep an eighth of its own")
+                    format!("no layer can be cut to a multiple of {round_to} channels and keep an eighth of its own: a smaller --round-to removes more")
                 }
                 Criterion::L1 => "no filter can be removed by itself".to_owned(),
                 Criterion::BatchNorm => {
@@ -74,7 +74,7 @@ pub fn prune(graph: &Graph, share: f64, by: Criterion, round_to: NonZeroUsize) -
                 100.0 * share,
                 100.0 * least.1 as f64 / before.max(1) as f64,
                 if round_to.get() > 1 {
-                    format!(", widths being multiples of {round_to}")
+                    format!(", widths being multiples of {round_to}: a smaller --round-to removes more")
                 } else {
                     String::new()
                 }

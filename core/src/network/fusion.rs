@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use potstill_kernels::conv::ConvShape;
 use potstill_kernels::norm::Clamp;
 
-use super::plan::Step;
+use super::step::Step;
 use crate::cpu::Block;
 use crate::graph::Graph;
 use crate::ops::Window;

@@ -4,6 +4,7 @@ mod fusion;
 mod parameter;
 mod plan;
 mod run;
+mod step;
 
 pub use parameter::Parameter;
 pub use run::{Outputs, TapError};

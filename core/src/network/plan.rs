@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::fusion::Fusion;
+use super::step::Step;
 use crate::graph::{Facts, Graph, GraphError, infer_from};
 use crate::value::{Kind, Value};
 
@@ -18,19 +19,6 @@ pub(super) enum Source {
     Buffer(usize),
     /// Integers and booleans, on the CPU.
     Host(Box<Value>),
-}
-
-/// One node with its names resolved.
-#[derive(Debug)]
-pub(super) struct Step {
-    /// Index of the node in the graph.
-    pub node: usize,
-    /// Slots of the inputs.
-    pub inputs: Vec<Option<usize>>,
-    /// Slots of the outputs; `None` for one that nobody asked for.
-    pub outputs: Vec<Option<usize>>,
-    /// Pairs (output, buffer) that training moves.
-    pub updates: Vec<(usize, usize)>,
 }
 
 /// Kinds and extents of all inputs, in the graph's order.

@@ -5,7 +5,8 @@ use indexmap::IndexMap;
 
 use super::Network;
 use super::fusion::Fusion;
-use super::plan::{Action, Source, Step};
+use super::plan::{Action, Source};
+use super::step::Step;
 use crate::cpu::{BlockInputs, BlockMode, Fork, on_pool};
 use crate::graph::{Dim, Fact, Facts, GraphError, ValueInfo};
 use crate::ops::{Inputs, Mode, RunContext};
