@@ -210,7 +210,7 @@ impl ExportRun {
             ),
             (name.to_owned(), test_split::evaluate_classifier(&after, &test)?),
         ];
-        // tract computes five pictures a second in half precision on x86; it has seen the drawn ones.
+        // tract is too slow in half precision on x86 for a whole split; it has seen the drawn pictures.
         if self.precision == PrecisionName::Int8 {
             evaluations.push((
                 format!("{name} in tract"),

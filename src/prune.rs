@@ -35,7 +35,7 @@ pub struct Prune {
     /// By what filters are ranked: the sum of their magnitudes, or the factor of the BatchNorm behind them.
     #[arg(long, value_enum, default_value = "l1")]
     by: CriterionName,
-    /// A layer that loses filters keeps a multiple of this many: runtimes compute channels in blocks, and other widths cost more than they save.
+    /// A layer that loses filters keeps a multiple of this many: runtimes compute channels in blocks, and other widths can cost more than they save.
     #[arg(long, value_name = "N", default_value = "8")]
     round_to: NonZeroUsize,
     /// Folder that the new run leaves, or ONNX file to write.
