@@ -1,10 +1,13 @@
-//! A network's forward pass and training step on the CPU: `cargo bench --bench network`.
+//! A network's forward pass and training step on the CPU, and how fast pictures are prepared for it:
+//! `cargo bench --bench network`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn_optim::{GradientsParams, ModuleOptimizer};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use potstill_core::data::{InMemory, Loader, LoaderOptions, Split, dataset};
 use potstill_core::loss::cross_entropy;
 use potstill_core::network::Network;
 use potstill_core::ops::Mode;
@@ -70,9 +73,36 @@ fn training_step(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Pictures of CIFAR's size, augmented and normalised by one thread.
+fn preparation(criterion: &mut Criterion) {
+    const PICTURES: usize = 20_000;
+    let pixels = vec![7; PICTURES * 3 * 32 * 32];
+    let source = InMemory::new([3, 32, 32], vec!["a".into()], vec![0; PICTURES], pixels)
+        .expect("there is a label for each picture");
+    let pipeline = dataset("cifar100").expect("a known data set").pipeline();
+    let options = LoaderOptions {
+        threads: 1,
+        ..LoaderOptions::default()
+    };
+    let loader = Loader::new(
+        Arc::new(source),
+        &pipeline,
+        Split::Train,
+        options,
+        &Device::flex(),
+    )
+    .expect("the pictures fit the pipeline");
+    let mut group = criterion.benchmark_group("preparation");
+    group.throughput(Throughput::Elements(PICTURES as u64));
+    group.bench_function("cifar100", |bencher| {
+        bencher.iter(|| loader.host_batches(0, 0).count());
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(8));
-    targets = forward, training_step
+    targets = forward, training_step, preparation
 }
 criterion_main!(benches);

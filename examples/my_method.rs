@@ -6,14 +6,13 @@ use std::error::Error;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
-use burn::train::Interrupter;
 use potstill_core::data::{DataSpec, GlyphOptions, Loader, LoaderOptions, Split, dataset, open};
 use potstill_core::plugin::{
     Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, PluginSpec, Recorded, Step, Students, Term,
     parse_options,
 };
 use potstill_core::schedule::Schedule;
-use potstill_core::train::{Event, Frozen, Observer, Setup, TrainConfig, Trainer};
+use potstill_core::train::{Event, Frozen, Interrupter, Observer, Setup, TrainConfig, Trainer};
 use potstill_core::zoo;
 use potstill_teachers::Teacher;
 use serde::{Deserialize, Serialize};
@@ -193,7 +192,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         resume: false,
     };
     let trainer = Trainer::new(setup, teacher.classes)?;
-    let outcome = trainer.run(&train, &test, &Interrupter::new(), &mut Printed)?;
+    let outcome = trainer.run(&train, &test, &Interrupter::default(), &mut Printed)?;
     println!("{} steps in {:.1} s", outcome.steps, outcome.seconds);
     Ok(())
 }

@@ -6,9 +6,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::data::dataloader::DataLoader;
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn_optim::GradientsParams;
 use clap::Parser;
 use potstill_core::data::{InMemory, Loader, LoaderOptions, Split, dataset};
 use potstill_core::device::{Aligned, keep_freed_memory, set_threads};
@@ -22,8 +21,6 @@ use potstill_core::train::{CacheSetup, Distillation, Frozen, Pictures, TeacherCa
 use potstill_core::value::Value;
 use potstill_core::zoo;
 use potstill_plugins as _;
-
-use burn::train::TrainStep;
 
 const CLASSES: usize = 100;
 const LEARNING_RATE: f64 = 0.01;
@@ -269,8 +266,7 @@ impl<'a> Job<'a> {
             .collect();
         let mut model = Distillation::new(&students, &plan, teachers, plugins, arguments.precision, &device)?;
         let mut optimizer = TrainConfig::default().build_optimizer();
-        // The iterator borrows its loader, which lives as long as the program.
-        let loader: &'static Loader = Box::leak(Box::new(self.loader(arguments, &device)?));
+        let loader = self.loader(arguments, &device)?;
         let mut batches = loader.iter();
         let time = Time {
             step: 0,
@@ -287,13 +283,10 @@ impl<'a> Job<'a> {
                 }
             };
             let stage = None;
-            let output = TrainStep::step(&model, TimedBatch { batch, time, stage });
-            if let Some(error) = model.take_failure() {
-                return Err(error.into());
-            }
+            let (gradients, _) = model.step(TimedBatch { batch, time, stage })?;
             model = model
                 .clone()
-                .update(&mut optimizer, LEARNING_RATE, output.grads, time)?;
+                .update(&mut optimizer, LEARNING_RATE, gradients, time)?;
             Ok(())
         }))
     }

@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use burn::train::Interrupter;
 use clap::Args;
 use potstill_core::graph::Graph;
 use potstill_core::plugin::{Plan, Plugin, PluginError, PluginSpec};
-use potstill_core::train::{GradientReport, TrainError};
+use potstill_core::train::{GradientReport, Interrupter, TrainError};
 use potstill_exporters::Export;
 use potstill_teachers::Teacher;
 
@@ -232,8 +231,8 @@ impl Distill {
                 "{} on {}: {} training and {} test pictures, {} classes; {device_text}",
                 config.student_names(),
                 config.data.name,
-                burn::data::dataloader::DataLoader::num_items(&train),
-                burn::data::dataloader::DataLoader::num_items(&test),
+                train.num_items(),
+                test.num_items(),
                 data.classes(),
             )?;
         }
@@ -468,14 +467,14 @@ pub fn free_run(name: &str) -> PathBuf {
 
 /// Stops after the step on the first Ctrl-C, at once on the second.
 pub fn interrupter() -> Interrupter {
-    let interrupter = Interrupter::new();
+    let interrupter = Interrupter::default();
     let handle = interrupter.clone();
     // Without a handler, Ctrl-C ends the program as usual; checkpoints are safe either way.
     drop(ctrlc::set_handler(move || {
-        if handle.should_stop() {
+        if handle.reason().is_some() {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        handle.stop(Some("Ctrl-C"));
+        handle.stop("Ctrl-C");
     }));
     interrupter
 }

@@ -3,10 +3,9 @@
 use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, Whitening, open};
 use potstill_core::device::{Resolved, resolve, set_threads};
 use potstill_core::network::Network;
-use potstill_core::train::{CacheSetup, Distance, Frozen, Pictures, Retrieval, TeacherCache, TrainError};
+use potstill_core::train::{CacheSetup, Distance, Frozen, Pictures, Retrieval, TeacherCache};
 use potstill_teachers::Teacher;
 
-use burn::data::dataloader::DataLoader;
 use burn::tensor::{Device, Tensor};
 use std::io::Write;
 use std::path::Path;
@@ -176,11 +175,7 @@ impl Data {
         let mut pictures = Vec::new();
         let mut left = samples;
         for batch in loader.iter() {
-            let images = batch
-                .map_err(|error| TrainError::Batch {
-                    reason: error.to_string(),
-                })?
-                .images;
+            let images = batch?.images;
             let count = images.dims()[0].min(left);
             pictures.push(images.narrow(0, 0, count));
             left -= count;

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{BoolStore, DType, Device, TensorData};
 use clap::Args;
-use npyz::npz::{NpzArchive, NpzWriter};
-use npyz::{AutoSerialize, WriterBuilder};
 use potstill_core::files::write_whole;
 use potstill_core::graph::ValueInfo;
 use potstill_core::names::nearest;
 use potstill_core::network::Network;
+use potstill_core::npz::{NpyFile, NpzReader, NpzWriter, Order};
 use potstill_core::ops::Mode;
 use potstill_core::value::{Kind, Value};
 use potstill_teachers::decode_file;
@@ -69,12 +68,12 @@ fn read(path: &Path, declared: &[ValueInfo]) -> Result<Vec<(String, Value)>, Cli
         reason,
     };
     let mut archive =
-        NpzArchive::new(BufReader::new(file)).map_err(|error| refuse(format!("no .npz archive: {error}")))?;
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
+        NpzReader::new(BufReader::new(file)).map_err(|error| refuse(format!("no .npz archive: {error}")))?;
+    let names = archive.names();
     let mut inputs = Vec::with_capacity(declared.len());
     for input in declared {
         let array = archive
-            .by_name(&input.name)
+            .array(&input.name)
             .map_err(|error| refuse(format!("array `{}`: {error}", input.name)))?;
         let Some(array) = array else {
             return Err(CliError::NoArray {
@@ -89,12 +88,12 @@ fn read(path: &Path, declared: &[ValueInfo]) -> Result<Vec<(String, Value)>, Cli
 }
 
 fn value<R: std::io::Read>(
-    array: npyz::NpyFile<R>,
+    array: NpyFile<R>,
     input: &ValueInfo,
     refuse: &impl Fn(String) -> CliError,
 ) -> Result<Value, CliError> {
     let shape: Vec<usize> = array.shape().iter().map(|extent| *extent as usize).collect();
-    if array.order() != npyz::Order::C {
+    if array.order() != Order::C {
         return Err(refuse(format!(
             "array `{}` is in Fortran order, expected C order",
             input.name
@@ -148,28 +147,16 @@ fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) ->
 fn archive<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> std::io::Result<Vec<u8>> {
     let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
     for (name, value) in values {
+        let shape = value.dims();
         let data = value.clone().into_data();
         match value.kind() {
-            Kind::Float => put(&mut archive, name, value, data.iter::<f32>())?,
-            Kind::Int => put(&mut archive, name, value, data.iter::<i64>())?,
+            Kind::Float => archive.write(name, &shape, data.iter::<f32>())?,
+            Kind::Int => archive.write(name, &shape, data.iter::<i64>())?,
             Kind::Bool => {
                 let data = data.convert_dtype(DType::Bool(BoolStore::Native));
-                put(&mut archive, name, value, data.iter::<bool>())?;
+                archive.write(name, &shape, data.iter::<bool>())?;
             }
         }
     }
-    Ok(archive.zip_writer().finish()?.into_inner())
-}
-
-fn put<T: AutoSerialize>(
-    archive: &mut NpzWriter<Cursor<Vec<u8>>>,
-    name: &str,
-    value: &Value,
-    elements: impl Iterator<Item = T>,
-) -> std::io::Result<()> {
-    let shape: Vec<u64> = value.dims().iter().map(|extent| *extent as u64).collect();
-    let array = archive.array(name, Default::default())?;
-    let mut writer = array.default_dtype().shape(&shape).begin_nd()?;
-    writer.extend(elements)?;
-    writer.finish()
+    Ok(archive.finish()?.into_inner())
 }

@@ -1,12 +1,11 @@
 //! One training of a command, and what it leaves: networks, files, rows of the comparison.
 
 use burn::tensor::Device;
-use burn::train::Interrupter;
 use potstill_core::data::Loader;
 use potstill_core::graph::Graph;
 use potstill_core::network::Network;
 use potstill_core::plugin::{Chosen, Plan, Plugin, Students};
-use potstill_core::train::{Frozen, Outcome, Setup, TrainError, Trained, Trainer};
+use potstill_core::train::{Frozen, Interrupter, Outcome, Setup, TrainError, Trained, Trainer};
 use potstill_exporters::Precision;
 
 use crate::comparison::Row;

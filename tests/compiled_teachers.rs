@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use burn::tensor::{Device, TensorData};
-use npyz::npz::NpzArchive;
 use potstill_compiled as _;
 use potstill_core::network::{Network, Outputs};
+use potstill_core::npz::NpzReader;
 use potstill_core::ops::Mode;
 use potstill_core::value::Value;
 use potstill_teachers::{CompiledTeacher, Teacher, decode_file};
@@ -25,8 +25,8 @@ fn folder() -> PathBuf {
 /// An array of what `teachers.py` has recorded.
 fn recorded(teacher: &str, array: &str) -> (Vec<f32>, Vec<usize>) {
     let file = folder().join(teacher).with_extension("npz");
-    let mut archive = NpzArchive::open(file).unwrap();
-    let array = archive.by_name(array).unwrap().unwrap();
+    let mut archive = NpzReader::open(&file).unwrap();
+    let array = archive.array(array).unwrap().unwrap();
     let dims = array.shape().iter().map(|extent| *extent as usize).collect();
     (array.into_vec().unwrap(), dims)
 }

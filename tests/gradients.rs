@@ -4,7 +4,6 @@
 //! forms are held against the records of reference implementations, in each method's file.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use burn::train::TrainStep;
 use potstill_core::data::Batch;
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::network::Network;
@@ -87,10 +86,9 @@ impl Case {
     /// The loss, and the gradient of each weight of each network, flattened.
     fn step(&self, students: &Students) -> (f64, Vec<Vec<f32>>) {
         let (model, item) = self.model(students);
-        let output = model.step(item);
-        if let Some(error) = model.take_failure() {
-            panic!("{}: {error}", self.plugin);
-        }
+        let (gradients, report) = model
+            .step(item)
+            .unwrap_or_else(|error| panic!("{}: {error}", self.plugin));
         let gradients = model.students.iter().flat_map(|network| {
             let sizes = network
                 .graph()
@@ -99,7 +97,7 @@ impl Case {
                 .filter(|tensor| tensor.role == Role::Weight);
             let sizes: Vec<usize> = sizes.map(|tensor| tensor.len()).collect();
             network
-                .gradients(&output.grads)
+                .gradients(&gradients)
                 .into_iter()
                 .zip(sizes)
                 .map(|(gradient, size)| match gradient {
@@ -107,10 +105,7 @@ impl Case {
                     None => vec![0.0; size],
                 })
         });
-        (
-            f64::from(output.item.loss.into_scalar::<f32>()),
-            gradients.collect(),
-        )
+        (f64::from(report.loss.into_scalar::<f32>()), gradients.collect())
     }
 
     /// The networks on the CPU, and the batch of every step.
@@ -223,9 +218,9 @@ fn a_peer_that_is_updated_later_sees_what_those_before_it_have_become() {
     let config = TrainConfig::default();
     let (model, item) = case.model(&case.students);
     let before = weights(&model);
-    let output = model.step(item.clone());
+    let (gradients, _) = model.step(item.clone()).unwrap();
     let together = model
-        .update(&mut config.build_optimizer(), 0.1, output.grads, item.time)
+        .update(&mut config.build_optimizer(), 0.1, gradients, item.time)
         .unwrap();
     let (model, item) = case.model(&case.students);
     let (in_turn, report) = model
@@ -287,11 +282,8 @@ fn dot_without_a_difference_is_sgd_with_momentum() {
         let mut optimizer = config.build_optimizer();
         for _ in 0..3 {
             let item = item(None);
-            let output = model.step(item.clone());
-            assert!(model.take_failure().is_none());
-            model = model
-                .update(&mut optimizer, 0.1, output.grads, item.time)
-                .unwrap();
+            let (gradients, _) = model.step(item.clone()).unwrap();
+            model = model.update(&mut optimizer, 0.1, gradients, item.time).unwrap();
         }
         let graph = model.students[0].to_graph();
         ["low.conv.weight", "fc.weight"]

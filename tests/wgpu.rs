@@ -16,8 +16,6 @@ use potstill_core::precision::Precision;
 use potstill_core::train::TrainConfig;
 use potstill_core::train::distillation::{Distillation, TimedBatch};
 
-use burn::train::TrainStep;
-
 const SEED: u64 = 7;
 const STEPS: usize = 2;
 /// `[batch, channels, height, width]`
@@ -75,15 +73,11 @@ fn train(device: &Device) -> Trained {
             pictures: 100,
         };
         let batch = batch(step, device);
-        let output = distillation.step(TimedBatch {
-            batch,
-            time,
-            stage: None,
-        });
-        assert!(distillation.take_failure().is_none());
-        losses.push(output.item.loss.into_scalar::<f32>());
+        let stage = None;
+        let (gradients, report) = distillation.step(TimedBatch { batch, time, stage }).unwrap();
+        losses.push(report.loss.into_scalar::<f32>());
         distillation = distillation
-            .update(&mut optimizer, 0.05, output.grads, time)
+            .update(&mut optimizer, 0.05, gradients, time)
             .unwrap();
     }
     let weights = distillation.students[0]

@@ -14,6 +14,7 @@
 //! | [`precision`] | fp32, or bf16 for the factors of convolutions |
 //! | [`train`] | the loop over epochs, checkpoints, evaluation |
 //! | [`files`] | files that appear whole or not at all |
+//! | [`npz`] | arrays by name in NumPy's `.npz` |
 //! | [`names`] | "did you mean …?" |
 //!
 //! The core knows no distillation method and no file format: methods live in `potstill-plugins`, decoding in `potstill-teachers`, encoding in
@@ -27,6 +28,7 @@ pub mod graph;
 pub mod loss;
 pub mod names;
 pub mod network;
+pub mod npz;
 pub mod ops;
 pub mod plugin;
 pub mod precision;

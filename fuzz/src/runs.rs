@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn_optim::{GradientsParams, ModuleOptimizer};
 use potstill_core::data::Batch;
 use potstill_core::network::{Network, Outputs};
 use potstill_core::ops::Mode;
@@ -122,7 +122,7 @@ impl Run {
                 .expect("a record is written")
                 .to_vec()
         };
-        let rate = burn::lr_scheduler::LrSchedulerRecord::new()
+        let rate = burn_optim::lr_scheduler::LrSchedulerRecord::new()
             .with_scalar("0.step", 3_u64)
             .with_scalar("0.best", 0.5);
         let header = br#"{"ft/mean":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;

@@ -14,10 +14,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use burn::train::Interrupter;
 use clap::Args;
 use potstill_core::files::write_whole;
-use potstill_core::train::TrainError;
+use potstill_core::train::{Interrupter, TrainError};
 use serde::{Deserialize, Serialize};
 
 use self::grid::{Combination, Setting, combinations};

@@ -3,8 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use npyz::WriterBuilder;
-use npyz::npz::{NpzArchive, NpzWriter};
+use potstill_core::npz::{NpzReader, NpzWriter};
 
 use crate::potstill::{done, network, refused};
 
@@ -12,24 +11,22 @@ const PICTURE: [usize; 3] = [3, 32, 32];
 
 /// Writes `count` pictures as the array `name` of an archive.
 fn pictures(path: &Path, name: &str, count: usize, picture: [usize; 3]) {
-    let mut archive = NpzWriter::create(path).unwrap();
-    let shape: Vec<u64> = [count]
-        .iter()
-        .chain(&picture)
-        .map(|extent| *extent as u64)
-        .collect();
-    let array = archive.array(name, Default::default()).unwrap();
-    let mut writer = array.default_dtype().shape(&shape).begin_nd().unwrap();
-    let elements = shape.iter().product::<u64>();
-    writer
-        .extend((0..elements).map(|index| (index as f32 * 0.37).sin()))
+    let mut archive = NpzWriter::new(File::create(path).unwrap());
+    let shape = [count, picture[0], picture[1], picture[2]];
+    let elements = shape.iter().product::<usize>();
+    archive
+        .write(
+            name,
+            &shape,
+            (0..elements).map(|index| (index as f32 * 0.37).sin()),
+        )
         .unwrap();
-    writer.finish().unwrap();
+    archive.finish().unwrap();
 }
 
 fn array(path: &Path, name: &str) -> (Vec<u64>, Vec<f32>) {
-    let mut archive = NpzArchive::open(path).unwrap();
-    let array = archive.by_name(name).unwrap().unwrap();
+    let mut archive = NpzReader::open(path).unwrap();
+    let array = archive.array(name).unwrap().unwrap();
     (array.shape().to_vec(), array.into_vec().unwrap())
 }
 

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use burn::tensor::{BoolStore, Bytes, DType, Device, TensorData};
 use indexmap::IndexMap;
-use npyz::Order;
-use npyz::npz::NpzArchive;
 use potstill_core::graph::Graph;
+use potstill_core::npz::{NpzReader, Order};
 use potstill_core::value::{Kind, Value};
 
 /// The arrays of one `.npz` by name, with their element types.
@@ -16,11 +15,9 @@ pub struct Record(IndexMap<String, TensorData>);
 impl Record {
     /// Reads a file that this repository holds.
     pub fn open(path: &Path) -> Self {
-        let mut archive =
-            NpzArchive::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
-        let arrays = names.into_iter().map(|name| {
-            let array = archive.by_name(&name).unwrap().unwrap();
+        let mut archive = NpzReader::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let arrays = archive.names().into_iter().map(|name| {
+            let array = archive.array(&name).unwrap().unwrap();
             let dims: Vec<usize> = array.shape().iter().map(|extent| *extent as usize).collect();
             let dtype = match array.dtype().descr().as_str() {
                 "'|b1'" => DType::Bool(BoolStore::Native),

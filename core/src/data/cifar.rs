@@ -431,9 +431,9 @@ mod tests {
 
         // `input` and `labels`: the first 64 test images as torchvision's ToTensor and Normalize gave them to
         // the teacher.
-        let mut arrays = npyz::npz::NpzArchive::open(arrays).unwrap();
-        let input: Vec<f32> = arrays.by_name("input").unwrap().unwrap().into_vec().unwrap();
-        let labels: Vec<i64> = arrays.by_name("labels").unwrap().unwrap().into_vec().unwrap();
+        let mut arrays = crate::npz::NpzReader::open(&arrays).unwrap();
+        let input: Vec<f32> = arrays.array("input").unwrap().unwrap().into_vec().unwrap();
+        let labels: Vec<i64> = arrays.array("labels").unwrap().unwrap().into_vec().unwrap();
         let pipeline: Pipeline = dataset("cifar100").unwrap().pipeline();
         let preparation = pipeline.resolve(&test, Split::Test).unwrap();
         let mut image = vec![0.0; PIXELS];

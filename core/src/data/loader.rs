@@ -1,4 +1,4 @@
-//! Batches for burn-train, prepared ahead by worker threads.
+//! Batches of a split, prepared ahead by worker threads.
 //!
 //! The batches of an epoch are a function of the source, the options and the epoch's number: the same with
 //! one thread or ten, and the same after an interruption, for [`Position`] starts anywhere without preparing
@@ -9,18 +9,9 @@ use super::{
     Batch, DataError, HostBatch, Pipeline, Preparation, Purpose, Source, Split, prefetch::Prefetch, stream,
     whitening::OnDevice,
 };
-use burn::{
-    data::{
-        dataloader::{DataLoader, DataLoaderIterator, Progress},
-        dataset::DatasetError,
-    },
-    tensor::Device,
-};
+use burn::tensor::Device;
 use rand::seq::SliceRandom;
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How batches are made of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +50,7 @@ impl Default for LoaderOptions {
     }
 }
 
-/// Where the next call of [`DataLoader::iter`] starts: an epoch and a batch in it. A handle: clones are the
+/// Where the next call of [`Loader::iter`] starts: an epoch and a batch in it. A handle: clones are the
 /// same position.
 #[derive(Clone, Debug, Default)]
 pub struct Position(Arc<Mutex<(usize, usize)>>);
@@ -100,8 +91,8 @@ struct Epochs {
     source: Arc<dyn Source>,
     preparation: Preparation,
     options: LoaderOptions,
-    /// The images of the source that take part.
-    images: Range<usize>,
+    /// How many of the source's first images take part.
+    images: usize,
 }
 
 impl Loader {
@@ -118,7 +109,7 @@ impl Loader {
         device: &Device,
     ) -> Result<Self, DataError> {
         let preparation = pipeline.resolve(source.as_ref(), split)?;
-        let images = 0..options.limit.unwrap_or(usize::MAX).min(source.len());
+        let images = options.limit.unwrap_or(usize::MAX).min(source.len());
         let range = |option, expected, got: usize| DataError::Range {
             what: "the loader",
             option,
@@ -128,10 +119,10 @@ impl Loader {
         if options.batch_size == 0 {
             return Err(range("batch_size", "at least 1", 0));
         }
-        if images.is_empty() {
+        if images == 0 {
             return Err(range("the number of images", "at least 1", 0));
         }
-        if options.drop_last && images.len() < options.batch_size {
+        if options.drop_last && images < options.batch_size {
             return Err(range(
                 "batch_size",
                 "at most the number of images, as partial batches are left out",
@@ -156,8 +147,7 @@ impl Loader {
         })
     }
 
-    /// The handle that says where the next iterator starts; it stays valid when burn moves the loader to a
-    /// device.
+    /// The handle that says where the next iterator starts.
     pub fn position(&self) -> Position {
         self.position.clone()
     }
@@ -170,6 +160,23 @@ impl Loader {
     /// The number of batches in an epoch.
     pub fn num_batches(&self) -> usize {
         self.epochs.num_batches()
+    }
+
+    /// The number of images in an epoch's batches.
+    pub fn num_items(&self) -> usize {
+        self.epochs.num_items()
+    }
+
+    /// The batches of the next epoch, or of what is left of it, on the device; an error is the last item.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Batch, DataError>> + use<> {
+        let (epoch, first) = self.position.advance();
+        Epoch {
+            batches: Box::new(self.host_batches(epoch, first)),
+            device: self.device.clone(),
+            whitening: self.whitening.clone(),
+            whitens: self.epochs.preparation.whitens(),
+            failed: false,
+        }
     }
 
     /// The batches of `epoch` from number `first` on, in host memory, before whitening.
@@ -191,20 +198,17 @@ impl Loader {
 impl Epochs {
     fn num_batches(&self) -> usize {
         match self.options.drop_last {
-            true => self.images.len() / self.options.batch_size,
-            false => self.images.len().div_ceil(self.options.batch_size),
+            true => self.images / self.options.batch_size,
+            false => self.images.div_ceil(self.options.batch_size),
         }
     }
 
-    /// The number of images in an epoch's batches.
     fn num_items(&self) -> usize {
-        self.images
-            .len()
-            .min(self.num_batches() * self.options.batch_size)
+        self.images.min(self.num_batches() * self.options.batch_size)
     }
 
     fn order(&self, epoch: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = self.images.clone().collect();
+        let mut order: Vec<usize> = (0..self.images).collect();
         if self.options.shuffle {
             order.shuffle(&mut stream(self.options.seed, Purpose::Order, epoch as u64, 0));
         }
@@ -243,96 +247,24 @@ impl Epochs {
     }
 }
 
-impl DataLoader<Batch> for Loader {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
-        let (epoch, first) = self.position.advance();
-        Box::new(Epoch {
-            batches: Box::new(self.host_batches(epoch, first)),
-            device: self.device.clone(),
-            whitening: self.whitening.clone(),
-            whitens: self.epochs.preparation.whitens(),
-            processed: self
-                .epochs
-                .num_items()
-                .min(first.saturating_mul(self.epochs.options.batch_size)),
-            total: self.epochs.num_items(),
-            failed: false,
-        })
-    }
-
-    fn num_items(&self) -> usize {
-        self.epochs.num_items()
-    }
-
-    /// The same loader for another device; the position is shared with this one.
-    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
-        Arc::new(Self {
-            device: device.clone(),
-            whitening: self
-                .whitening
-                .as_ref()
-                .map(|whitening| whitening.to_device(device)),
-            ..self.clone()
-        })
-    }
-
-    /// A loader of the images `start..end` of this one (in the source's order), for training on several
-    /// devices. Its position starts where this one's is and then moves by itself, since each part runs its
-    /// own epochs.
-    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch>> {
-        let Range {
-            start: first,
-            end: last,
-        } = self.epochs.images;
-        let images = last.min(first.saturating_add(start))..last.min(first.saturating_add(end));
-        let (epoch, batch) = self.position.get();
-        let position = Position::default();
-        position.set(epoch, batch);
-        let Epochs {
-            source,
-            preparation,
-            options,
-            ..
-        } = self.epochs.as_ref();
-        let epochs = Epochs {
-            source: Arc::clone(source),
-            preparation: preparation.clone(),
-            options: options.clone(),
-            images,
-        };
-        Arc::new(Self {
-            epochs: Arc::new(epochs),
-            device: self.device.clone(),
-            whitening: self.whitening.clone(),
-            position,
-        })
-    }
-}
-
+/// The batches of an epoch, on the device; an error is the last item.
 struct Epoch {
     batches: Box<dyn Iterator<Item = Result<HostBatch, DataError>>>,
     device: Device,
     whitening: Option<OnDevice>,
     whitens: bool,
-    processed: usize,
-    total: usize,
     failed: bool,
 }
 
 impl Iterator for Epoch {
-    type Item = Result<Batch, DatasetError>;
+    type Item = Result<Batch, DataError>;
 
-    /// The next batch; an error is the last item.
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
             return None;
         }
         let batch = self.batches.next()?.and_then(|batch| self.place(batch));
-        let batch = batch.map_err(DatasetError::new);
-        match &batch {
-            Ok(batch) => self.processed += batch.indices.len(),
-            Err(_) => self.failed = true,
-        }
+        self.failed = batch.is_err();
         Some(batch)
     }
 }
@@ -349,21 +281,11 @@ impl Epoch {
     }
 }
 
-impl DataLoaderIterator<Batch> for Epoch {
-    fn progress(&self) -> Progress {
-        Progress {
-            items_processed: self.processed,
-            items_total: self.total,
-            unit: Some("images".to_owned()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::{InMemory, Sample, dataset};
-    use std::{collections::HashSet, time::Instant};
+    use std::collections::HashSet;
 
     /// 23 images of 3x8x8; the pixels of image n start at n.
     fn source(count: usize) -> Arc<dyn Source> {
@@ -507,10 +429,8 @@ mod tests {
 
         let loader = loader(options());
         let handle = loader.position();
-        let moved = loader.to_device(&Device::flex());
         handle.set(2, 4);
-        let mut iterator = moved.iter();
-        assert_eq!(iterator.progress().items_processed, 16);
+        let mut iterator = loader.iter();
         let batch = iterator.next().unwrap().unwrap();
         assert_eq!(
             (batch.epoch, batch.number, &batch.indices),
@@ -525,14 +445,13 @@ mod tests {
             whole[4].labels
         );
         assert!(iterator.next().unwrap().is_ok() && iterator.next().is_none());
-        assert!(iterator.progress().is_completed());
         assert_eq!(handle.get(), (3, 0));
         handle.set(3, 99);
-        assert!(moved.iter().next().is_none());
+        assert!(loader.iter().next().is_none());
     }
 
     #[test]
-    fn partial_batches_limits_and_slices_count_what_they_give() {
+    fn partial_batches_and_limits_count_what_they_give() {
         let dropped = loader(LoaderOptions {
             drop_last: true,
             ..options()
@@ -548,9 +467,6 @@ mod tests {
             (limited.num_items(), epoch(&limited, 0, 0)[1].indices.clone()),
             (6, vec![4, 5])
         );
-        let slice = limited.slice(3, 99);
-        assert_eq!(slice.num_items(), 3);
-        assert_eq!(slice.iter().next().unwrap().unwrap().indices, [3, 4, 5]);
     }
 
     #[test]
@@ -659,39 +575,5 @@ mod tests {
         iterator.next().unwrap().unwrap();
         drop(iterator);
         assert_eq!(Arc::strong_count(&loader.epochs), 1);
-    }
-
-    #[test]
-    fn cifar_sized_images_are_prepared_far_faster_than_they_are_trained_on() {
-        let source = InMemory::new(
-            [3, 32, 32],
-            vec!["a".into()],
-            vec![0; 20_000],
-            vec![7; 20_000 * 3072],
-        )
-        .unwrap();
-        let pipeline = dataset("cifar100").unwrap().pipeline();
-        let options = LoaderOptions {
-            threads: 1,
-            ..LoaderOptions::default()
-        };
-        let loader = Loader::new(
-            Arc::new(source),
-            &pipeline,
-            Split::Train,
-            options,
-            &Device::flex(),
-        )
-        .unwrap();
-        let started = Instant::now();
-        assert_eq!(loader.host_batches(0, 0).count(), 313);
-        let rate = 20_000.0 / started.elapsed().as_secs_f64();
-        println!("{rate:.0} CIFAR images per second and thread");
-        // A ResNet-8 on two cores trains on about a thousand images per second; a debug build is slower at
-        // both.
-        assert!(
-            cfg!(debug_assertions) || rate > 20_000.0,
-            "{rate:.0} images per second"
-        );
     }
 }

@@ -217,13 +217,6 @@ pub(super) struct OnDevice {
 }
 
 impl OnDevice {
-    pub(super) fn to_device(&self, device: &Device) -> Self {
-        Self {
-            mean: self.mean.clone().to_device(device),
-            matrix: self.matrix.clone().to_device(device),
-        }
-    }
-
     /// Whitens the images of a batch, in one product for all of them.
     pub(super) fn apply(&self, batch: Batch) -> Batch {
         let shape = batch.images.dims();
@@ -240,7 +233,6 @@ impl OnDevice {
 mod tests {
     use super::*;
     use crate::data::{InMemory, Loader, LoaderOptions, Split, dataset};
-    use burn::data::dataloader::DataLoader;
     use std::sync::Arc;
 
     fn source() -> InMemory {
@@ -316,11 +308,6 @@ mod tests {
         let loader = load(&pipeline).unwrap();
         let batch = loader.iter().next().unwrap().unwrap();
         assert_eq!(batch.images.dims(), [6, 3, 2, 2]);
-        let moved = loader.to_device(&Device::flex());
-        assert_eq!(
-            moved.slice(2, 4).iter().next().unwrap().unwrap().images.dims(),
-            [2, 3, 2, 2]
-        );
         pipeline.normalise.remove(0);
         let error = load(&pipeline).err().unwrap().to_string();
         assert!(

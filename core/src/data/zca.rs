@@ -95,7 +95,6 @@ fn inverse_root(covariance: Tensor<2>, eps: f64) -> Option<Tensor<2>> {
 mod tests {
     use super::*;
     use crate::data::{InMemory, Loader, LoaderOptions};
-    use burn::data::dataloader::DataLoader;
     use burn::tensor::Device;
     use proptest::prelude::*;
     use rand::RngExt;

@@ -6,8 +6,8 @@
 
 use std::time::Instant;
 
-use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Int, Tensor};
+use burn_optim::{GradientsParams, SgdConfig};
 use serde::Serialize;
 
 use super::SelfTestError;

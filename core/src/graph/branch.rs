@@ -431,7 +431,7 @@ mod tests {
                 .iter()
                 .map(|(_, value)| value.clone().float::<2>().square().sum());
             let gradients = each.reduce(|a: Tensor<1>, b| a + b).unwrap().backward();
-            let gradients = burn::optim::GradientsParams::from_grads(gradients, &network);
+            let gradients = burn_optim::GradientsParams::from_grads(gradients, &network);
             let weight = network.weight("conv1.weight").unwrap();
             weight.gradient(&gradients).unwrap().into_data().iter().collect()
         };

@@ -12,8 +12,8 @@ pub use run::{Outputs, TapError};
 use std::sync::Arc;
 
 use burn::module::{Module, RunningState};
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
+use burn_optim::GradientsParams;
 
 use crate::graph::{Dim, Graph, GraphError, Role, StoredTensor, ValueInfo, infer};
 use crate::ops::Mode;

@@ -1,8 +1,8 @@
 //! A trainable tensor of any rank, as Burn's optimizers want it: with the rank in its type.
 
 use burn::module::{Module, Param, ParamId};
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use burn_optim::GradientsParams;
 
 use crate::graph::GraphError;
 use crate::ops::OpError;

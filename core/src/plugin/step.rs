@@ -1,7 +1,7 @@
 //! What a plugin sees of one training step.
 
-use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor};
+use burn_optim::GradientsParams;
 use indexmap::IndexMap;
 
 use super::PluginError;

@@ -9,11 +9,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use burn::lr_scheduler::LrSchedulerRecord;
 use burn::module::Module;
-use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
 use burn::tensor::{Device, Tensor, TensorData};
+use burn_optim::lr_scheduler::LrSchedulerRecord;
+use burn_optim::{ModuleOptimizer, OptimizerRecord};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use burn::grad_clipping::GradientClippingConfig;
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
+use burn_optim::decay::WeightDecayConfig;
+use burn_optim::grad_clipping::GradientClippingConfig;
+use burn_optim::momentum::MomentumConfig;
+use burn_optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;

@@ -1,16 +1,15 @@
-//! Students, auxiliary networks, teachers and plugins as one Burn module: what burn-train trains.
+//! Students, auxiliary networks, teachers and plugins as one Burn module.
 //!
-//! [`TrainStep::step`] is one step of distillation: teachers run without gradients, students with them, every plugin's hooks are called in
-//! turn, and the weighted terms are summed. [`Distillation::update`] calls the plugins' optimizer hook and Burn's optimizer.
+//! [`Distillation::step`] is one step of distillation: teachers run without gradients, students with them,
+//! every plugin's hooks are called in turn, and the weighted terms are summed. [`Distillation::update`]
+//! calls the plugins' optimizer hook and Burn's optimizer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::ExecutionError;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor};
-use burn::train::{ItemLazy, TrainOutput, TrainStep};
+use burn_optim::{GradientsParams, ModuleOptimizer};
 use indexmap::IndexMap;
 
 use super::TrainError;
@@ -69,8 +68,6 @@ struct Lesson {
     /// Whether a plugin asked for the gradient of the loss on the true classes by itself, and that of the last step.
     separate_task: bool,
     task_gradients: Mutex<Option<GradientsParams>>,
-    /// An error inside burn-train's steps, which cannot return one.
-    failure: Mutex<Option<TrainError>>,
 }
 
 #[derive(Debug)]
@@ -113,12 +110,6 @@ pub struct StepReport {
     pub logits: Option<Tensor<2>>,
     /// `[batch]`
     pub labels: Tensor<1, Int>,
-}
-
-impl ItemLazy for StepReport {
-    fn sync(self) -> Result<Self, ExecutionError> {
-        Ok(self)
-    }
 }
 
 /// What the members of a cohort say about pictures.
@@ -179,7 +170,6 @@ impl Distillation {
             plugins,
             separate_task: plan.separates_task_gradient(),
             task_gradients: Mutex::new(None),
-            failure: Mutex::new(None),
         };
         Ok(Self {
             students: networks,
@@ -204,15 +194,6 @@ impl Distillation {
     /// The members that teach one another.
     pub fn peers(&self) -> std::ops::Range<usize> {
         self.lesson.peers.clone()
-    }
-
-    /// The error of the last step, if it failed; taking it clears it.
-    pub fn take_failure(&self) -> Option<TrainError> {
-        self.lesson
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
     }
 
     /// The logits of every member for pictures `[batch, channels, height, width]`, in inference mode.
@@ -317,8 +298,11 @@ impl Distillation {
         Ok(terms)
     }
 
-    /// One step; on the CPU, on one of the threads that compute.
-    fn step_where_it_runs(&self, item: TimedBatch) -> Result<TrainOutput<StepReport>, TrainError> {
+    /// The gradients of one step and what it gave; on the CPU, it runs on one of the threads that compute.
+    ///
+    /// # Errors
+    /// What a plugin refuses, pictures that do not fit.
+    pub fn step(&self, item: TimedBatch) -> Result<(GradientsParams, StepReport), TrainError> {
         let on_cpu = self
             .students
             .iter()
@@ -337,7 +321,7 @@ impl Distillation {
         })
     }
 
-    fn try_step(&self, item: TimedBatch) -> Result<TrainOutput<StepReport>, TrainError> {
+    fn try_step(&self, item: TimedBatch) -> Result<(GradientsParams, StepReport), TrainError> {
         let teachers = self.teachers(&item.batch, item.stage)?;
         if self.lesson.separate_task && item.stage.is_none() {
             self.separate_task_gradient(&item, &teachers)?;
@@ -347,14 +331,14 @@ impl Distillation {
                 .run(&self.students, item.batch.images.clone(), Mode::Training)?;
         let terms = self.terms(&item, &teachers, &students, None, Mode::Training)?;
         let total = total(&terms)?;
-        let gradients = total.backward();
+        let gradients = GradientsParams::from_grads(total.backward(), self);
         let report = StepReport {
             loss: total.detach(),
             terms: detached(terms),
             logits: students[0].logits().ok().map(Tensor::detach),
             labels: item.batch.labels,
         };
-        Ok(TrainOutput::new(self, gradients, report))
+        Ok((gradients, report))
     }
 
     /// Keeps the gradient of the terms on the true classes for the optimizer hooks. Burn's backward pass uses a graph up, so this is a pass of its own.
@@ -417,10 +401,6 @@ impl Distillation {
         Ok((self, report))
     }
 
-    fn fail(&self, error: TrainError) {
-        *self.lesson.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    }
-
     /// The plugins' optimizer hooks, then the optimizer.
     ///
     /// # Errors
@@ -477,28 +457,4 @@ fn mean_of_probabilities(logits: &[Tensor<2>]) -> Tensor<2> {
     let all: Vec<Tensor<2>> = logits.iter().map(|logits| softmax(logits.clone(), 1)).collect();
     let mean = Tensor::stack::<3>(all, 0).mean_dim(0).squeeze_dim::<2>(0);
     mean.clamp_min(f32::MIN_POSITIVE).log()
-}
-
-impl TrainStep for Distillation {
-    type Input = TimedBatch;
-    type Output = StepReport;
-
-    /// A failed step leaves no gradients; [`Distillation::take_failure`] tells why.
-    fn step(&self, item: TimedBatch) -> TrainOutput<StepReport> {
-        let labels = item.batch.labels.clone();
-        self.step_where_it_runs(item).unwrap_or_else(|error| {
-            self.fail(error);
-            let device = labels.device();
-            let report = StepReport {
-                loss: Tensor::zeros([1], &device),
-                terms: Vec::new(),
-                logits: None,
-                labels,
-            };
-            TrainOutput {
-                grads: GradientsParams::new(),
-                item: report,
-            }
-        })
-    }
 }

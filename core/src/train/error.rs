@@ -110,21 +110,15 @@ pub enum TrainError {
         /// What is missing or damaged.
         reason: String,
     },
-    /// The loop stopped without an error of its own, in a burn-train strategy.
+    /// A step that lacks a part.
     #[error("the step failed: {reason}")]
     Step {
-        /// What burn-train says.
+        /// What is missing.
         reason: String,
     },
     /// An image that cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// An image that cannot be read, as the loader passes it on.
-    #[error("cannot read the data: {reason}")]
-    Batch {
-        /// What the loader says.
-        reason: String,
-    },
     /// Queries that have nothing to be found.
     #[error("none of {queries} queries has a picture of its person by another camera in the gallery")]
     NoQuery {

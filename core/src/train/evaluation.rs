@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use burn::data::dataloader::DataLoader;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -80,9 +79,7 @@ pub fn evaluate<E: From<TrainError>>(
     loader.position().set(0, 0);
     let mut tally = Tally::default();
     for batch in loader.iter() {
-        let Batch { images, labels, .. } = batch.map_err(|error| TrainError::Batch {
-            reason: error.to_string(),
-        })?;
+        let Batch { images, labels, .. } = batch.map_err(TrainError::from)?;
         let logits = predict(images)?;
         tally.add(
             &logits.into_data().iter::<f32>().collect::<Vec<_>>(),
@@ -265,9 +262,7 @@ pub fn evaluate_cohort(
     let mut tally = CohortTally::new(names.len(), peers);
     let floats = |tensor: Tensor<2>| tensor.into_data().iter::<f32>().collect::<Vec<_>>();
     for batch in loader.iter() {
-        let Batch { images, labels, .. } = batch.map_err(|error| TrainError::Batch {
-            reason: error.to_string(),
-        })?;
+        let Batch { images, labels, .. } = batch.map_err(TrainError::from)?;
         let Predictions { members, ensemble } = predict(images)?;
         let members: Vec<Vec<f32>> = members.into_iter().map(floats).collect();
         let labels: Vec<i64> = labels.into_data().iter().collect();

@@ -4,8 +4,8 @@
 //! in that step, except that the running statistics stay. The numbers are those of the weighted terms, as they enter the sum.
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use burn_optim::GradientsParams;
 use indexmap::IndexMap;
 
 use super::TrainError;

@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
-use burn::optim::LearningRate as Rate;
+use burn_optim::LearningRate as Rate;
+use burn_optim::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 
 use super::config::{ScheduleConfig, TrainConfig};
 use crate::plugin::Stage;
 use crate::schedule::Schedule;
 
-/// A scheduler for burn-train. Clones share the plateau's state, so that the loop can report accuracies to the one that the learner holds.
+/// A scheduler for Burn's optimizers. Clones share the plateau's state, so that the loop can report accuracies to the one that the learner holds.
 #[derive(Clone, Debug)]
 pub struct LearningRate {
     start: f64,

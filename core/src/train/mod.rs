@@ -4,10 +4,11 @@
 //! | --- | --- |
 //! | [`config`] | what a user chooses: epochs, optimizer, learning rate, stopping; typed and checked |
 //! | [`learning_rate`] | the learning rate of each step |
-//! | [`distillation`] | students, auxiliary networks, teachers and plugins as one Burn module with burn-train's step |
+//! | [`distillation`] | students, auxiliary networks, teachers and plugins as one Burn module, and its step |
 //! | [`trainer`] | what a run is made of and what it leaves |
 //! | `run` | its loop over stages, epochs and steps: evaluation, checkpoints, stopping, resuming |
 //! | [`checkpoint`] | everything that a run needs to go on exactly where it stopped |
+//! | `interrupter` | stops a run after its step |
 //! | `view` | what a step needs of each network, and how its members find it |
 //! | [`teacher_cache`] | teachers' outputs, computed once for each view of a picture |
 //! | `gradient_report` | how strongly each loss term pulls |
@@ -23,6 +24,7 @@ pub mod distillation;
 mod error;
 pub mod evaluation;
 mod gradient_report;
+mod interrupter;
 pub mod learning_rate;
 pub mod observer;
 mod restored;
@@ -38,6 +40,7 @@ pub use distillation::{Distillation, Frozen};
 pub use error::TrainError;
 pub use evaluation::{CohortEvaluation, Evaluation, MemberEvaluation, evaluate};
 pub use gradient_report::GradientReport;
+pub use interrupter::Interrupter;
 pub use observer::{Event, Observer, Silent};
 pub use retrieval::{Distance, Retrieval};
 pub use teacher_cache::{CacheKey, CacheSetup, Pictures, TeacherCache};

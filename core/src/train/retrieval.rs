@@ -6,7 +6,6 @@
 //! below the precision-recall line by trapezia and is a little higher or lower. **Rank-k** of the CMC is the share of queries with a hit
 //! among the first k (L. Zheng et al., *Scalable Person Re-identification: A Benchmark*, ICCV 2015, section 5).
 
-use burn::data::dataloader::DataLoader;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -66,9 +65,7 @@ impl Features {
         loader.position().set(0, 0);
         let mut features = Features::default();
         for batch in loader.iter() {
-            let batch = batch.map_err(|error| TrainError::Batch {
-                reason: error.to_string(),
-            })?;
+            let batch = batch.map_err(TrainError::from)?;
             let rows = extract(batch.images)?;
             features.width = rows.dims()[1];
             features.values.extend(rows.into_data().iter::<f32>());

@@ -1,22 +1,22 @@
 //! The loop over stages, epochs and steps: evaluation, checkpoints, stopping, resuming.
 //!
-//! The step, the optimizer, the schedule's state, records and the interrupter are burn-train's and burn-optim's. The loop itself is ours: it
-//! resumes inside an epoch, returns errors instead of panicking, and stops on a loss that is no number, which burn-train's strategies do not.
+//! The optimizer, the schedule's state and records are Burn's. The loop is ours: it resumes inside an
+//! epoch, returns errors instead of panicking, and stops on a loss that is no number, which the loops of
+//! burn-train do not.
 
 use std::time::Instant;
 
-use burn::data::dataloader::DataLoader;
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::Device;
-use burn::train::{Interrupter, TrainStep};
+use burn_optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use indexmap::IndexMap;
 
 use super::checkpoint::{Checkpoints, Partial, State, Which};
 use super::distillation::{Distillation, StepReport, TimedBatch};
 use super::evaluation::{CohortEvaluation, evaluate_cohort};
 use super::gradient_report::GradientReport;
+use super::interrupter::Interrupter;
 use super::learning_rate::LearningRate;
 use super::observer::{Event, Observer};
 use super::trainer::{Outcome, Trained, Trainer};
@@ -36,7 +36,7 @@ pub(super) struct Run {
     stages: Vec<Stage>,
     turns: Turns,
     chosen: Chosen,
-    optimizer: burn::optim::ModuleOptimizer,
+    optimizer: burn_optim::ModuleOptimizer,
     scheduler: ModuleLrScheduler,
     schedule: LearningRate,
     state: State,
@@ -242,9 +242,7 @@ impl Run {
                 Ended::Interrupted => {
                     interrupted = true;
                     self.save(false, false, observer)?;
-                    let reason = interrupter
-                        .get_message()
-                        .unwrap_or_else(|| "interrupted".to_owned());
+                    let reason = interrupter.reason().unwrap_or_default().to_owned();
                     observer.observe(&Event::Stopped {
                         step: self.state.step,
                         reason,
@@ -289,9 +287,7 @@ impl Run {
         loop {
             let started = Instant::now();
             let Some(batch) = batches.next() else { break };
-            let batch = batch.map_err(|error| TrainError::Batch {
-                reason: error.to_string(),
-            })?;
+            let batch = batch?;
             self.reseed();
             let place = self.place();
             let time = Time {
@@ -310,12 +306,9 @@ impl Run {
                 self.model = model;
                 report
             } else {
-                let output = TrainStep::step(&model, item);
-                if let Some(error) = model.take_failure() {
-                    return Err(error);
-                }
-                self.model = model.update(&mut self.optimizer, rate, output.grads, time)?;
-                output.item
+                let (gradients, report) = model.step(item)?;
+                self.model = model.update(&mut self.optimizer, rate, gradients, time)?;
+                report
             };
             self.model
                 .caches()
@@ -338,7 +331,7 @@ impl Run {
                 self.fetch(observer)?;
                 return Ok(Ended::MaxSteps);
             }
-            if interrupter.should_stop() {
+            if interrupter.reason().is_some() {
                 self.fetch(observer)?;
                 return Ok(Ended::Interrupted);
             }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use burn::train::Interrupter;
 
 use super::checkpoint::Checkpoints;
 use super::distillation::{Distillation, Frozen};
 use super::evaluation::CohortEvaluation;
 use super::gradient_report::GradientReport;
+use super::interrupter::Interrupter;
 use super::observer::Observer;
 use super::run::Run;
 use super::{TrainConfig, TrainError};
