@@ -1,7 +1,6 @@
 //! Teachers that are compiled into the program: the same numbers as ONNX Runtime's and the run-time importer's, taps, distillation, refusals.
 //!
 //! `POTSTILL_TEACHERS=tests/compiled cargo test --release --features compiled-teachers --test compiled_teachers`
-#![cfg(feature = "compiled-teachers")]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

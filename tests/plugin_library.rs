@@ -1,7 +1,6 @@
 //! A method from a library of its own: built without building Potstill again, loaded, trained with, and refused where it does not belong.
 //!
 //! `cargo test --release --features dynamic --test plugin_library`
-#![cfg(feature = "dynamic")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

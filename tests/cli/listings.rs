@@ -61,9 +61,27 @@ fn an_architecture_is_inspected_like_a_file() {
 }
 
 #[test]
-fn devices_always_have_the_cpu() {
+fn devices_always_have_the_cpu_and_are_tested_when_asked() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(done(folder.path(), "devices").stdout.contains("cpu"));
+    let listed = done(folder.path(), "devices").stdout;
+    assert!(listed.contains("cpu") && listed.contains("--test"), "{listed}");
+    assert_eq!(
+        listed.contains("--features wgpu"),
+        cfg!(not(any(feature = "wgpu", feature = "cuda"))),
+        "{listed}"
+    );
+    let rows = done(folder.path(), "devices --format json").json();
+    assert!(
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["self_test"].is_null())
+    );
+    if cfg!(not(any(feature = "wgpu", feature = "cuda"))) {
+        // A software GPU would take minutes; `core/tests/wgpu.rs` tests one.
+        let tested = done(folder.path(), "devices --test").stdout;
+        assert!(tested.contains("passed: outputs to 0e0"), "{tested}");
+    }
 }
 
 #[test]

@@ -19,7 +19,10 @@ pub enum DeviceError {
         known: Vec<&'static str>,
     },
     /// A backend that was left out when the program was built.
-    #[error("this program was built without `{choice}` (cargo feature `{choice}`); there is: {}", there.join(", "))]
+    #[error(
+        "this program was built without `{choice}`: `cargo build --release --features {choice}` has it; there is: {}",
+        there.join(", ")
+    )]
     NotBuilt {
         /// What was asked for.
         choice: DeviceChoice,

@@ -40,6 +40,12 @@ pub fn resolve(choice: DeviceChoice) -> Result<Resolved, DeviceError> {
     }
 }
 
+/// What `auto` says of a machine on which this build finds no GPU.
+const NO_GPU: &str = match cfg!(any(feature = "wgpu", feature = "cuda")) {
+    true => "no GPU here",
+    false => "built without GPUs; `--features wgpu` has them",
+};
+
 fn named(choice: DeviceChoice, found: &[Found]) -> Result<Resolved, DeviceError> {
     let (backend, built) = match choice {
         DeviceChoice::Auto | DeviceChoice::Cpu | DeviceChoice::Flex => (Backend::Cpu, true),
@@ -82,7 +88,7 @@ fn automatic(found: &[Found], test: impl Fn(&Device) -> Result<(), SelfTestError
         passed_over.push(refusal);
     }
     let why = if passed_over.is_empty() {
-        "no GPU here".to_owned()
+        NO_GPU.to_owned()
     } else {
         passed_over.join("; ")
     };
@@ -175,7 +181,7 @@ mod tests {
 
     #[test]
     fn auto_on_a_machine_of_nothing_else_says_so() {
-        assert_eq!(automatic(&[found::cpu()], |_| Ok(())).why, "no GPU here");
+        assert_eq!(automatic(&[found::cpu()], |_| Ok(())).why, NO_GPU);
     }
 
     #[cfg(feature = "wgpu")]
@@ -199,7 +205,7 @@ mod tests {
         let error = named(DeviceChoice::Cuda, &[found::cpu()]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this program was built without `cuda` (cargo feature `cuda`); there is: cpu"
+            "this program was built without `cuda`: `cargo build --release --features cuda` has it; there is: cpu"
         );
     }
 

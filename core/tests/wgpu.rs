@@ -3,8 +3,6 @@
 //! Debian's software device comes with `apt-get install mesa-vulkan-drivers`. Nearly all of the time is compilation and autotuning of
 //! kernels, so the network is as small as BatchNorm, a strided convolution, a pool and a linear layer allow.
 
-#![cfg(feature = "wgpu")]
-
 use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
