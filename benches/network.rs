@@ -1,4 +1,4 @@
-//! A network's forward pass and training step on the CPU, and how fast pictures are prepared for it:
+//! A network's forward pass and training step on the CPU, and how fast pictures are prepared:
 //! `cargo bench --bench network`.
 
 use std::sync::Arc;

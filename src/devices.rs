@@ -12,8 +12,9 @@ use crate::table::{Format, json, table};
 /// List the devices; with `--test`, also whether they compute what the CPU computes.
 #[derive(Debug, Args)]
 pub struct Devices {
-    /// Have each device do one training step of a small network and compare outputs, loss and gradients with the CPU's. The first test of a
-    /// GPU compiles its kernels: seconds on a GPU, minutes on a software device.
+    /// Have each device do one training step of a small network and compare outputs, loss and
+    /// gradients with the CPU's. The first test of a GPU compiles its kernels: seconds on a GPU,
+    /// minutes on a software device.
     #[arg(long)]
     test: bool,
     /// How to print.
@@ -67,7 +68,7 @@ impl Devices {
         let mut rows = Vec::new();
         for found in available() {
             if self.test {
-                // What follows may take minutes, and a driver that hangs is to be known by its name.
+                // The test may take minutes, and a driver that hangs is to be known by its name.
                 drop(writeln!(std::io::stderr(), "testing {found} …"));
             }
             rows.push(Row::new(found, self.test));

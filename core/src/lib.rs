@@ -17,7 +17,7 @@
 //! | [`npz`] | arrays by name in NumPy's `.npz` |
 //! | [`names`] | "did you mean …?" |
 //!
-//! The core knows no distillation method and no file format: methods live in `potstill-plugins`, decoding in `potstill-teachers`, encoding in
+//! The core knows no distillation method and not how ONNX is encoded: methods live in `potstill-plugins`, decoding in `potstill-teachers`, encoding in
 //! `potstill-exporters`.
 
 mod cpu;

@@ -11,8 +11,8 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 pub use npyz::{NpyFile, Order};
 
-/// An archive to read; its arrays may be stored or deflated, as `np.savez` and `np.savez_compressed` leave
-/// them.
+/// An archive to read; its arrays may be stored or deflated, as `np.savez` and
+/// `np.savez_compressed` leave them.
 #[derive(Debug)]
 pub struct NpzReader<R>(ZipArchive<R>);
 

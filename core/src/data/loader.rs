@@ -50,8 +50,8 @@ impl Default for LoaderOptions {
     }
 }
 
-/// Where the next call of [`Loader::iter`] starts: an epoch and a batch in it. A handle: clones are the
-/// same position.
+/// Where the next call of [`Loader::iter`] starts: an epoch and a batch in it. A handle: clones are
+/// the same position.
 #[derive(Clone, Debug, Default)]
 pub struct Position(Arc<Mutex<(usize, usize)>>);
 
@@ -167,7 +167,7 @@ impl Loader {
         self.epochs.num_items()
     }
 
-    /// The batches of the next epoch, or of what is left of it, on the device; an error is the last item.
+    /// The batches of the next epoch, or of what is left of it, on the device; an error is the last.
     pub fn iter(&self) -> impl Iterator<Item = Result<Batch, DataError>> + use<> {
         let (epoch, first) = self.position.advance();
         Epoch {

@@ -1,8 +1,8 @@
 //! Students, auxiliary networks, teachers and plugins as one Burn module.
 //!
-//! [`Distillation::step`] is one step of distillation: teachers run without gradients, students with them,
-//! every plugin's hooks are called in turn, and the weighted terms are summed. [`Distillation::update`]
-//! calls the plugins' optimizer hook and Burn's optimizer.
+//! [`Distillation::step`] is one step of distillation: teachers run without gradients, students with
+//! them, every plugin's hooks are called in turn, and the weighted terms are summed.
+//! [`Distillation::update`] calls the plugins' optimizer hook and Burn's optimizer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -298,7 +298,7 @@ impl Distillation {
         Ok(terms)
     }
 
-    /// The gradients of one step and what it gave; on the CPU, it runs on one of the threads that compute.
+    /// The gradients of one step and what it gave. On the CPU, it runs on a thread that computes.
     ///
     /// # Errors
     /// What a plugin refuses, pictures that do not fit.

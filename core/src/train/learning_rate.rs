@@ -9,7 +9,8 @@ use super::config::{ScheduleConfig, TrainConfig};
 use crate::plugin::Stage;
 use crate::schedule::Schedule;
 
-/// A scheduler for Burn's optimizers. Clones share the plateau's state, so that the loop can report accuracies to the one that the learner holds.
+/// A scheduler for Burn's optimizers. Clones share the plateau's state: the loop reports accuracies
+/// to one, the module scheduler holds another.
 #[derive(Clone, Debug)]
 pub struct LearningRate {
     start: f64,

@@ -1,8 +1,8 @@
 //! The loop over stages, epochs and steps: evaluation, checkpoints, stopping, resuming.
 //!
-//! The optimizer, the schedule's state and records are Burn's. The loop is ours: it resumes inside an
-//! epoch, returns errors instead of panicking, and stops on a loss that is no number, which the loops of
-//! burn-train do not.
+//! The optimizer, the schedule's state and records are Burn's. The loop is ours: it resumes inside
+//! an epoch, returns errors instead of panicking, and stops on a loss that is no number, which
+//! burn-train's loops do not.
 
 use std::time::Instant;
 
