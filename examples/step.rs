@@ -11,10 +11,11 @@ use burn_optim::GradientsParams;
 use clap::Parser;
 use potstill_core::data::{InMemory, Loader, LoaderOptions, Split, dataset};
 use potstill_core::device::{Aligned, keep_freed_memory, set_threads};
+use potstill_core::graph::Graph;
 use potstill_core::loss::cross_entropy;
 use potstill_core::network::Network;
 use potstill_core::ops::Mode;
-use potstill_core::plugin::{Cohort, Plan, PluginSpec, Structure, Students, Time};
+use potstill_core::plugin::{Objective, PluginSpec, Structure, Students, Time, cohort_of, prepare};
 use potstill_core::precision::Precision;
 use potstill_core::train::distillation::TimedBatch;
 use potstill_core::train::{CacheSetup, Distillation, Frozen, Pictures, TeacherCache, TrainConfig};
@@ -190,7 +191,12 @@ impl<'a> Job<'a> {
     }
 
     /// Where a teacher's outputs are kept, in a folder that goes with the program.
-    fn caches(&self, plan: &Plan<'_>, arguments: &Arguments) -> Result<Vec<TeacherCache>, Box<dyn Error>> {
+    fn caches(
+        &self,
+        objective: &Objective,
+        teacher: Option<&Graph>,
+        arguments: &Arguments,
+    ) -> Result<Vec<TeacherCache>, Box<dyn Error>> {
         if !self.cached {
             return Ok(Vec::new());
         }
@@ -207,7 +213,7 @@ impl<'a> Job<'a> {
                 samples: self.count(arguments),
             },
         };
-        Ok(setup.open(setup.keys(plan)?)?)
+        Ok(setup.open(setup.keys(objective, teacher)?)?)
     }
 
     fn loader(&self, arguments: &Arguments, device: &Device) -> Result<Loader, Box<dyn Error>> {
@@ -240,7 +246,7 @@ impl<'a> Job<'a> {
             "" => Vec::new(),
             plugin => vec![plugin.parse::<PluginSpec>()?.build()?],
         };
-        let cohort = Cohort::of(&plugins)?;
+        let cohort = cohort_of(&plugins)?;
         let members = cohort.as_ref().map_or(Ok(1), |cohort| cohort.members(1))?;
         let member = |member: usize| zoo::build(self.student, CLASSES, [3, 32, 32], member as u64);
         let members = (0..members).map(member).collect::<Result<Vec<_>, _>>()?;
@@ -253,9 +259,10 @@ impl<'a> Job<'a> {
             .teacher
             .map(|teacher| network(teacher, &device))
             .transpose()?;
-        let taught: Vec<_> = teacher.iter().map(|teacher| teacher.graph().clone()).collect();
-        let plan = Plan::prepared(&students, &taught, &plugins, CLASSES, 1)?;
-        let mut caches = self.caches(&plan, arguments)?.into_iter().map(Arc::new);
+        let taught = teacher.as_ref().map(Network::graph);
+        let mut objective = prepare(&plugins, &students, taught, CLASSES, 1)?;
+        let caches = self.caches(&objective, taught, arguments)?;
+        let mut caches = caches.into_iter().map(Arc::new);
         let teachers = teacher
             .into_iter()
             .map(|network| Frozen {
@@ -264,7 +271,7 @@ impl<'a> Job<'a> {
                 cache: caches.next(),
             })
             .collect();
-        let mut model = Distillation::new(&students, &plan, teachers, plugins, arguments.precision, &device)?;
+        let mut model = Distillation::new(&students, &objective, teachers, arguments.precision, &device)?;
         let mut optimizer = TrainConfig::default().build_optimizer();
         let loader = self.loader(arguments, &device)?;
         let mut batches = loader.iter();
@@ -283,10 +290,11 @@ impl<'a> Job<'a> {
                 }
             };
             let stage = None;
-            let (gradients, _) = model.step(TimedBatch { batch, time, stage })?;
+            let (gradients, _) = model.step(&mut objective.methods, TimedBatch { batch, time, stage })?;
+            let methods = &mut objective.methods;
             model = model
                 .clone()
-                .update(&mut optimizer, LEARNING_RATE, gradients, time)?;
+                .update(methods, &mut optimizer, LEARNING_RATE, gradients, time)?;
             Ok(())
         }))
     }

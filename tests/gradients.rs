@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use potstill_core::data::Batch;
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::network::Network;
-use potstill_core::plugin::{Cohort, Plan, Plugin, PluginSpec, Students, Time};
+use potstill_core::plugin::{Method, Plugin, PluginSpec, Students, Time, cohort_of, prepare};
 use potstill_core::precision::Precision;
 use potstill_core::train::distillation::{Distillation, TimedBatch};
 use potstill_core::train::{Frozen, OptimizerConfig, TrainConfig};
@@ -67,7 +67,7 @@ impl Case {
     fn new(spec: &str, stage: Option<usize>) -> Self {
         let plugin: PluginSpec = spec.parse().unwrap();
         let plugins = vec![plugin.build().unwrap()];
-        let cohort = Cohort::of(&plugins).unwrap();
+        let cohort = cohort_of(&plugins).unwrap();
         let members = cohort.as_ref().map_or(1, |cohort| cohort.members(1).unwrap());
         let graphs = (0..members)
             .map(|member| graph(3, member as u64 + 1).unwrap())
@@ -85,9 +85,9 @@ impl Case {
 
     /// The loss, and the gradient of each weight of each network, flattened.
     fn step(&self, students: &Students) -> (f64, Vec<Vec<f32>>) {
-        let (model, item) = self.model(students);
+        let (model, mut methods, item) = self.model(students);
         let (gradients, report) = model
-            .step(item)
+            .step(&mut methods, item)
             .unwrap_or_else(|error| panic!("{}: {error}", self.plugin));
         let gradients = model.students.iter().flat_map(|network| {
             let sizes = network
@@ -96,20 +96,18 @@ impl Case {
                 .values()
                 .filter(|tensor| tensor.role == Role::Weight);
             let sizes: Vec<usize> = sizes.map(|tensor| tensor.len()).collect();
-            network
-                .gradients(&gradients)
-                .into_iter()
-                .zip(sizes)
-                .map(|(gradient, size)| match gradient {
+            network.gradients(&gradients.whole).into_iter().zip(sizes).map(
+                |(gradient, size)| match gradient {
                     Some(gradient) => gradient.into_data().iter().collect(),
                     None => vec![0.0; size],
-                })
+                },
+            )
         });
         (f64::from(report.loss.into_scalar::<f32>()), gradients.collect())
     }
 
-    /// The networks on the CPU, and the batch of every step.
-    fn model(&self, students: &Students) -> (Distillation, TimedBatch) {
+    /// The networks on the CPU, the method, and the batch of every step.
+    fn model(&self, students: &Students) -> (Distillation, Vec<Method>, TimedBatch) {
         let device = Device::flex();
         let teacher = Frozen {
             network: Network::new(graph(5, 9).unwrap(), &device).unwrap(),
@@ -118,10 +116,9 @@ impl Case {
         };
         let taught = teacher.network.graph().clone();
         let plugins: Vec<Box<dyn Plugin>> = vec![self.plugin.build().unwrap()];
-        let plan = Plan::prepared(students, [&taught], &plugins, CLASSES, 10).unwrap();
-        let model =
-            Distillation::new(students, &plan, vec![teacher], plugins, Precision::Fp32, &device).unwrap();
-        (model, item(self.stage))
+        let objective = prepare(&plugins, students, [&taught], CLASSES, 10).unwrap();
+        let model = Distillation::new(students, &objective, vec![teacher], Precision::Fp32, &device).unwrap();
+        (model, objective.methods, item(self.stage))
     }
 
     /// The students with every weight moved along a direction.
@@ -216,15 +213,16 @@ fn a_peer_that_is_updated_later_sees_what_those_before_it_have_become() {
         model.students.iter().map(weight).collect()
     };
     let config = TrainConfig::default();
-    let (model, item) = case.model(&case.students);
+    let (model, mut methods, item) = case.model(&case.students);
     let before = weights(&model);
-    let (gradients, _) = model.step(item.clone()).unwrap();
+    let (gradients, _) = model.step(&mut methods, item.clone()).unwrap();
+    let mut optimizer = config.build_optimizer();
     let together = model
-        .update(&mut config.build_optimizer(), 0.1, gradients, item.time)
+        .update(&mut methods, &mut optimizer, 0.1, gradients, item.time)
         .unwrap();
-    let (model, item) = case.model(&case.students);
+    let (model, mut methods, item) = case.model(&case.students);
     let (in_turn, report) = model
-        .step_in_turn(item, &mut config.build_optimizer(), 0.1)
+        .step_in_turn(&mut methods, item, &mut config.build_optimizer(), 0.1)
         .unwrap();
     assert_eq!(report.terms.len(), 4);
     let (together, in_turn) = (weights(&together), weights(&in_turn));
@@ -269,21 +267,18 @@ fn dot_without_a_difference_is_sgd_with_momentum() {
             .iter()
             .map(|method| method.parse::<PluginSpec>().unwrap().build().unwrap())
             .collect();
-        let plan = Plan::prepared(&students, [&taught], &plugins, CLASSES, 10).unwrap();
-        let mut model = Distillation::new(
-            &students,
-            &plan,
-            vec![teacher],
-            plugins,
-            Precision::Fp32,
-            &Device::flex(),
-        )
-        .unwrap();
+        let mut objective = prepare(&plugins, &students, [&taught], CLASSES, 10).unwrap();
+        let device = Device::flex();
+        let mut model =
+            Distillation::new(&students, &objective, vec![teacher], Precision::Fp32, &device).unwrap();
+        let methods = &mut objective.methods;
         let mut optimizer = config.build_optimizer();
         for _ in 0..3 {
             let item = item(None);
-            let (gradients, _) = model.step(item.clone()).unwrap();
-            model = model.update(&mut optimizer, 0.1, gradients, item.time).unwrap();
+            let (gradients, _) = model.step(methods, item.clone()).unwrap();
+            model = model
+                .update(methods, &mut optimizer, 0.1, gradients, item.time)
+                .unwrap();
         }
         let graph = model.students[0].to_graph();
         ["low.conv.weight", "fc.weight"]

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use potstill_core::data::Batch;
 use potstill_core::device::{Backend, available, self_test};
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Pool};
-use potstill_core::plugin::{Plan, Students, Time};
+use potstill_core::plugin::{Students, Time, prepare};
 use potstill_core::precision::Precision;
 use potstill_core::train::TrainConfig;
 use potstill_core::train::distillation::{Distillation, TimedBatch};
@@ -58,9 +58,9 @@ fn two_training_steps_on_vulkan_agree_with_the_cpu() {
 
 fn train(device: &Device) -> Trained {
     let students = Students::single(graph().unwrap());
-    let plan = Plan::prepared(&students, [], &[], 3, 1).unwrap();
+    let objective = prepare(&[], &students, [], 3, 1).unwrap();
     let mut distillation =
-        Distillation::new(&students, &plan, Vec::new(), Vec::new(), Precision::Fp32, device).unwrap();
+        Distillation::new(&students, &objective, Vec::new(), Precision::Fp32, device).unwrap();
     let mut optimizer = TrainConfig::default().build_optimizer();
     let mut losses = Vec::new();
     for step in 0..STEPS {
@@ -72,10 +72,12 @@ fn train(device: &Device) -> Trained {
         };
         let batch = batch(step, device);
         let stage = None;
-        let (gradients, report) = distillation.step(TimedBatch { batch, time, stage }).unwrap();
+        let (gradients, report) = distillation
+            .step(&mut [], TimedBatch { batch, time, stage })
+            .unwrap();
         losses.push(report.loss.into_scalar::<f32>());
         distillation = distillation
-            .update(&mut optimizer, 0.05, gradients, time)
+            .update(&mut [], &mut optimizer, 0.05, gradients, time)
             .unwrap();
     }
     let weights = distillation.students[0]

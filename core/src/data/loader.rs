@@ -129,22 +129,31 @@ impl Loader {
                 options.batch_size,
             ));
         }
-        let whitening = pipeline.whitening.as_deref().filter(|_| pipeline.whitens());
-        if let Some(whitening) = whitening {
-            whitening.check(&pipeline.normalise, preparation.shape())?;
-        }
         let epochs = Arc::new(Epochs {
             source,
             preparation,
             options,
             images,
         });
-        Ok(Self {
-            whitening: whitening.map(|whitening| whitening.on(device)),
+        let loader = Self {
+            whitening: None,
             epochs,
             device: device.clone(),
             position: Position::default(),
-        })
+        };
+        loader.whitened(pipeline)
+    }
+
+    /// With the whitening that `pipeline` has got since the loader was made of it.
+    ///
+    /// # Errors
+    /// [`DataError::WhiteningMisfit`].
+    pub fn whitened(mut self, pipeline: &Pipeline) -> Result<Self, DataError> {
+        if let Some(whitening) = pipeline.whitening.as_deref().filter(|_| pipeline.whitens()) {
+            whitening.check(&pipeline.normalise, self.image_shape())?;
+            self.whitening = Some(whitening.on(&self.device));
+        }
+        Ok(self)
     }
 
     /// The handle that says where the next iterator starts.

@@ -3,7 +3,7 @@
 //! A method says what it needs ([`Cohort`]): networks of their own, or branches of one. [`Students`] builds it from one graph for each member, and
 //! keeps what is needed to look at a member as if it were alone: its graph, and how its values are called in the network that holds it.
 
-use super::{Plugin, PluginError};
+use super::error::PluginError;
 use crate::graph::{Fork, Graph, GraphError, Names, branch, cut};
 
 /// What a method trains together.
@@ -33,27 +33,6 @@ pub enum Structure {
 }
 
 impl Cohort {
-    /// What the plugins of a run ask for together; `None` where every student is trained for itself.
-    ///
-    /// # Errors
-    /// Two plugins that ask for different cohorts.
-    pub fn of(plugins: &[Box<dyn Plugin>]) -> Result<Option<Self>, PluginError> {
-        let mut asked: Option<(&'static str, Cohort)> = None;
-        for plugin in plugins {
-            let Some(cohort) = plugin.cohort() else { continue };
-            match &asked {
-                Some((first, other)) if *other != cohort => {
-                    return Err(PluginError::Cohorts {
-                        first: (*first).to_owned(),
-                        second: plugin.name().to_owned(),
-                    });
-                }
-                _ => asked = Some((plugin.name(), cohort)),
-            }
-        }
-        Ok(asked.map(|(_, cohort)| cohort))
-    }
-
     /// The number of members where the user names `given` students.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{PluginError, Students};
+use super::cohort::Students;
+use super::error::PluginError;
 use crate::graph::{Dim, Graph, GraphBuilder, GraphError, Role, ValueInfo, join};
 
 /// Σ_i g_i z_i: Lan et al. 2018, equation 3.

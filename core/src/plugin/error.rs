@@ -49,6 +49,16 @@ pub enum PluginError {
         /// The piece.
         text: String,
     },
+    /// Students whose output does not fit the data.
+    #[error("student `{student}` has {got} classes, the data has {expected}")]
+    Classes {
+        /// The student.
+        student: String,
+        /// Its classes.
+        got: usize,
+        /// The data's classes.
+        expected: usize,
+    },
     /// A value of the wrong type or outside its range.
     #[error("plugin `{plugin}`: option `{option}` is {got}, expected {expected}")]
     BadValue {

@@ -8,9 +8,9 @@ use std::any::TypeId;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::PluginEntry;
 #[cfg(feature = "dynamic")]
-use super::PluginError;
+use super::error::PluginError;
+use super::registry::PluginEntry;
 
 /// The symbol under which [`plugin_library!`](crate::plugin_library) puts a library's stamp.
 pub const STAMP_SYMBOL: &str = "POTSTILL_PLUGIN_STAMP";

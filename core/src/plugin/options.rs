@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::PluginError;
+use super::error::PluginError;
 
 /// A plugin as a user asks for it: its name and the options that were written.
 #[derive(Clone, Debug, PartialEq)]

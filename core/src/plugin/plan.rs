@@ -1,132 +1,20 @@
-//! What plugins ask for before training: terms, taps, auxiliary networks, stages.
+//! What methods see of a run while they plan, and what they may ask for: terms, taps, auxiliary networks, stages.
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexSet;
 
-use super::{Plugin, PluginError, Students};
-use crate::graph::{Facts, Graph, infer};
-use crate::schedule::Schedule;
-
-/// A network that a method trains beside the students and that is never exported: a regressor, a gate.
-#[derive(Clone, Debug)]
-pub struct Auxiliary {
-    /// Its name, under which [`Step::auxiliary`](super::Step::auxiliary) finds it.
-    pub name: String,
-    /// The network.
-    pub graph: Graph,
-}
-
-/// A part of training before the main one, in which one method alone is at work; it starts with a fresh optimizer, and so does what follows it.
-///
-/// Networks run only as far as the stage's values need; there are no logits, and nothing is evaluated.
-#[derive(Clone, Debug)]
-pub struct Stage {
-    /// Its name, under which the method finds it in [`Step::stage`](super::Step::stage).
-    pub name: String,
-    /// The method.
-    pub plugin: &'static str,
-    /// Passes over the training data.
-    pub epochs: usize,
-    /// The learning rate over the stage's epochs; `None` takes the run's own, its schedule stretched over the stage.
-    pub learning_rate: Option<Schedule>,
-    /// Values of the students that the stage needs.
-    pub student_values: Vec<String>,
-    /// Values of the teachers that the stage needs.
-    pub teacher_values: Vec<String>,
-}
-
-/// In which order the members of a cohort are updated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Turns {
-    /// All of them in one step.
-    #[default]
-    Together,
-    /// One after the other, each seeing what those before it have become.
-    InTurn,
-}
-
-/// Which of a cohort's members is the run's result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Chosen {
-    /// This one.
-    Member(usize),
-    /// The one with the highest validation accuracy.
-    Best,
-    /// All together.
-    Ensemble,
-}
-
-/// A network as a plugin sees it while planning: its structure, not its weights.
-#[derive(Clone, Debug)]
-pub struct Observation<'a> {
-    /// The member's or the teacher's name.
-    pub name: String,
-    /// The network.
-    pub graph: &'a Graph,
-    /// The value that holds the logits `[batch, classes]`.
-    pub logits: String,
-    /// Shapes of all its values at batch 1.
-    pub facts: Facts,
-}
-
-impl<'a> Observation<'a> {
-    /// Looks at a network whose first output is its logits.
-    ///
-    /// # Errors
-    /// A node that refuses its inputs.
-    pub fn new(name: &str, graph: &'a Graph) -> Result<Self, PluginError> {
-        let logits = graph
-            .outputs
-            .first()
-            .map(|output| output.name.clone())
-            .unwrap_or_default();
-        Ok(Self {
-            name: name.to_owned(),
-            graph,
-            logits,
-            facts: infer(graph, 1)?,
-        })
-    }
-
-    /// Refuses a name that is no value of the network.
-    ///
-    /// # Errors
-    /// [`PluginError::Value`] with the network and the nearest names.
-    pub fn check_value(&self, value: &str) -> Result<(), PluginError> {
-        self.graph
-            .check_value(value)
-            .map_err(|source| PluginError::Value {
-                network: self.name.clone(),
-                source,
-            })
-    }
-
-    /// The extents of a value at batch 1.
-    ///
-    /// # Errors
-    /// A value that the network does not have, with the nearest names.
-    pub fn dims(&self, value: &str) -> Result<Vec<usize>, PluginError> {
-        self.check_value(value)?;
-        Ok(self
-            .facts
-            .get(value)
-            .map(|fact| fact.dims.clone())
-            .unwrap_or_default())
-    }
-
-    /// The features that the classifier reads.
-    pub fn features(&self) -> Option<String> {
-        self.graph.features_before(&self.logits).map(str::to_owned)
-    }
-}
+use super::architecture::Architecture;
+use super::cohort::Students;
+use super::error::PluginError;
+use super::objective::{Auxiliary, Chosen, Gate, Objective, Stage, Turns};
+use crate::graph::Graph;
 
 /// What training is going to be; plugins add what they need.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Plan<'a> {
     /// The teachers, possibly none.
-    pub teachers: Vec<Observation<'a>>,
+    pub teachers: Vec<Architecture<'a>>,
     /// The students, at least one; each as if it were alone.
-    pub students: Vec<Observation<'a>>,
+    pub students: Vec<Architecture<'a>>,
     /// Whether the last student is the leader of the others.
     pub leader: bool,
     /// The number of classes.
@@ -134,17 +22,7 @@ pub struct Plan<'a> {
     /// The number of epochs of the main stage.
     pub epochs: usize,
     fork: Option<String>,
-    terms: IndexMap<String, String>,
-    teacher_taps: IndexSet<String>,
-    student_taps: Vec<IndexSet<String>>,
-    auxiliaries: Vec<Auxiliary>,
-    stages: Vec<Stage>,
-    gate: Option<String>,
-    turns: Turns,
-    chosen: Chosen,
-    task_term: bool,
-    separate_task: bool,
-    own_momentum: Option<&'static str>,
+    objective: Objective,
 }
 
 impl<'a> Plan<'a> {
@@ -163,50 +41,23 @@ impl<'a> Plan<'a> {
         Ok(Self {
             students: members
                 .iter()
-                .map(|student| Observation::new(&student.name, &student.graph))
+                .map(|student| Architecture::new(&student.name, &student.graph))
                 .collect::<Result<_, _>>()?,
             teachers: teachers
                 .into_iter()
                 .enumerate()
-                .map(|(index, graph)| Observation::new(&format!("teacher{index}"), graph))
+                .map(|(index, graph)| Architecture::new(&format!("teacher{index}"), graph))
                 .collect::<Result<_, _>>()?,
             leader: students.leader,
             classes,
             epochs,
             fork: students.fork.clone(),
-            terms: IndexMap::new(),
-            teacher_taps: IndexSet::new(),
-            student_taps: vec![IndexSet::new(); members.len()],
-            auxiliaries: Vec::new(),
-            stages: Vec::new(),
-            gate: None,
-            turns: Turns::default(),
-            chosen: Chosen::Member(leads.unwrap_or(0)),
-            task_term: false,
-            separate_task: false,
-            own_momentum: None,
+            objective: Objective {
+                student_taps: vec![IndexSet::new(); members.len()],
+                chosen: Chosen::Member(leads.unwrap_or(0)),
+                ..Objective::default()
+            },
         })
-    }
-
-    /// The plan after every plugin was asked; where none brings the loss on the true classes, that is added.
-    ///
-    /// # Errors
-    /// Networks whose shapes do not fit, or what a plugin refuses.
-    pub fn prepared(
-        students: &'a Students,
-        teachers: impl IntoIterator<Item = &'a Graph>,
-        plugins: &[Box<dyn Plugin>],
-        classes: usize,
-        epochs: usize,
-    ) -> Result<Self, PluginError> {
-        let mut plan = Plan::new(students, teachers, classes, epochs)?;
-        for plugin in plugins {
-            plugin.prepare(&mut plan)?;
-        }
-        if !plan.has_task_term() {
-            plan.declare_term("ce", "CE(z_s, y)");
-        }
-        Ok(plan)
     }
 
     /// Refuses to go on without a teacher.
@@ -224,12 +75,12 @@ impl<'a> Plan<'a> {
 
     /// Declares a loss term with its formula, for `--dry-run` and the report.
     pub fn declare_term(&mut self, name: &str, formula: &str) {
-        self.terms.insert(name.to_owned(), formula.to_owned());
+        self.objective.terms.insert(name.to_owned(), formula.to_owned());
     }
 
     /// Says that the method brings its own loss on the true classes, so that none is added.
     pub fn brings_task_term(&mut self) {
-        self.task_term = true;
+        self.objective.brings_task_term = true;
     }
 
     /// Asks for a value of every teacher.
@@ -240,7 +91,7 @@ impl<'a> Plan<'a> {
         for teacher in &self.teachers {
             teacher.check_value(value)?;
         }
-        self.teacher_taps.insert(value.to_owned());
+        self.objective.teacher_taps.insert(value.to_owned());
         Ok(())
     }
 
@@ -258,7 +109,7 @@ impl<'a> Plan<'a> {
     /// A student without that value, with the nearest names.
     pub fn tap_student(&mut self, student: usize, value: &str) -> Result<(), PluginError> {
         self.students[student].check_value(value)?;
-        self.student_taps[student].insert(value.to_owned());
+        self.objective.student_taps[student].insert(value.to_owned());
         Ok(())
     }
 
@@ -276,7 +127,7 @@ impl<'a> Plan<'a> {
 
     /// Adds a network that is trained beside the students and left out of the export.
     pub fn add_auxiliary(&mut self, name: &str, graph: Graph) {
-        self.auxiliaries.push(Auxiliary {
+        self.objective.auxiliaries.push(Auxiliary {
             name: name.to_owned(),
             graph,
         });
@@ -284,87 +135,45 @@ impl<'a> Plan<'a> {
 
     /// Puts a stage before the main one.
     pub fn add_stage(&mut self, stage: Stage) {
-        self.stages.push(stage);
+        self.objective.stages.push(stage);
     }
 
     /// Makes the ensemble Σ_i g_i z_i, with g `[batch, members]` what the auxiliary network `gate` makes of the shared value; without a gate it is
     /// the mean of the peers' probabilities.
     pub fn gate_ensemble(&mut self, gate: &str) {
-        self.gate = Some(gate.to_owned());
+        self.objective.gate = self.fork.clone().map(|fork| Gate {
+            auxiliary: gate.to_owned(),
+            fork,
+        });
     }
 
     /// Has the members updated in this order.
     pub fn update_in(&mut self, turns: Turns) {
-        self.turns = turns;
+        self.objective.turns = turns;
     }
 
     /// Asks for the gradient of the loss on the true classes by itself, beside that of the whole loss; costs a second pass through the students.
     pub fn separate_task_gradient(&mut self) {
-        self.separate_task = true;
+        self.objective.separate_task_gradient = true;
     }
 
     /// Says that the method keeps momentum and weight decay itself, so that the optimizer must have neither.
     pub fn keeps_momentum(&mut self, plugin: &'static str) {
-        self.own_momentum = Some(plugin);
+        self.objective.keeper_of_momentum = Some(plugin);
     }
 
     /// Makes this the run's result, unless the user asks for another.
     pub fn choose(&mut self, chosen: Chosen) {
-        self.chosen = chosen;
+        self.objective.chosen = chosen;
     }
 
-    /// The declared terms with their formulas.
-    pub fn terms(&self) -> &IndexMap<String, String> {
-        &self.terms
+    /// What the methods have asked for.
+    pub(super) fn into_objective(self) -> Objective {
+        self.objective
     }
 
-    /// Values asked of the teachers.
-    pub fn teacher_taps(&self) -> &IndexSet<String> {
-        &self.teacher_taps
-    }
-
-    /// Values asked of each student.
-    pub fn student_taps(&self) -> &[IndexSet<String>] {
-        &self.student_taps
-    }
-
-    /// The auxiliary networks.
-    pub fn auxiliaries(&self) -> &[Auxiliary] {
-        &self.auxiliaries
-    }
-
-    /// The stages before the main one.
-    pub fn stages(&self) -> &[Stage] {
-        &self.stages
-    }
-
-    /// The auxiliary network that weighs the members' logits, and the shared value that it reads.
-    pub fn gate(&self) -> Option<(&str, &str)> {
-        Some((self.gate.as_deref()?, self.fork.as_deref()?))
-    }
-
-    /// In which order the members are updated.
-    pub fn turns(&self) -> Turns {
-        self.turns
-    }
-
-    /// The run's result.
-    pub fn chosen(&self) -> Chosen {
-        self.chosen
-    }
-
-    /// The plugin that keeps momentum and weight decay itself.
-    pub fn keeper_of_momentum(&self) -> Option<&'static str> {
-        self.own_momentum
-    }
-
-    /// Whether a plugin asked for the gradient of the loss on the true classes by itself.
-    pub fn separates_task_gradient(&self) -> bool {
-        self.separate_task
-    }
-
-    /// Whether a plugin brings the loss on the true classes.
-    pub fn has_task_term(&self) -> bool {
-        self.task_term
+    /// What the methods have asked for so far.
+    pub fn objective(&self) -> &Objective {
+        &self.objective
     }
 }

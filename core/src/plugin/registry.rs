@@ -3,7 +3,9 @@
 use indexmap::IndexMap;
 use toml::Table;
 
-use super::{Plugin, PluginError, PluginSpec};
+use super::error::PluginError;
+use super::hooks::Plugin;
+use super::options::PluginSpec;
 use crate::names::nearest;
 
 /// Where a method was published.

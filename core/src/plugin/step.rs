@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor};
 use burn_optim::GradientsParams;
 use indexmap::IndexMap;
 
-use super::PluginError;
+use super::error::PluginError;
 use crate::names::nearest;
 use crate::network::{Network, Outputs, TapError};
 use crate::ops::Mode;

@@ -14,16 +14,17 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_optim::lr_scheduler::LrSchedulerRecord;
 use burn_optim::{ModuleOptimizer, OptimizerRecord};
+use indexmap::IndexMap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
 use super::distillation::Distillation;
+use super::error::TrainError;
 use super::evaluation::{CohortEvaluation, Tally};
 use super::sound_record::SoundRecord;
 use crate::files::write_whole;
 use crate::network::Network;
-use crate::plugin::Plugin;
+use crate::plugin::Method;
 
 /// Which checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,17 +69,47 @@ pub struct Partial {
     /// Sum of the losses, each times its pictures.
     pub loss: f64,
     /// Sums of the terms, each times its pictures.
-    pub terms: indexmap::IndexMap<String, f64>,
+    pub terms: IndexMap<String, f64>,
     /// Accuracy.
     pub tally: Tally,
     /// Pictures.
     pub samples: usize,
 }
 
+impl Partial {
+    /// The means, by name: `train.loss`, `train.top1` where there are logits, `train.<term>`.
+    pub fn metrics(&self, has_logits: bool) -> IndexMap<String, f64> {
+        let samples = self.samples.max(1) as f64;
+        let mut metrics = IndexMap::new();
+        metrics.insert("train.loss".to_owned(), self.loss / samples);
+        if has_logits {
+            metrics.insert("train.top1".to_owned(), self.tally.evaluation().top1);
+        }
+        for (name, sum) in &self.terms {
+            metrics.insert(format!("train.{name}"), sum / samples);
+        }
+        metrics
+    }
+}
+
 /// The checkpoints of a run.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
+}
+
+/// A run as a checkpoint takes it.
+pub struct Progress<'a> {
+    /// The networks.
+    pub model: &'a Distillation,
+    /// The methods, with what they remember.
+    pub methods: &'a [Method],
+    /// The optimizer with its state.
+    pub optimizer: &'a ModuleOptimizer,
+    /// The schedule's state.
+    pub learning_rate: LrSchedulerRecord,
+    /// Where the run stands.
+    pub state: &'a State,
 }
 
 /// A checkpoint in memory.
@@ -101,14 +132,14 @@ pub struct Loaded {
 /// Tensors that methods remember, by the method's name.
 pub type MethodState = HashMap<String, Vec<(String, Tensor<1>)>>;
 
-fn method_state(methods: &[Box<dyn Plugin>]) -> io::Result<Vec<u8>> {
+fn method_state(methods: &[Method]) -> io::Result<Vec<u8>> {
     let tensors: Vec<(String, usize, Vec<u8>)> = methods
         .iter()
         .flat_map(|method| {
-            method.state().into_iter().map(|(name, tensor)| {
+            method.hooks.state().into_iter().map(|(name, tensor)| {
                 let values: Vec<f32> = tensor.into_data().iter().collect();
                 let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                (format!("{}/{name}", method.name()), values.len(), bytes)
+                (format!("{}/{name}", method.name), values.len(), bytes)
             })
         })
         .collect();
@@ -167,15 +198,8 @@ impl Checkpoints {
     ///
     /// # Errors
     /// A full or read-only disk; what was there before stays.
-    pub fn save(
-        &self,
-        module: &Distillation,
-        optimizer: &ModuleOptimizer,
-        learning_rate: LrSchedulerRecord,
-        state: &State,
-        best: bool,
-        keep: bool,
-    ) -> Result<(), TrainError> {
+    pub fn save(&self, progress: &Progress<'_>, best: bool, keep: bool) -> Result<(), TrainError> {
+        let state = progress.state;
         let name = format!("step-{:08}", state.step);
         let target = self.folder.join(&name);
         let write = || -> io::Result<()> {
@@ -190,16 +214,14 @@ impl Checkpoints {
                 file.sync_all()
             };
             let record = |error: burn::store::RecordError| io::Error::other(error.to_string());
-            let students = module.students.clone().into_record();
+            let students = progress.model.students.clone().into_record();
             put("students.bpk", &students.into_bytes().map_err(record)?)?;
-            let auxiliaries = module.auxiliaries.clone().into_record();
+            let auxiliaries = progress.model.auxiliaries.clone().into_record();
             put("auxiliaries.bpk", &auxiliaries.into_bytes().map_err(record)?)?;
-            put("optimizer.bpk", &optimizer.into_bytes().map_err(record)?)?;
-            put(
-                "learning-rate.bpk",
-                &learning_rate.clone().into_bytes().map_err(record)?,
-            )?;
-            put("methods.safetensors", &method_state(module.plugins())?)?;
+            put("optimizer.bpk", &progress.optimizer.into_bytes().map_err(record)?)?;
+            let learning_rate = progress.learning_rate.clone();
+            put("learning-rate.bpk", &learning_rate.into_bytes().map_err(record)?)?;
+            put("methods.safetensors", &method_state(progress.methods)?)?;
             put("state.json", serde_json::to_string_pretty(state)?.as_bytes())?;
             if keep {
                 put("keep", b"")?;

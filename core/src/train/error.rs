@@ -32,16 +32,6 @@ pub enum TrainError {
         /// The step, counted from 1.
         step: usize,
     },
-    /// Students whose output does not fit the data.
-    #[error("student `{student}` has {got} classes, the data has {expected}")]
-    Classes {
-        /// The student.
-        student: String,
-        /// Its classes.
-        got: usize,
-        /// The data's classes.
-        expected: usize,
-    },
     /// A checkpoint or a file of teacher outputs that cannot be written.
     #[error("cannot write {path}")]
     Write {

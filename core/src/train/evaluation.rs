@@ -5,8 +5,8 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
 use super::distillation::Predictions;
+use super::error::TrainError;
 use crate::data::{Batch, Loader};
 use crate::plugin::Chosen;
 

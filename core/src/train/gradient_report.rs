@@ -8,11 +8,11 @@ use burn::tensor::Tensor;
 use burn_optim::GradientsParams;
 use indexmap::IndexMap;
 
-use super::TrainError;
-use super::distillation::{Distillation, TimedBatch};
+use super::distillation::{Distillation, Ran, TimedBatch};
+use super::error::TrainError;
 use crate::network::Network;
 use crate::ops::Mode;
-use crate::plugin::{Member, Term};
+use crate::plugin::{Member, Method, Term};
 use crate::value::Value;
 
 /// Weights, norms and cosines by name: `kd.weight`, `kd.logits.norm`, `kd.parameters.norm`, `ce~kd.logits.cosine`, `ce~kd.parameters.cosine`.
@@ -25,6 +25,7 @@ impl Distillation {
     /// What a plugin refuses.
     pub fn gradient_report(
         &self,
+        methods: &mut [Method],
         item: &TimedBatch,
         reseed: impl Fn(),
     ) -> Result<GradientReport, TrainError> {
@@ -35,7 +36,13 @@ impl Distillation {
             reseed();
             view.run(&self.students, pictures(), Mode::Rehearsal)
         };
-        let terms = |students: &[Member]| self.terms(item, &teachers, students, None, Mode::Rehearsal);
+        let mut terms = |students: &[Member]| {
+            let ran = Ran {
+                teachers: &teachers,
+                students,
+            };
+            self.terms(methods, item, ran, None, Mode::Rehearsal)
+        };
         let mut names: Vec<&'static str> = Vec::new();
         let mut report = GradientReport::new();
         for term in terms(&students()?)? {
@@ -134,4 +141,16 @@ fn add(report: &mut GradientReport, names: &[&'static str], of: &str, gradients:
             }
         }
     }
+}
+
+/// The mean of each number over the reports that have it.
+pub(super) fn mean(reports: &[GradientReport]) -> GradientReport {
+    let mut sums: IndexMap<String, (f64, usize)> = IndexMap::new();
+    for (name, value) in reports.iter().flatten() {
+        let (sum, count) = sums.entry(name.clone()).or_default();
+        *sum += value;
+        *count += 1;
+    }
+    let mean = |(name, (sum, count)): (String, (f64, usize))| (name, sum / count as f64);
+    sums.into_iter().map(mean).collect()
 }

@@ -4,9 +4,12 @@
 //! | --- | --- |
 //! | [`config`] | what a user chooses: epochs, optimizer, learning rate, stopping; typed and checked |
 //! | [`learning_rate`] | the learning rate of each step |
-//! | [`distillation`] | students, auxiliary networks, teachers and plugins as one Burn module, and its step |
-//! | [`trainer`] | what a run is made of and what it leaves |
+//! | [`distillation`] | students and auxiliary networks as one Burn module |
+//! | [`step`] | a step of it, and the update that follows |
+//! | `setup` | what a run is made of and what it leaves |
 //! | `run` | its loop over stages, epochs and steps: evaluation, checkpoints, stopping, resuming |
+//! | `stages` | the epochs of a run's stages |
+//! | `pending` | the numbers of steps, fetched from the device |
 //! | [`checkpoint`] | everything that a run needs to go on exactly where it stopped |
 //! | `interrupter` | stops a run after its step |
 //! | `view` | what a step needs of each network, and how its members find it |
@@ -27,12 +30,15 @@ mod gradient_report;
 mod interrupter;
 pub mod learning_rate;
 pub mod observer;
+mod pending;
 mod restored;
 pub mod retrieval;
 mod run;
+mod setup;
 mod sound_record;
+mod stages;
+pub mod step;
 pub mod teacher_cache;
-pub mod trainer;
 mod view;
 
 pub use config::{OptimizerConfig, ScheduleConfig, TrainConfig};
@@ -43,5 +49,7 @@ pub use gradient_report::GradientReport;
 pub use interrupter::Interrupter;
 pub use observer::{Event, Observer, Silent};
 pub use retrieval::{Distance, Retrieval};
+pub use run::train;
+pub use setup::{Outcome, Setup, Trained};
+pub use step::{Gradients, StepReport};
 pub use teacher_cache::{CacheKey, CacheSetup, Pictures, TeacherCache};
-pub use trainer::{Outcome, Setup, Trained, Trainer};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::GradientReport;
+use super::gradient_report::GradientReport;
 
 /// Something that happened in a run.
 #[derive(Clone, Debug, Serialize)]
@@ -100,6 +100,9 @@ pub enum Event {
 
 /// Somebody who watches.
 pub trait Observer {
+    /// Is told that a training begins, where a run has several: `alone`, then `distilled`.
+    fn begins(&mut self, _training: &str) {}
+
     /// Is told what happened, in order.
     fn observe(&mut self, event: &Event);
 }

@@ -10,30 +10,54 @@ use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::Device;
 use burn_optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use indexmap::IndexMap;
 
-use super::checkpoint::{Checkpoints, Partial, State, Which};
-use super::distillation::{Distillation, StepReport, TimedBatch};
+use super::checkpoint::{Checkpoints, Progress, State, Which};
+use super::config::TrainConfig;
+use super::distillation::{Distillation, TimedBatch};
+use super::error::TrainError;
 use super::evaluation::{CohortEvaluation, evaluate_cohort};
-use super::gradient_report::GradientReport;
+use super::gradient_report::{GradientReport, mean};
 use super::interrupter::Interrupter;
 use super::learning_rate::LearningRate;
 use super::observer::{Event, Observer};
-use super::trainer::{Outcome, Trained, Trainer};
-use super::{TeacherCache, TrainConfig, TrainError};
+use super::pending::{Numbers, Pending};
+use super::setup::{Outcome, Setup, Trained};
+use super::stages::{Place, Stages};
+use super::teacher_cache::TeacherCache;
 use crate::data::Loader;
 use crate::network::Network;
-use crate::plugin::{Chosen, Stage, Time, Turns};
+use crate::plugin::{Chosen, Method, Time, Turns};
 
 /// Steps whose numbers are fetched from a GPU in one go; the CPU's are there at once.
 const FETCH_EVERY: usize = 16;
 
+/// Trains on one loader, evaluates on another. `interrupter` stops it after a step.
+///
+/// # Errors
+/// A setting outside its range or that a method does not allow, a network that is inconsistent; a loss that is no number, data that
+/// cannot be read, a disk that is full, a checkpoint that is damaged or another run's.
+pub fn train(
+    setup: Setup,
+    train: &Loader,
+    valid: &Loader,
+    interrupter: &Interrupter,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    let resume = setup.resume;
+    let mut run = Run::new(setup, train.num_batches())?;
+    if resume {
+        run.restore()?;
+    }
+    run.train(train, valid, interrupter, observer)
+}
+
 /// A run under way.
-pub(super) struct Run {
+struct Run {
     model: Distillation,
     best: Distillation,
+    methods: Vec<Method>,
     names: Vec<String>,
-    stages: Vec<Stage>,
+    stages: Stages,
     turns: Turns,
     chosen: Chosen,
     optimizer: burn_optim::ModuleOptimizer,
@@ -55,39 +79,47 @@ pub(super) struct Run {
     steps_per_epoch: usize,
 }
 
-/// A step whose numbers are still on the device.
-struct Pending {
-    step: usize,
-    learning_rate: f64,
-    report: StepReport,
-    gradients: Option<GradientReport>,
-}
-
-/// Where an epoch lies.
-struct Place {
-    /// The stage before the main one; `None` is the main one.
-    stage: Option<usize>,
-    /// Epochs done in this stage.
-    epoch: usize,
-    /// Epochs of this stage in all.
-    epochs: usize,
-}
-
 /// Why an epoch's steps ended.
-enum Ended {
+enum StepsEnded {
     Epoch,
     Interrupted,
     MaxSteps,
 }
 
 impl Run {
-    /// A run at its start.
-    pub fn new(trainer: Trainer, steps_per_epoch: usize) -> Self {
-        let schedule = LearningRate::new(&trainer.config, steps_per_epoch);
-        Self {
+    /// A run at its start: the networks are put on the device.
+    fn new(setup: Setup, steps_per_epoch: usize) -> Result<Self, TrainError> {
+        let Setup {
+            students,
+            teachers,
+            objective,
+            config,
+            chosen,
+            seed,
+            device,
+            folder,
+            resume: _,
+        } = setup;
+        config.check()?;
+        if let Some(method) = objective.keeper_of_momentum {
+            config.optimizer.check_plain_sgd(method)?;
+        }
+        let model = Distillation::new(&students, &objective, teachers, config.precision, &device)?;
+        let schedule = LearningRate::new(&config, steps_per_epoch);
+        Ok(Self {
             // A validation snapshot has running statistics of its own; a clone would share them.
-            best: trainer.model.valid(),
-            optimizer: trainer.config.build_optimizer(),
+            best: model.valid(),
+            model,
+            names: students
+                .members
+                .iter()
+                .map(|member| member.name.clone())
+                .collect(),
+            stages: Stages::new(objective.stages, config.epochs),
+            turns: objective.turns,
+            chosen: chosen.unwrap_or(objective.chosen),
+            methods: objective.methods,
+            optimizer: config.build_optimizer(),
             scheduler: ModuleLrScheduler::new(schedule.clone()),
             schedule,
             state: State::default(),
@@ -96,61 +128,28 @@ impl Run {
             seconds: 0.0,
             pending: Vec::new(),
             since: Instant::now(),
-            fetch_every: if trainer.device == Device::flex() {
-                1
-            } else {
-                FETCH_EVERY
-            },
+            fetch_every: if device == Device::flex() { 1 } else { FETCH_EVERY },
             steps_per_epoch,
-            model: trainer.model,
-            names: trainer.names,
-            stages: trainer.stages,
-            turns: trainer.turns,
-            chosen: trainer.chosen,
-            config: trainer.config,
-            seed: trainer.seed,
-            device: trainer.device,
-            checkpoints: trainer.checkpoints,
-        }
-    }
-
-    /// Epochs of all stages.
-    fn epochs(&self) -> usize {
-        self.before_main() + self.config.epochs
-    }
-
-    fn before_main(&self) -> usize {
-        self.stages.iter().map(|stage| stage.epochs).sum()
+            config,
+            seed,
+            device,
+            checkpoints: folder.as_deref().map(Checkpoints::new),
+        })
     }
 
     /// Where the current epoch lies.
     fn place(&self) -> Place {
-        let mut epoch = self.state.epoch;
-        for (index, stage) in self.stages.iter().enumerate() {
-            if epoch < stage.epochs {
-                return Place {
-                    stage: Some(index),
-                    epoch,
-                    epochs: stage.epochs,
-                };
-            }
-            epoch -= stage.epochs;
-        }
-        Place {
-            stage: None,
-            epoch,
-            epochs: self.config.epochs,
-        }
+        self.stages.place(self.state.epoch)
     }
 
     /// A fresh optimizer, and the learning rate of the stage that the current epoch is in.
     fn enter_stage(&mut self) {
         let place = self.place();
         let steps = self.steps_per_epoch;
-        self.schedule = match place.stage.map(|index| &self.stages[index]) {
+        self.schedule = match place.stage.map(|index| self.stages.get(index)) {
             Some(stage) => LearningRate::of_stage(&self.config, stage, steps),
             None => {
-                let before = self.before_main() * steps;
+                let before = self.stages.before_main() * steps;
                 let left = |most: usize| most.saturating_sub(before).max(1);
                 let config = TrainConfig {
                     max_steps: self.config.max_steps.map(left),
@@ -167,7 +166,7 @@ impl Run {
     ///
     /// # Errors
     /// A checkpoint that is damaged, or one of other networks.
-    pub fn restore(&mut self) -> Result<(), TrainError> {
+    fn restore(&mut self) -> Result<(), TrainError> {
         let Some(checkpoints) = &self.checkpoints else {
             return Ok(());
         };
@@ -184,8 +183,10 @@ impl Run {
         put(Which::Last, (last.students, last.auxiliaries), &mut self.model)?;
         self.state = last.state;
         let mut methods = last.methods;
-        for plugin in self.model.plugins() {
-            plugin.restore(methods.remove(plugin.name()).unwrap_or_default());
+        for method in &mut self.methods {
+            method
+                .hooks
+                .restore(methods.remove(method.name).unwrap_or_default());
         }
         self.enter_stage();
         if !self.begins_stage() {
@@ -204,7 +205,7 @@ impl Run {
     ///
     /// # Errors
     /// A loss that is no number, data that cannot be read, a disk that is full.
-    pub fn train(
+    fn train(
         mut self,
         train: &Loader,
         valid: &Loader,
@@ -212,7 +213,7 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<Outcome, TrainError> {
         observer.observe(&Event::Start {
-            epochs: self.epochs(),
+            epochs: self.stages.epochs(),
             steps_per_epoch: self.steps_per_epoch,
             step: self.state.step,
         });
@@ -221,7 +222,7 @@ impl Run {
             observer.observe(&cache.holding());
         }
         let mut interrupted = false;
-        while self.state.epoch < self.epochs() && !self.is_exhausted() {
+        while self.state.epoch < self.stages.epochs() && !self.is_exhausted() {
             if self.begins_stage() {
                 self.enter_stage();
             }
@@ -239,7 +240,7 @@ impl Run {
                 break;
             }
             match self.steps(train, interrupter, observer)? {
-                Ended::Interrupted => {
+                StepsEnded::Interrupted => {
                     interrupted = true;
                     self.save(false, false, observer)?;
                     let reason = interrupter.reason().unwrap_or_default().to_owned();
@@ -249,7 +250,7 @@ impl Run {
                     });
                     break;
                 }
-                Ended::Epoch | Ended::MaxSteps => {}
+                StepsEnded::Epoch | StepsEnded::MaxSteps => {}
             }
             self.end_epoch(valid, observer)?;
         }
@@ -257,14 +258,14 @@ impl Run {
             observer.observe(&cache.served());
         }
         let trained = |model: Distillation, evaluation| Trained {
+            auxiliaries: model.named_auxiliaries().collect(),
             students: model.students,
-            auxiliaries: model.auxiliaries,
             evaluation,
         };
         Ok(Outcome {
             last: trained(self.model.valid(), self.evaluation),
             best: trained(self.best, self.state.best),
-            gradients: mean_report(&self.reports),
+            gradients: mean(&self.reports),
             steps: self.state.step,
             interrupted,
             seconds: self.seconds,
@@ -281,7 +282,7 @@ impl Run {
         train: &Loader,
         interrupter: &Interrupter,
         observer: &mut dyn Observer,
-    ) -> Result<Ended, TrainError> {
+    ) -> Result<StepsEnded, TrainError> {
         train.position().set(self.state.epoch, self.state.batch);
         let mut batches = train.iter();
         loop {
@@ -302,12 +303,13 @@ impl Run {
             let rate = self.scheduler.step().base();
             let model = self.model.clone();
             let report = if self.turns == Turns::InTurn && stage.is_none() {
-                let (model, report) = model.step_in_turn(item, &mut self.optimizer, rate)?;
+                let (model, report) =
+                    model.step_in_turn(&mut self.methods, item, &mut self.optimizer, rate)?;
                 self.model = model;
                 report
             } else {
-                let (gradients, report) = model.step(item)?;
-                self.model = model.update(&mut self.optimizer, rate, gradients, time)?;
+                let (gradients, report) = model.step(&mut self.methods, item)?;
+                self.model = model.update(&mut self.methods, &mut self.optimizer, rate, gradients, time)?;
                 report
             };
             self.model
@@ -329,20 +331,24 @@ impl Run {
             // The last step of all comes first: its epoch is to be evaluated, and nothing is left to resume.
             if self.is_exhausted() {
                 self.fetch(observer)?;
-                return Ok(Ended::MaxSteps);
+                return Ok(StepsEnded::MaxSteps);
             }
             if interrupter.reason().is_some() {
                 self.fetch(observer)?;
-                return Ok(Ended::Interrupted);
+                return Ok(StepsEnded::Interrupted);
             }
         }
         self.fetch(observer)?;
-        Ok(Ended::Epoch)
+        Ok(StepsEnded::Epoch)
     }
 
     /// Dropout draws from the device: the same numbers at the same step, resumed or not.
     fn reseed(&self) {
-        self.device.seed(self.seed.wrapping_add(self.state.step as u64));
+        self.device.seed(self.step_seed());
+    }
+
+    fn step_seed(&self) -> u64 {
+        self.seed.wrapping_add(self.state.step as u64)
     }
 
     /// The gradient report, where this step is one that has it.
@@ -352,7 +358,9 @@ impl Run {
         if !self.config.gradient_report.is_some_and(due) {
             return Ok(None);
         }
-        let report = self.model.gradient_report(item, || self.reseed())?;
+        let (device, seed) = (&self.device, self.step_seed());
+        let methods = &mut self.methods;
+        let report = self.model.gradient_report(methods, item, || device.seed(seed))?;
         self.reseed();
         if item.stage.is_none() {
             self.reports.push(report.clone());
@@ -368,59 +376,21 @@ impl Run {
         self.since = Instant::now();
         let newest = pending.len();
         for (index, pending) in pending.into_iter().enumerate() {
-            let Pending {
-                step,
-                learning_rate,
-                report,
-                gradients,
-            } = pending;
-            let StepReport {
+            let (step, learning_rate) = (pending.step, pending.learning_rate);
+            let numbers = pending.numbers(&mut self.state.partial)?;
+            let Numbers {
                 loss,
                 terms,
-                logits,
-                labels,
-            } = report;
-            let mut values: IndexMap<String, f64> = IndexMap::new();
-            for term in terms {
-                let value = term.value.into_scalar::<f32>();
-                if !value.is_finite() {
-                    return Err(TrainError::NotFinite {
-                        term: term.name.to_owned(),
-                        value,
-                        step,
-                    });
-                }
-                *values.entry(term.name.to_owned()).or_default() += f64::from(value);
-            }
-            let loss = loss.into_scalar::<f32>();
-            if !loss.is_finite() {
-                return Err(TrainError::NotFinite {
-                    term: "total".to_owned(),
-                    value: loss,
-                    step,
-                });
-            }
-            let logits = logits.map(|logits| logits.into_data().iter::<f32>().collect::<Vec<_>>());
-            let labels: Vec<i64> = labels.into_data().iter().collect();
-            let mut tally = super::evaluation::Tally::default();
-            let partial = &mut self.state.partial;
-            let count = labels.len() as f64;
-            partial.loss += f64::from(loss) * count;
-            partial.samples += labels.len();
-            if let Some(logits) = &logits {
-                tally.add(logits, &labels);
-                partial.tally.add(logits, &labels);
-            }
-            for (name, value) in &values {
-                *partial.terms.entry(name.clone()).or_default() += value * count;
-            }
+                top1,
+                gradients,
+            } = numbers;
             observer.observe(&Event::Step {
                 step,
                 epoch: self.state.epoch + 1,
                 step_in_epoch: self.state.batch + index + 1 - newest,
-                loss: f64::from(loss),
-                terms: values,
-                top1: logits.map(|_| tally.evaluation().top1),
+                loss,
+                terms,
+                top1,
                 learning_rate,
                 rate,
                 gradients,
@@ -429,11 +399,11 @@ impl Run {
         Ok(())
     }
 
-    /// Evaluates, tells plugins and observer, saves.
+    /// Evaluates, tells methods and observer, saves.
     fn end_epoch(&mut self, valid: &Loader, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let partial = std::mem::take(&mut self.state.partial);
         let stage = self.place().stage;
-        let mut metrics = training_metrics(&partial, stage.is_none());
+        let mut metrics = partial.metrics(stage.is_none());
         let mut best = false;
         if stage.is_none() {
             let evaluation = self.evaluate(valid)?;
@@ -454,8 +424,8 @@ impl Run {
             }
             self.evaluation = Some(evaluation);
         }
-        for plugin in self.model.plugins() {
-            plugin.epoch_end(&metrics)?;
+        for method in &mut self.methods {
+            method.hooks.epoch_end(&metrics)?;
         }
         self.state.epoch += 1;
         self.state.batch = 0;
@@ -463,7 +433,7 @@ impl Run {
         observer.observe(&Event::Epoch {
             epoch,
             step,
-            stage: stage.map(|index| self.stages[index].name.clone()),
+            stage: stage.map(|index| self.stages.get(index).name.clone()),
             metrics,
             best,
         });
@@ -500,41 +470,17 @@ impl Run {
             .iter()
             .chain(&self.model.auxiliaries)
             .for_each(Network::settle);
-        checkpoints.save(
-            &self.model,
-            &self.optimizer,
-            self.scheduler.to_record(),
-            &self.state,
-            best,
-            keep,
-        )?;
+        let progress = Progress {
+            model: &self.model,
+            methods: &self.methods,
+            optimizer: &self.optimizer,
+            learning_rate: self.scheduler.to_record(),
+            state: &self.state,
+        };
+        checkpoints.save(&progress, best, keep)?;
         observer.observe(&Event::Checkpoint {
             step: self.state.step,
         });
         Ok(())
     }
-}
-
-fn training_metrics(partial: &Partial, has_logits: bool) -> IndexMap<String, f64> {
-    let samples = partial.samples.max(1) as f64;
-    let mut metrics = IndexMap::new();
-    metrics.insert("train.loss".to_owned(), partial.loss / samples);
-    if has_logits {
-        metrics.insert("train.top1".to_owned(), partial.tally.evaluation().top1);
-    }
-    for (name, sum) in &partial.terms {
-        metrics.insert(format!("train.{name}"), sum / samples);
-    }
-    metrics
-}
-
-fn mean_report(reports: &[GradientReport]) -> GradientReport {
-    let mut sums: IndexMap<String, (f64, usize)> = IndexMap::new();
-    for (name, value) in reports.iter().flatten() {
-        let (sum, count) = sums.entry(name.clone()).or_default();
-        *sum += value;
-        *count += 1;
-    }
-    let mean = |(name, (sum, count)): (String, (f64, usize))| (name, sum / count as f64);
-    sums.into_iter().map(mean).collect()
 }

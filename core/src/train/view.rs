@@ -3,10 +3,10 @@
 use burn::tensor::Tensor;
 use indexmap::IndexSet;
 
-use super::TrainError;
+use super::error::TrainError;
 use crate::network::Network;
 use crate::ops::Mode;
-use crate::plugin::{Member, Plan, Stage, Students};
+use crate::plugin::{Member, Objective, Stage, Students};
 use crate::value::Value;
 
 /// Values of networks, and of the members in them.
@@ -16,12 +16,12 @@ pub(super) struct View {
     pub teachers: Vec<String>,
     /// Values of each of the students' networks.
     networks: Vec<IndexSet<String>>,
-    members: Vec<Seat>,
+    members: Vec<MemberView>,
 }
 
-/// A member's place.
+/// Where a member is found.
 #[derive(Clone, Debug)]
-struct Seat {
+struct MemberView {
     network: usize,
     logits: String,
     /// Pairs (name in the network, name of the member alone).
@@ -30,16 +30,16 @@ struct Seat {
 
 impl View {
     /// Logits and taps.
-    pub fn main(students: &Students, plan: &Plan<'_>) -> Self {
+    pub fn main(students: &Students, objective: &Objective) -> Self {
         let values = students
             .members
             .iter()
-            .zip(plan.student_taps())
+            .zip(&objective.student_taps)
             .map(|(student, taps)| {
                 let taps = taps.iter().map(String::as_str);
                 std::iter::once(student.logits()).chain(taps).collect()
             });
-        let teachers = plan.teacher_taps().iter().cloned().collect();
+        let teachers = objective.teacher_taps.iter().cloned().collect();
         Self::new(students, values.collect(), teachers)
     }
 
@@ -60,7 +60,7 @@ impl View {
                 .map(|(there, alone)| (there.to_owned(), alone.to_owned()))
                 .collect();
             networks[student.network].extend(names.iter().map(|(there, _)| there.clone()));
-            members.push(Seat {
+            members.push(MemberView {
                 network: student.network,
                 logits: student.logits().to_owned(),
                 names,
@@ -94,7 +94,7 @@ impl View {
         Ok(self
             .members
             .iter()
-            .map(|seat| Member::new(&seat.logits, outputs[seat.network].renamed(seat.pairs())))
+            .map(|view| Member::new(&view.logits, outputs[view.network].renamed(view.pairs())))
             .collect())
     }
 
@@ -109,14 +109,14 @@ impl View {
         pictures: Tensor<4>,
         mode: Mode,
     ) -> Result<Member, TrainError> {
-        let seat = &self.members[member];
-        let values: Vec<&str> = seat.names.iter().map(|(there, _)| there.as_str()).collect();
-        let outputs = networks[seat.network].forward_to(Value::from(pictures), &values, mode)?;
-        Ok(Member::new(&seat.logits, outputs.renamed(seat.pairs())))
+        let view = &self.members[member];
+        let values: Vec<&str> = view.names.iter().map(|(there, _)| there.as_str()).collect();
+        let outputs = networks[view.network].forward_to(Value::from(pictures), &values, mode)?;
+        Ok(Member::new(&view.logits, outputs.renamed(view.pairs())))
     }
 }
 
-impl Seat {
+impl MemberView {
     fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.names
             .iter()

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::fault::CacheFault;
 use crate::data::{DataError, DataSpec, DataSummary, Pipeline, Source, Split};
 use crate::graph::infer;
-use crate::plugin::{Observation, Plan, PluginError};
+use crate::plugin::{Architecture, Objective, PluginError};
 use crate::precision::Precision;
 use crate::train::TrainError;
 use crate::value::Kind;
@@ -69,7 +69,7 @@ pub struct KeptValue {
 }
 
 impl KeptValue {
-    fn of(teacher: &Observation<'_>, name: &str) -> Result<Self, TrainError> {
+    fn of(teacher: &Architecture<'_>, name: &str) -> Result<Self, TrainError> {
         teacher.check_value(name)?;
         let two = infer(teacher.graph, 2).map_err(PluginError::from)?;
         if let (Some(one), Some(two)) = (teacher.facts.get(name), two.get(name))
@@ -114,16 +114,16 @@ pub struct CacheKey {
 }
 
 impl CacheKey {
-    /// The key of one of a plan's teachers, computing in some precision, and what it sees.
+    /// The key of one of a run's teachers, computing in some precision, and what it sees.
     pub(super) fn new(
-        plan: &Plan<'_>,
-        teacher: &Observation<'_>,
+        objective: &Objective,
+        teacher: &Architecture<'_>,
         precision: Precision,
         pictures: Pictures,
     ) -> Result<Self, TrainError> {
-        let staged = plan.stages().iter().flat_map(|stage| &stage.teacher_values);
+        let staged = objective.stages.iter().flat_map(|stage| &stage.teacher_values);
         let mut names = vec![&teacher.logits];
-        for name in plan.teacher_taps().iter().chain(staged) {
+        for name in objective.teacher_taps.iter().chain(staged) {
             if !names.contains(&name) {
                 names.push(name);
             }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::key::{CacheKey, Pictures};
 use super::store::TeacherCache;
 use crate::files::free_space;
-use crate::plugin::Plan;
+use crate::graph::Graph;
+use crate::plugin::{Architecture, Objective};
 use crate::precision::Precision;
 use crate::train::TrainError;
 
@@ -21,17 +22,22 @@ pub struct CacheSetup {
 }
 
 impl CacheSetup {
-    /// The key of each teacher of a plan.
+    /// The key of each teacher of a run.
     ///
     /// # Errors
     /// [`TrainError::CacheValue`] for a tapped value that has not one row of floats for each picture, [`TrainError::Setting`] for views without number.
-    pub fn keys(&self, plan: &Plan<'_>) -> Result<Vec<CacheKey>, TrainError> {
-        let key = |teacher| {
-            let key = CacheKey::new(plan, teacher, self.precision, self.pictures.clone())?;
+    pub fn keys<'a>(
+        &self,
+        objective: &Objective,
+        teachers: impl IntoIterator<Item = &'a Graph>,
+    ) -> Result<Vec<CacheKey>, TrainError> {
+        let key = |(index, graph)| {
+            let teacher = Architecture::new(&format!("teacher{index}"), graph)?;
+            let key = CacheKey::new(objective, &teacher, self.precision, self.pictures.clone())?;
             key.file_bytes()?;
             Ok(key)
         };
-        plan.teachers.iter().map(key).collect()
+        teachers.into_iter().enumerate().map(key).collect()
     }
 
     /// Refuses a folder that is none, and to make files that the disk cannot hold once they are full; those that are there already count as held.
@@ -80,7 +86,7 @@ impl CacheSetup {
 mod tests {
     use super::super::key::tests::key;
     use super::*;
-    use crate::plugin::Students;
+    use crate::plugin::{Plan, Students};
     use crate::zoo;
 
     #[test]
@@ -94,16 +100,16 @@ mod tests {
         };
         let mut plan = Plan::new(&students, [&teacher], 10, 1).unwrap();
         let (logits, feature) = {
-            let observation = &plan.teachers[0];
-            (observation.logits.clone(), observation.features().unwrap())
+            let seen = &plan.teachers[0];
+            (seen.logits.clone(), seen.features().unwrap())
         };
-        let plain = setup.keys(&plan).unwrap().remove(0);
+        let plain = setup.keys(plan.objective(), [&teacher]).unwrap().remove(0);
         assert_eq!(plain.values[0].name, logits);
         assert_eq!(plain.values[0].shape, [10]);
         assert_eq!(plain.teacher, teacher.fingerprint());
         plan.tap_teachers(&feature).unwrap();
         plan.tap_teachers(&logits).unwrap();
-        let tapped = setup.keys(&plan).unwrap().remove(0);
+        let tapped = setup.keys(plan.objective(), [&teacher]).unwrap().remove(0);
         assert_eq!(tapped.values.len(), 2);
         assert_eq!((&tapped.values[1].name, tapped.values[1].len()), (&feature, 64));
         assert_ne!(plain.file_name(), tapped.file_name());
