@@ -3,18 +3,15 @@
 //! `cargo run --release --example my_method`
 
 use std::error::Error;
-use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
-use potstill_core::data::{DataSpec, GlyphOptions, Loader, LoaderOptions, Split, dataset, open};
+use burn::tensor::Tensor;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, PluginSpec, Recorded, Step, Students, Term,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
     parse_options,
 };
 use potstill_core::schedule::Schedule;
-use potstill_core::train::{Event, Frozen, Interrupter, Observer, Setup, TrainConfig, Trainer};
-use potstill_core::zoo;
-use potstill_teachers::Teacher;
+use potstill_core::train::{Event, Interrupter, Observer};
+use potstill_run::{Outcome, RunConfig};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -40,7 +37,7 @@ impl Default for Config {
 ///
 /// L = CE(z_s, y) + λ · MSE(z_s, z_t), z: `[batch, classes]`. The paper trains on the second term alone, and takes half the sum over the
 /// classes; the mean keeps λ independent of their number.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct LogitMatching {
     config: Config,
 }
@@ -80,14 +77,23 @@ impl Plugin for LogitMatching {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.require_teacher(NAME)?;
         // Without `plan.brings_task_term()` the loop adds the cross-entropy itself.
         plan.declare_term("mse", "λ · MSE(z_s, z_t)");
-        Ok(())
+        // Nothing of the plan is needed later, so the method at work is the configured one.
+        Ok(Box::new(self.clone()))
     }
 
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        let student = record.float("student_logits")?;
+        let teacher = record.float_like("teacher_logits", &student)?;
+        Ok(vec![self.term(student, teacher, 0.0)])
+    }
+}
+
+impl Prepared for LogitMatching {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let mut terms = Vec::new();
         for student in step.students {
             for teacher in step.teachers {
@@ -95,12 +101,6 @@ impl Plugin for LogitMatching {
             }
         }
         Ok(terms)
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let student = record.float("student_logits")?;
-        let teacher = record.float_like("teacher_logits", &student)?;
-        Ok(vec![self.term(student, teacher, 0.0)])
     }
 }
 
@@ -141,58 +141,21 @@ impl Observer for Printed {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let device = Device::flex();
-    let spec = DataSpec {
-        glyphs: GlyphOptions {
-            train: 160,
-            test: 100,
-            ..GlyphOptions::default()
-        },
-        ..DataSpec::default()
+    let mut config = RunConfig {
+        teacher: vec!["model/glyphs-resnet20.onnx".into()],
+        student: vec!["resnet8".to_owned()],
+        // As `--plugin logit-matching:weight=0.2` would be read.
+        plugin: vec!["logit-matching:weight=0.2".parse()?],
+        ..RunConfig::default()
     };
-    let pipeline = dataset(&spec.name)?.pipeline();
-    let loader = |split: Split| -> Result<Loader, Box<dyn Error>> {
-        let options = LoaderOptions {
-            batch_size: 32,
-            shuffle: split == Split::Train,
-            ..LoaderOptions::default()
-        };
-        Ok(Loader::new(
-            open(&spec, split)?,
-            &pipeline,
-            split,
-            options,
-            &device,
-        )?)
-    };
-    let (train, test) = (loader(Split::Train)?, loader(Split::Test)?);
+    (config.data.glyphs.train, config.data.glyphs.test) = (160, 100);
+    config.training.epochs = 4;
+    config.training.batch_size = 32;
+    config.training.learning_rate = 0.02;
 
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("model/glyphs-resnet20.onnx");
-    let teacher = Teacher::open(&file, train.image_shape(), &device)?;
-    let student = zoo::build("resnet8", teacher.classes, train.image_shape(), 0)?;
-    // As `--plugin logit-matching:weight=0.2` would be read.
-    let method: PluginSpec = "logit-matching:weight=0.2".parse()?;
-    let setup = Setup {
-        students: Students::single(student),
-        teachers: vec![Frozen {
-            logits: teacher.logits().to_owned(),
-            network: teacher.network.clone(),
-            cache: None,
-        }],
-        plugins: vec![method.build()?],
-        config: TrainConfig {
-            epochs: 4,
-            learning_rate: 0.02,
-            ..TrainConfig::default()
-        },
-        chosen: None,
-        seed: 0,
-        device: device.clone(),
-        folder: None,
-        resume: false,
-    };
-    let trainer = Trainer::new(setup, teacher.classes)?;
-    let outcome = trainer.run(&train, &test, &Interrupter::default(), &mut Printed)?;
-    println!("{} steps in {:.1} s", outcome.steps, outcome.seconds);
+    let run = config.plan()?.open(false)?;
+    if let Outcome::Finished(finished) = run.train(&Interrupter::default(), &mut Printed)? {
+        println!("{}", finished.student.display());
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use potstill_core::plugin::load_library;
 
 use crate::error::CliError;
+use crate::{command, report, sweep};
 
 /// Distils a trained teacher network (ONNX) into a compact student (ONNX).
 #[derive(Debug, Parser)]
@@ -22,22 +23,22 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Distill(Box<crate::distill::Distill>),
-    Sweep(Box<crate::sweep::Sweep>),
-    Report(crate::report::Report),
-    Eval(crate::eval::Eval),
-    Export(crate::export::ExportRun),
-    Prune(Box<crate::prune::Prune>),
-    Bench(crate::bench::Bench),
-    Inspect(crate::inspect::Inspect),
-    Run(crate::run::Run),
-    Check(crate::check::Check),
-    Plugins(crate::plugins::Plugins),
-    Models(crate::models::Models),
-    Teachers(crate::teacher_catalog::Teachers),
-    Devices(crate::devices::Devices),
-    Completions(crate::completions::Completions),
-    Man(crate::completions::Man),
+    Distill(Box<command::distill::Distill>),
+    Sweep(Box<sweep::Sweep>),
+    Report(report::Report),
+    Eval(command::eval::Eval),
+    Export(command::export::ExportRun),
+    Prune(Box<command::prune::Prune>),
+    Bench(command::bench::Bench),
+    Inspect(command::inspect::Inspect),
+    Run(command::run::Run),
+    Check(command::check::Check),
+    Plugins(command::plugins::Plugins),
+    Models(command::models::Models),
+    Teachers(command::teachers::Teachers),
+    Devices(command::devices::Devices),
+    Completions(command::completions::Completions),
+    Man(command::completions::Man),
 }
 
 impl Cli {

@@ -13,6 +13,7 @@ use potstill_core::precision::PrecisionError;
 use potstill_core::train::TrainError;
 use potstill_core::zoo::ZooError;
 use potstill_exporters::ExportError;
+use potstill_run::RunError;
 use potstill_teachers::{CompiledError, DecodeError, TeacherError};
 
 /// A comparison that was asked for does not hold: `check` disagrees with its record.
@@ -119,28 +120,6 @@ pub enum CliError {
         #[source]
         source: GraphError,
     },
-    /// An entry of an ONNX file's metadata that cannot be used.
-    #[error("{path}: metadata `{key}` is `{got}`, expected {expected}")]
-    Metadata {
-        /// The file.
-        path: PathBuf,
-        /// The entry's key.
-        key: &'static str,
-        /// Its value.
-        got: String,
-        /// What would do.
-        expected: &'static str,
-    },
-    /// A network whose pictures are whitened, without the file that says how.
-    #[error(
-        "{network} was trained on whitened pictures: the file {path}, which belongs beside it, is missing"
-    )]
-    NoWhitening {
-        /// The network's file.
-        network: PathBuf,
-        /// What is missing.
-        path: PathBuf,
-    },
     /// A network without a linear layer, before which features would stand.
     #[error(
         "{path} has no Gemm or MatMul before its logits; name the value that holds its features by --features, as `potstill inspect` lists them"
@@ -176,22 +155,15 @@ pub enum CliError {
         #[source]
         source: PluginError,
     },
-    /// Transforms that give the two splits different shapes.
-    #[error(
-        "training pictures are {train:?}, test pictures {test:?} [channels, height, width], expected the same; see --dry-run for the transforms"
-    )]
-    PictureShapes {
-        /// Of training pictures.
-        train: [usize; 3],
-        /// Of test pictures.
-        test: [usize; 3],
-    },
     /// A device that is not there, or threads that cannot be had.
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// A precision that does not exist, or in which the device does not compute.
     #[error(transparent)]
     Precision(#[from] PrecisionError),
+    /// A run.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// The networks' data.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -201,12 +173,12 @@ pub enum CliError {
     /// A library of methods.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// A compiled teacher.
-    #[error(transparent)]
-    Compiled(#[from] CompiledError),
     /// A teacher.
     #[error(transparent)]
     Teacher(#[from] TeacherError),
+    /// A compiled teacher.
+    #[error(transparent)]
+    Compiled(#[from] CompiledError),
     /// A student of the zoo.
     #[error(transparent)]
     Zoo(#[from] ZooError),

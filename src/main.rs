@@ -1,43 +1,20 @@
 //! The `potstill` command: parse, run, turn the result into an exit code.
 
 mod balance;
-mod bench;
-mod check;
 mod cli;
-mod cohort;
+mod command;
 mod comparison;
-mod completions;
-mod config;
-mod default_run;
-mod devices;
-mod distill;
 mod dry_run;
 mod error;
-mod eval;
-mod export;
-mod inspect;
-mod models;
-mod plugins;
-mod prepare;
-mod preprocessing;
+mod flags;
 mod progress;
-mod prune;
 mod report;
-mod retrieval;
-mod run;
-mod run_folder;
-mod student_file;
 mod sweep;
 mod table;
-mod teacher_catalog;
-mod teacher_config;
-mod teachers;
-mod test_split;
 mod training;
 
-// Without a mention, a crate of nothing but registrations may not be linked at all.
-use potstill_plugins as _;
-// The teachers that POTSTILL_TEACHERS named when this program was built.
+// The teachers that POTSTILL_TEACHERS named when this program was built. Without a mention, a crate of nothing but registrations
+// may not be linked at all.
 #[cfg(feature = "compiled-teachers")]
 use potstill_compiled as _;
 // Links the core as the shared library that methods loaded at run time link as well.

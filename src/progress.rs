@@ -38,20 +38,22 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A display; `training` says which one it is where a command has several, and is empty otherwise.
-    pub fn new(format: LogFormat, training: &str) -> Self {
+    /// A display.
+    pub fn new(format: LogFormat) -> Self {
         Self {
             format,
-            label: if training.is_empty() {
-                String::new()
-            } else {
-                format!("{training}: ")
-            },
-            training: training.to_owned(),
+            label: String::new(),
+            training: String::new(),
             bar: None,
             epochs: 0,
             steps: 0,
             told: Instant::now(),
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
         }
     }
 
@@ -193,6 +195,13 @@ fn members(metrics: &IndexMap<String, f64>) -> String {
 }
 
 impl Observer for Progress {
+    fn begins(&mut self, training: &str) {
+        self.clear();
+        self.told = Instant::now();
+        self.label = format!("{training}: ");
+        training.clone_into(&mut self.training);
+    }
+
     fn observe(&mut self, event: &Event) {
         match self.format {
             LogFormat::Human => self.human(event),
@@ -211,18 +220,6 @@ impl Observer for Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-/// Tells two observers.
-pub struct Both<'a>(pub &'a mut dyn Observer, pub &'a mut dyn Observer);
-
-impl Observer for Both<'_> {
-    fn observe(&mut self, event: &Event) {
-        self.0.observe(event);
-        self.1.observe(event);
+        self.clear();
     }
 }

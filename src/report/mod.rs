@@ -25,7 +25,7 @@ use crate::error::CliError;
 use crate::table::{bytes, count, multiply_adds};
 
 /// The page's name in a run's folder.
-const FILE: &str = "report.html";
+pub const FILE: &str = "report.html";
 
 /// Write a run's curves and results as one HTML page, `report.html` in its folder.
 #[derive(Debug, Args)]
@@ -68,7 +68,7 @@ pub fn write_page(page: &Page, path: &Path) -> Result<(), CliError> {
 
 fn page(record: &Record) -> Result<Page, CliError> {
     let config = &record.config;
-    let methods: Vec<String> = config.plugins()?.iter().map(ToString::to_string).collect();
+    let methods: Vec<String> = config.plugin.iter().map(ToString::to_string).collect();
     let methods = if methods.is_empty() {
         "alone".to_owned()
     } else {

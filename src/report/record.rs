@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use potstill_run::{RunConfig, RunFolder};
 use serde::Deserialize;
 
 use super::metrics::Metrics;
-use crate::config::RunConfig;
 use crate::error::CliError;
-use crate::run_folder::RunFolder;
 
 /// A run as its files tell it.
 #[derive(Clone, Debug)]

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::str::FromStr;
 
 use potstill_core::plugin::values;
+use potstill_run::RunConfig;
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
 use super::keys::Key;
-use crate::config::RunConfig;
 use crate::error::CliError;
 
 /// The longest folder name that a combination is given.

@@ -4,11 +4,11 @@ use potstill_core::data::GlyphOptions;
 use potstill_core::names::{did_you_mean, nearest};
 use potstill_core::plugin::{PluginSpec, find};
 use potstill_core::train::TrainConfig;
+use potstill_run::{DataConfig, ExportConfig, RunConfig};
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 use serde::forward_to_deserialize_any;
 use toml::{Table, Value};
 
-use crate::config::{DataConfig, ExportConfig, RunConfig};
 use crate::error::CliError;
 
 /// A swept key, found in the run.
@@ -36,7 +36,7 @@ impl Key {
             got: text.to_owned(),
             reason,
         };
-        let plugins = run.plugins()?;
+        let plugins = &run.plugin;
         if let Some((plugin, option)) = text.split_once('.')
             && !run_keys()?.iter().any(|key| key == plugin)
         {
@@ -69,7 +69,7 @@ impl Key {
             return Ok(Self::Path(path));
         }
         let mut keys = all_keys(run)?;
-        for spec in &plugins {
+        for spec in plugins {
             let entry = find(&spec.name)?;
             keys.extend(
                 entry
@@ -93,10 +93,8 @@ impl Key {
         match self {
             Self::Option { plugin, option } => {
                 let mut run = run.clone();
-                for table in &mut run.plugin {
-                    if table.get("name").and_then(Value::as_str) == Some(plugin) {
-                        table.insert(option.clone(), value.clone());
-                    }
+                for spec in run.plugin.iter_mut().filter(|spec| spec.name == *plugin) {
+                    spec.options.insert(option.clone(), value.clone());
                 }
                 Ok(run)
             }
@@ -269,10 +267,7 @@ mod tests {
         let set = |key: &str, value: Value| Key::find(key, &run()).unwrap().apply(&run(), key, &value);
         assert_eq!(set("seed", Value::Integer(7)).unwrap().seed, 7);
         assert_eq!(set("data.limit", Value::Integer(7)).unwrap().data.limit, Some(7));
-        let plugins = set("kd.temperature", Value::Integer(7))
-            .unwrap()
-            .plugins()
-            .unwrap();
+        let plugins = set("kd.temperature", Value::Integer(7)).unwrap().plugin;
         assert_eq!(plugins[0].to_string(), "kd:temperature=7");
         let error = set("training.epochs", Value::String("two".to_owned())).unwrap_err();
         let message = error.to_string();

@@ -17,17 +17,17 @@ use std::process::ExitCode;
 use clap::Args;
 use potstill_core::files::write_whole;
 use potstill_core::train::{Interrupter, TrainError};
+use potstill_run::{RunConfig, RunError, default_run, free_run};
 use serde::{Deserialize, Serialize};
 
 use self::grid::{Combination, Setting, combinations};
 use self::outcome::Outcome;
 use self::summary::{Summary, best_configuration};
-use crate::config::{DataFlags, DeviceFlags, RunConfig, TrainFlags};
-use crate::default_run;
-use crate::distill::{Conduct, Ended, MOST_TOML_HOLDS, Purpose, carry_out, free_run, interrupter};
 use crate::error::{CliError, INTERRUPTED};
+use crate::flags::{DataFlags, DeviceFlags, MOST_TOML_HOLDS, TrainFlags};
 use crate::progress::LogFormat;
 use crate::report::{record::Record, write_page};
+use crate::training::{carry_out, interrupter};
 
 /// What is swept, in the sweep's folder.
 const PLAN: &str = "sweep.toml";
@@ -102,7 +102,7 @@ impl Sweep {
                 Outcome::of(&Record::read(&combination.config.out)?)
             } else {
                 self.announce(combination, index + 1, combinations.len(), out)?;
-                match self.carry_out(combination, &stop, out)? {
+                match self.carry_out(combination, &stop)? {
                     Some(outcome) => outcome,
                     None => {
                         let go_on = format!("potstill sweep --resume --out {}", folder.display());
@@ -177,29 +177,15 @@ impl Sweep {
                     });
                 }
             }
-            let conduct = self.conduct(Purpose::Check, false, &interrupter);
-            carry_out(&combination.config, &conduct, &mut std::io::sink()).map_err(|source| {
-                CliError::Combination {
+            let planned = combination.config.clone().plan();
+            planned
+                .and_then(|planned| planned.check())
+                .map_err(|source| CliError::Combination {
                     run: combination.name.clone(),
-                    source: Box::new(source),
-                }
-            })?;
+                    source: Box::new(source.into()),
+                })?;
         }
         Ok(())
-    }
-
-    fn conduct<'a>(
-        &self,
-        purpose: Purpose,
-        resume: bool,
-        interrupter: &'a dyn Fn() -> Interrupter,
-    ) -> Conduct<'a> {
-        Conduct {
-            purpose,
-            resume,
-            log_format: self.format,
-            interrupter,
-        }
     }
 
     /// One run; `None` where it was interrupted. A loss that is no number ends the run and not the sweep: that, too, is a result.
@@ -207,15 +193,16 @@ impl Sweep {
         &self,
         combination: &Combination,
         stop: &dyn Fn() -> Interrupter,
-        out: &mut impl Write,
     ) -> Result<Option<Outcome>, CliError> {
         let config = &combination.config;
         let begun = config.out.join("run.toml").exists();
-        let conduct = self.conduct(Purpose::Train, begun, stop);
-        let failure = match carry_out(config, &conduct, out) {
-            Ok(Ended::Done { .. } | Ended::Unstarted) => None,
-            Ok(Ended::Interrupted) => return Ok(None),
-            Err(CliError::Train(error @ TrainError::NotFinite { .. })) => Some(error.to_string()),
+        let planned = config.clone().plan().map_err(CliError::from);
+        let failure = match planned.and_then(|planned| carry_out(planned, begun, self.format, stop)) {
+            Ok(potstill_run::Outcome::Finished(_)) => None,
+            Ok(potstill_run::Outcome::Interrupted) => return Ok(None),
+            Err(CliError::Run(RunError::Train(error @ TrainError::NotFinite { .. }))) => {
+                Some(error.to_string())
+            }
             Err(source) => {
                 return Err(CliError::Combination {
                     run: combination.name.clone(),

@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::grid::{Combination, Setting, plain, short_key};
 use super::outcome::{Outcome, Spread};
-use crate::config::RunConfig;
 use crate::error::CliError;
 use crate::report::figure::{Axis, Figure, Ink, Line, Range};
 use crate::report::page::{Page, Table};
 use crate::table::table;
+use potstill_run::RunConfig;
 
 /// The key whose values are repeats.
 const SEED: &str = "seed";

@@ -95,6 +95,15 @@ struct Epochs {
     images: usize,
 }
 
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loader")
+            .field("options", &self.epochs.options)
+            .field("images", &self.epochs.images)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Loader {
     /// A loader of `split`'s images, which are `source`, for `device`.
     ///

@@ -1,30 +1,23 @@
 //! `potstill export`: the student of a run as an ONNX file, written anew; or any ONNX file in another precision.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use potstill_core::graph::Graph;
-use potstill_core::network::Network;
-use potstill_core::plugin::{Chosen, Plan, PluginSpec};
-use potstill_core::train::checkpoint::{Checkpoints, Which};
-use potstill_core::train::{Evaluation, TrainError, Trained};
+use potstill_core::train::Evaluation;
+use potstill_core::train::checkpoint::Which;
 use potstill_exporters::export::Written;
 use potstill_exporters::quantise::{Calibration, Method};
 use potstill_exporters::{Export, Precision, Provenance};
+use potstill_run::evaluation::{evaluate_classifier, evaluate_in_tract};
+use potstill_run::{Data, DataConfig, Restored, RunFolder, preprocessing};
 use potstill_teachers::{Teacher, decode_file};
 
-use crate::cohort;
-use crate::config::{DataConfig, DataFlags, RunConfig};
 use crate::error::CliError;
-use crate::prepare::Data;
-use crate::preprocessing;
-use crate::run_folder::RunFolder;
-use crate::student_file::export_student;
+use crate::flags::DataFlags;
 use crate::table::{bytes, table};
-use crate::test_split;
-use crate::training::{self, Pupils};
 
 /// Write the student of a run as ONNX again: another checkpoint, another operator set, in half precision or 8-bit integers.
 #[derive(Debug, Args)]
@@ -96,33 +89,18 @@ impl ExportRun {
         if self.run.is_file() {
             return self.export_file(out);
         }
-        let Restored {
-            config,
-            data,
-            graph,
-            member,
-            top1,
-        } = Restored::of(
-            &self.run,
-            self.checkpoint.into(),
-            self.member.as_deref(),
-            &self.data,
-        )?;
-        let mut config = config;
-        config.export.opset = self.opset.unwrap_or(config.export.opset);
-        config.export.fold &= !self.no_fold;
-        let precision = self.precision(&data, config.seed)?;
-        let written = export_student(
-            &config,
-            &graph,
-            &data,
-            member.as_deref(),
-            top1,
-            precision,
-            &self.output,
-        )?;
-        self.say(out, &written, config.export.opset)?;
-        self.compare(out, graph, &data)
+        let (folder, mut config) = RunFolder::existing(&self.run)?;
+        self.data.apply(&mut config.data);
+        let member = self.member.as_deref();
+        let mut restored = Restored::of(&folder, config, self.checkpoint.into(), member)?;
+        let export = &mut restored.config.export;
+        export.opset = self.opset.unwrap_or(export.opset);
+        export.fold &= !self.no_fold;
+        let opset = export.opset;
+        let precision = self.precision(&restored.data, restored.config.seed)?;
+        let written = restored.student().write(precision, &self.output)?;
+        self.say(out, &written, opset)?;
+        self.compare(out, restored.graph, &restored.data)
     }
 
     /// Exports a file that no run has made.
@@ -204,17 +182,14 @@ impl ExportRun {
         })?;
         let mut rows = table(["network", "top-1", "top-5", "loss", "pictures"], 1);
         let mut evaluations = vec![
-            (
-                "fp32".to_owned(),
-                test_split::evaluate_classifier(&before, &test)?,
-            ),
-            (name.to_owned(), test_split::evaluate_classifier(&after, &test)?),
+            ("fp32".to_owned(), evaluate_classifier(&before, &test)?),
+            (name.to_owned(), evaluate_classifier(&after, &test)?),
         ];
         // tract is too slow in half precision on x86 for a whole split; it has seen the drawn pictures.
         if self.precision == PrecisionName::Int8 {
             evaluations.push((
                 format!("{name} in tract"),
-                test_split::evaluate_in_tract(&content, &after, &test)?,
+                evaluate_in_tract(&content, &after, &test)?,
             ));
         }
         for (name, evaluation) in evaluations {
@@ -243,98 +218,5 @@ impl From<CheckpointName> for Which {
             CheckpointName::Best => Which::Best,
             CheckpointName::Last => Which::Last,
         }
-    }
-}
-
-/// The result of a run, with what belongs to it.
-pub struct Restored {
-    /// The run's configuration.
-    pub config: RunConfig,
-    /// Its data.
-    pub data: Data,
-    /// The student, with the weights of the checkpoint.
-    pub graph: Graph,
-    /// Which of several students this is.
-    pub member: Option<String>,
-    /// Its accuracy, where the checkpoint knows it.
-    pub top1: Option<f64>,
-}
-
-impl Restored {
-    /// Reads a checkpoint of the run in a folder.
-    ///
-    /// # Errors
-    /// A folder without a run or without a checkpoint, data that are not there, a member that the run does not have.
-    pub fn of(run: &Path, which: Which, member: Option<&str>, flags: &DataFlags) -> Result<Self, CliError> {
-        let (folder, mut config) = RunFolder::existing(run)?;
-        flags.apply(&mut config.data);
-        let data = Data::open(&config.data)?.whitened_by(&folder)?;
-        let picture = data.train_loader(&config, &Device::flex())?.image_shape();
-        let mut plugins = config
-            .plugins()?
-            .iter()
-            .map(PluginSpec::build)
-            .collect::<Result<Vec<_>, _>>()?;
-        let students = cohort::students(&config, &plugins, data.classes(), picture)?;
-        let checkpoints = Checkpoints::new(folder.path());
-        let loaded = checkpoints.load(which)?;
-        let put = |graphs: &[Graph], record| {
-            let networks = graphs
-                .iter()
-                .map(|graph| Network::new(graph.clone(), &Device::flex()))
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(TrainError::from)?;
-            checkpoints.put(which, record, networks)
-        };
-        let networks = put(&students.networks, loaded.students)?;
-        let asked = match member {
-            Some(member) => {
-                config.member = Some(member.to_owned());
-                cohort::chosen(&config, &students)?
-            }
-            None => None,
-        };
-        let mut evaluation = loaded.state.best;
-        if let (Some(evaluation), Some(asked)) = (&mut evaluation, asked) {
-            evaluation.choose(asked);
-        }
-        let chosen = evaluation.as_ref().map(|evaluation| evaluation.chosen);
-        let (mut auxiliaries, mut gate) = (Vec::new(), None);
-        if chosen == Some(Chosen::Ensemble) {
-            // Methods that make no cohort may need teachers, which are not opened here.
-            plugins.retain(|plugin| plugin.cohort().is_some());
-            let plan = Plan::prepared(&students, [], &plugins, data.classes(), config.training.epochs)?;
-            let graphs: Vec<Graph> = plan
-                .auxiliaries()
-                .iter()
-                .map(|auxiliary| auxiliary.graph.clone())
-                .collect();
-            auxiliaries = put(&graphs, loaded.auxiliaries)?;
-            gate = training::gate(&plan);
-        }
-        // A checkpoint knows the best accuracy so far, which is its own if it is the best one.
-        let top1 = evaluation
-            .as_ref()
-            .filter(|_| which == Which::Best)
-            .map(|evaluation| evaluation.result().top1);
-        let pupils = Pupils {
-            students: &students,
-            chosen: asked,
-            gate,
-        };
-        let trained = Trained {
-            students: networks,
-            auxiliaries,
-            evaluation,
-        };
-        let member = pupils.result_name(&trained).map(str::to_owned);
-        let graph = pupils.result(&trained)?;
-        Ok(Self {
-            config,
-            data,
-            graph,
-            member,
-            top1,
-        })
     }
 }

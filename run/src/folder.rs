@@ -9,7 +9,7 @@ use potstill_core::train::checkpoint::{Checkpoints, Which};
 use potstill_core::train::{Event, Observer};
 
 use crate::config::RunConfig;
-use crate::error::CliError;
+use crate::error::RunError;
 
 const CONFIG: &str = "run.toml";
 const METRICS: &str = "metrics.jsonl";
@@ -21,27 +21,30 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// The student with the best validation accuracy.
+    pub const STUDENT: &str = "student.onnx";
+    /// The student as the last step left it.
+    pub const LAST_STUDENT: &str = "student-last.onnx";
+    /// The rows of the comparison.
+    pub const RESULT: &str = "result.json";
+
     /// Makes the folder of a new run, or takes up one that is to go on.
     ///
     /// # Errors
     /// A folder that holds another run, or none where one should go on; a disk that refuses.
-    pub fn open(config: &RunConfig, resume: bool) -> Result<Self, CliError> {
+    pub fn open(config: &RunConfig, resume: bool) -> Result<Self, RunError> {
         let path = config.out.clone();
         let taken = path.join(CONFIG).exists();
         if taken && !resume {
-            return Err(CliError::FolderTaken { path });
+            return Err(RunError::FolderTaken { path });
         }
         if resume && !taken {
-            return Err(CliError::NoRun {
+            return Err(RunError::NoRun {
                 path,
                 missing: CONFIG,
             });
         }
-        fs::create_dir_all(&path).map_err(|source| CliError::File {
-            action: "write",
-            path: path.clone(),
-            source,
-        })?;
+        fs::create_dir_all(&path).map_err(|source| RunError::write(&path, source))?;
         let folder = Self { path };
         folder.write(CONFIG, config.to_toml()?.as_bytes())?;
         Ok(folder)
@@ -51,9 +54,9 @@ impl RunFolder {
     ///
     /// # Errors
     /// A folder without a run.
-    pub fn existing(path: &Path) -> Result<(Self, RunConfig), CliError> {
+    pub fn existing(path: &Path) -> Result<(Self, RunConfig), RunError> {
         if !path.join(CONFIG).is_file() {
-            return Err(CliError::NoRun {
+            return Err(RunError::NoRun {
                 path: path.to_owned(),
                 missing: CONFIG,
             });
@@ -71,7 +74,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// A checkpoint that cannot be read.
-    pub fn checkpoint_step(&self) -> Result<Option<usize>, CliError> {
+    pub fn checkpoint_step(&self) -> Result<Option<usize>, RunError> {
         let checkpoints = Checkpoints::new(&self.path);
         if !checkpoints.exists(Which::Last) {
             return Ok(None);
@@ -93,27 +96,19 @@ impl RunFolder {
     ///
     /// # Errors
     /// A disk that refuses.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
         let path = self.join(name);
-        write_whole(&path, |file| file.write_all(bytes)).map_err(|source| CliError::File {
-            action: "write",
-            path,
-            source,
-        })
+        write_whole(&path, |file| file.write_all(bytes)).map_err(|source| RunError::write(path, source))
     }
 
     /// The file of metrics, with what steps after `step` wrote taken out: they will be done again.
     ///
     /// # Errors
     /// A disk that refuses.
-    pub fn metrics(&self, step: usize) -> Result<MetricsFile, CliError> {
+    pub fn metrics(&self, step: usize) -> Result<MetricsFile, RunError> {
         let path = self.join(METRICS);
         if path.exists() {
-            let fail = |source| CliError::File {
-                action: "read",
-                path: path.clone(),
-                source,
-            };
+            let fail = |source| RunError::read(&path, source);
             let mut kept = String::new();
             for line in BufReader::new(fs::File::open(&path).map_err(fail)?).lines() {
                 let line = line.map_err(fail)?;
@@ -127,11 +122,7 @@ impl RunFolder {
             }
             self.write(METRICS, kept.as_bytes())?;
         }
-        let fail = |source| CliError::File {
-            action: "write",
-            path: path.clone(),
-            source,
-        };
+        let fail = |source| RunError::write(&path, source);
         let file = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -158,14 +149,10 @@ impl MetricsFile {
     ///
     /// # Errors
     /// A disk that refused.
-    pub fn finish(self) -> Result<(), CliError> {
+    pub fn finish(self) -> Result<(), RunError> {
         match self.failure {
             None => Ok(()),
-            Some(source) => Err(CliError::File {
-                action: "write",
-                path: self.path,
-                source,
-            }),
+            Some(source) => Err(RunError::write(self.path, source)),
         }
     }
 }

@@ -1,21 +1,18 @@
-//! From a configuration to what it names: device, data, teachers, student.
+//! The data of a run: both splits of a data set, opened once, with what is made of them.
 
-use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, Whitening, open};
-use potstill_core::device::{Resolved, resolve, set_threads};
-use potstill_core::network::Network;
-use potstill_core::train::{CacheSetup, Distance, Frozen, Pictures, Retrieval, TeacherCache};
-use potstill_teachers::Teacher;
-
-use burn::tensor::{Device, Tensor};
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use burn::tensor::{Device, Tensor};
+use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, Whitening, open};
+use potstill_core::network::Network;
+use potstill_core::train::{CacheSetup, Distance, Pictures, Retrieval};
+
 use crate::config::{DataConfig, RunConfig};
-use crate::error::CliError;
+use crate::error::RunError;
+use crate::evaluation::{AHEAD, test_loader, threads};
+use crate::folder::RunFolder;
 use crate::retrieval::{Feed, Search};
-use crate::run_folder::RunFolder;
-use crate::test_split::{AHEAD, test_loader, threads};
 
 /// The folder of teachers' outputs, beside the run folder.
 const TEACHER_CACHE: &str = "teacher-cache";
@@ -35,11 +32,19 @@ pub struct Data {
     config: DataConfig,
 }
 
+impl std::fmt::Debug for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Data")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Opens one split.
 ///
 /// # Errors
 /// A data set that is unknown, missing or damaged.
-pub fn split(config: &DataConfig, split: Split) -> Result<Arc<dyn Source>, CliError> {
+pub fn split(config: &DataConfig, split: Split) -> Result<Arc<dyn Source>, RunError> {
     Ok(open(&config.spec(), split)?)
 }
 
@@ -48,7 +53,7 @@ impl Data {
     ///
     /// # Errors
     /// A data set that is unknown, missing or damaged, or a transform that does not exist.
-    pub fn open(config: &DataConfig) -> Result<Self, CliError> {
+    pub fn open(config: &DataConfig) -> Result<Self, RunError> {
         Ok(Self {
             train: split(config, Split::Train)?,
             test: split(config, Split::Test)?,
@@ -64,15 +69,19 @@ impl Data {
         self
     }
 
+    /// Whether a run in this folder begins with fitting the pipeline's `zca`, which takes a while.
+    pub fn fits_whitening(&self, folder: &Path) -> bool {
+        self.pipeline.whitens() && !folder.join(Whitening::FILE).exists()
+    }
+
     /// With what the pipeline's `zca` needs, from the folder of the run, or fitted and left there.
     ///
     /// # Errors
     /// Pictures that cannot be read, or a file in the folder that is another run's.
-    pub fn whitened(mut self, folder: &RunFolder) -> Result<Self, CliError> {
-        if !self.pipeline.whitens() || folder.join(Whitening::FILE).exists() {
+    pub fn whitened(mut self, folder: &RunFolder) -> Result<Self, RunError> {
+        if !self.fits_whitening(folder.path()) {
             return self.whitened_by(folder);
         }
-        writeln!(std::io::stderr(), "fitting zca on the training pictures")?;
         let whitening = Whitening::fit(self.train.as_ref(), &self.pipeline, self.config.limit)?;
         self.pipeline.whitening = Some(Arc::new(whitening));
         self.keep_whitening(folder)?;
@@ -83,7 +92,7 @@ impl Data {
     ///
     /// # Errors
     /// A file that is missing, damaged or for other pictures.
-    pub fn whitened_by(mut self, folder: &RunFolder) -> Result<Self, CliError> {
+    pub fn whitened_by(mut self, folder: &RunFolder) -> Result<Self, RunError> {
         if self.pipeline.whitens() {
             let whitening = Whitening::read(&folder.join(Whitening::FILE), None)?;
             self.pipeline.whitening = Some(Arc::new(whitening));
@@ -95,7 +104,7 @@ impl Data {
     ///
     /// # Errors
     /// A disk that refuses.
-    pub fn keep_whitening(&self, folder: &RunFolder) -> Result<(), CliError> {
+    pub fn keep_whitening(&self, folder: &RunFolder) -> Result<(), RunError> {
         if let Some(whitening) = &self.pipeline.whitening {
             whitening.write(&folder.join(Whitening::FILE))?;
         }
@@ -112,7 +121,7 @@ impl Data {
         logits: &str,
         workers: Option<usize>,
         device: &Device,
-    ) -> Result<Option<Retrieval>, CliError> {
+    ) -> Result<Option<Retrieval>, RunError> {
         let (Some(search), Some(features)) = (&self.search, network.graph().features_before(logits)) else {
             return Ok(None);
         };
@@ -126,6 +135,14 @@ impl Data {
         Ok(Some(found))
     }
 
+    /// `[channels, height, width]` of a training picture as a network takes it.
+    ///
+    /// # Errors
+    /// Transforms that do not fit the pictures.
+    pub fn picture(&self) -> Result<[usize; 3], RunError> {
+        Ok(self.pipeline.resolve(self.train.as_ref(), Split::Train)?.shape())
+    }
+
     /// The number of classes.
     pub fn classes(&self) -> usize {
         self.train.classes().len()
@@ -135,7 +152,7 @@ impl Data {
     ///
     /// # Errors
     /// Transforms that do not fit the pictures.
-    pub fn train_loader(&self, run: &RunConfig, device: &Device) -> Result<Loader, CliError> {
+    pub fn train_loader(&self, run: &RunConfig, device: &Device) -> Result<Loader, RunError> {
         let options = LoaderOptions {
             batch_size: run.training.batch_size,
             seed: run.seed,
@@ -159,7 +176,7 @@ impl Data {
     ///
     /// # Errors
     /// Pictures that cannot be read.
-    pub fn calibration(&self, samples: usize, seed: u64) -> Result<Vec<Tensor<4>>, CliError> {
+    pub fn calibration(&self, samples: usize, seed: u64) -> Result<Vec<Tensor<4>>, RunError> {
         let options = LoaderOptions {
             batch_size: CALIBRATION_BATCH.min(samples),
             seed,
@@ -190,7 +207,7 @@ impl Data {
     ///
     /// # Errors
     /// Pictures that cannot be read.
-    pub fn teacher_cache(&self, run: &RunConfig) -> Result<Option<CacheSetup>, CliError> {
+    pub fn teacher_cache(&self, run: &RunConfig) -> Result<Option<CacheSetup>, RunError> {
         let views = run.training.teacher_cache;
         if views == 0 || run.teacher.is_empty() {
             return Ok(None);
@@ -218,29 +235,7 @@ impl Data {
     ///
     /// # Errors
     /// Transforms that do not fit the pictures.
-    pub fn test_loader(&self, workers: Option<usize>, device: &Device) -> Result<Loader, CliError> {
+    pub fn test_loader(&self, workers: Option<usize>, device: &Device) -> Result<Loader, RunError> {
         test_loader(&self.test, &self.pipeline, self.config.limit, workers, device)
     }
-}
-
-/// Teachers as training uses them, each with the file that keeps its outputs, if there are files.
-pub fn frozen(teachers: &[Teacher], caches: Vec<TeacherCache>) -> Vec<Frozen> {
-    let mut caches = caches.into_iter().map(Arc::new);
-    let frozen = |teacher: &Teacher| Frozen {
-        network: teacher.network.clone(),
-        logits: teacher.logits().to_owned(),
-        cache: caches.next(),
-    };
-    teachers.iter().map(frozen).collect()
-}
-
-/// The device of a choice; its threads are bounded first.
-///
-/// # Errors
-/// A word that names no device, a device that is not there, a number of threads that cannot be had.
-pub fn device(choice: &str, threads: Option<usize>) -> Result<Resolved, CliError> {
-    if let Some(count) = threads {
-        set_threads(count)?;
-    }
-    Ok(resolve(choice.parse()?)?)
 }

@@ -10,15 +10,14 @@ use potstill_core::graph::{Criterion, Graph, Pruned, prune};
 use potstill_core::plugin::PluginSpec;
 use potstill_core::train::checkpoint::Which;
 use potstill_exporters::{Export, Precision};
+use potstill_run::{Restored, RunConfig, RunFolder, free_run};
 use potstill_teachers::decode_file;
 
-use crate::config::{DataFlags, DeviceFlags, RunConfig, TrainFlags};
-use crate::distill::{Conduct, Distill, Purpose, carry_out, free_run, interrupter};
 use crate::error::CliError;
-use crate::export::Restored;
+use crate::flags::{DataFlags, DeviceFlags, TrainFlags};
 use crate::progress::LogFormat;
-use crate::student_file::export_student;
 use crate::table::multiply_adds;
+use crate::training::{Closing, carry_out, interrupter};
 
 /// Remove whole filters from a network, with all that depends on them, and distil it again from the network that it was.
 ///
@@ -102,7 +101,9 @@ impl Prune {
             self.write_pruned(out, &graph, &file)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let restored = Restored::of(&self.network, Which::Best, None, &self.data)?;
+        let (folder, mut config) = RunFolder::existing(&self.network)?;
+        self.data.apply(&mut config.data);
+        let restored = Restored::of(&folder, config, Which::Best, None)?;
         if let Some(file) = file {
             self.write_pruned(out, &restored.graph, &file)?;
             return Ok(ExitCode::SUCCESS);
@@ -114,25 +115,18 @@ impl Prune {
             path: config.out.clone(),
             source,
         })?;
-        export_student(
-            &restored.config,
-            &restored.graph,
-            &restored.data,
-            restored.member.as_deref(),
-            restored.top1,
-            Precision::Fp32,
-            &config.out.join(UNPRUNED),
-        )?;
+        let unpruned = config.out.join(UNPRUNED);
+        restored.student().write(Precision::Fp32, &unpruned)?;
         self.write_pruned(out, &restored.graph, &config.out.join(PRUNED))?;
         out.flush()?;
-        let conduct = Conduct {
-            purpose: Purpose::Train,
-            resume: false,
+        let folder = config.out.clone();
+        let outcome = carry_out(config.plan()?, false, self.log_format, &interrupter)?;
+        let closing = Closing {
+            folder: &folder,
             log_format: self.log_format,
-            interrupter: &interrupter,
+            balance: None,
         };
-        let ended = carry_out(&config, &conduct, out)?;
-        Distill::conclude(&config, ended, self.log_format, None, out)
+        closing.tell(outcome, out)
     }
 
     /// The run that teaches the smaller network: the old one's data and training, the old student as the teacher.
@@ -153,17 +147,17 @@ impl Prune {
             name: "kd".to_owned(),
             options: toml::Table::new(),
         };
-        let plugins = if self.plugin.is_empty() {
-            std::slice::from_ref(&kd)
+        let plugin = if self.plugin.is_empty() {
+            vec![kd]
         } else {
-            &self.plugin
+            self.plugin.clone()
         };
         let mut config = RunConfig {
             student: vec![folder.join(PRUNED).display().to_string()],
             split: Vec::new(),
             member: None,
             teacher: vec![folder.join(UNPRUNED).into()],
-            plugin: plugins.iter().map(RunConfig::plugin_table).collect(),
+            plugin,
             baseline: false,
             out: folder,
             ..old.clone()

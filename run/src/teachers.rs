@@ -11,17 +11,16 @@ use potstill_core::graph::Graph;
 use potstill_core::names::{did_you_mean, nearest};
 use potstill_teachers::{Adaptation, CompiledTeacher, Teacher, compiled, decode, decode_file};
 
-use crate::config::RunConfig;
+use crate::config::{Own, RunConfig, TeacherConfig};
+use crate::data::Data;
 use crate::default_run;
-use crate::error::CliError;
-use crate::prepare::Data;
-use crate::teacher_config::{Own, TeacherConfig};
+use crate::error::RunError;
 
 /// The graph that a teacher's name stands for: a file's, the built-in one's, or a compiled one's, which is on `device` already.
 ///
 /// # Errors
 /// A file that cannot be imported, a name that is not compiled in.
-pub fn graph(file: &Path, device: &Device) -> Result<Graph, CliError> {
+pub fn graph(file: &Path, device: &Device) -> Result<Graph, RunError> {
     let named = file.to_str().and_then(|file| file.strip_prefix(compiled::PREFIX));
     if let Some(name) = named {
         return Ok(CompiledTeacher::find(name)?.graph(device)?);
@@ -31,7 +30,7 @@ pub fn graph(file: &Path, device: &Device) -> Result<Graph, CliError> {
     } else {
         decode_file(file)
     };
-    decoded.map_err(|source| CliError::Import {
+    decoded.map_err(|source| RunError::Import {
         path: file.to_owned(),
         source,
     })
@@ -41,13 +40,13 @@ pub fn graph(file: &Path, device: &Device) -> Result<Graph, CliError> {
 ///
 /// # Errors
 /// A file that is no classifier for these pictures and classes, a table that does not fit the data.
-pub fn open(
+pub(crate) fn teachers(
     config: &RunConfig,
     data: &Data,
     picture: [usize; 3],
     device: &Device,
-) -> Result<Vec<Teacher>, CliError> {
-    let one = |teacher: &TeacherConfig| -> Result<Teacher, CliError> {
+) -> Result<Vec<Teacher>, RunError> {
+    let one = |teacher: &TeacherConfig| -> Result<Teacher, RunError> {
         let graph = graph(&teacher.file, device)?;
         let adaptation = adaptation(teacher, &graph, data, picture)?;
         let opened = Teacher::adapted(&teacher.file, graph, picture, &adaptation, device)?;
@@ -57,8 +56,8 @@ pub fn open(
     config.teacher.iter().map(one).collect()
 }
 
-fn refuse(key: &'static str, got: String, reason: impl Into<String>) -> CliError {
-    CliError::Flag {
+fn refuse(key: &'static str, got: String, reason: impl Into<String>) -> RunError {
+    RunError::Flag {
         flag: key,
         got,
         reason: reason.into(),
@@ -70,7 +69,7 @@ fn adaptation(
     graph: &Graph,
     data: &Data,
     [channels, ..]: [usize; 3],
-) -> Result<Adaptation, CliError> {
+) -> Result<Adaptation, RunError> {
     let Own { size, .. } = teacher.own;
     if let Some(size) = size
         && size.contains(&0)
@@ -95,7 +94,7 @@ fn renormalisation(
     graph: &Graph,
     pipeline: &Pipeline,
     channels: usize,
-) -> Result<Option<Vec<(f32, f32)>>, CliError> {
+) -> Result<Option<Vec<(f32, f32)>>, RunError> {
     let given = own.mean.is_some() || own.std.is_some();
     if !pipeline.normalise.is_empty() {
         if given {
@@ -133,7 +132,7 @@ fn renormalisation(
 
 /// For each of the data's classes the teacher's, where the teacher has another order or more classes. A file's metadata counts if it names the same
 /// classes in another order.
-fn classes(own: &Own, graph: &Graph, data: &[String]) -> Result<Option<Vec<usize>>, CliError> {
+fn classes(own: &Own, graph: &Graph, data: &[String]) -> Result<Option<Vec<usize>>, RunError> {
     let Some(path) = &own.classes else {
         let stated = graph.model.metadata.get("potstill.classes");
         let stated: Option<Vec<String>> = stated.and_then(|text| serde_json::from_str(text).ok());
@@ -145,17 +144,13 @@ fn classes(own: &Own, graph: &Graph, data: &[String]) -> Result<Option<Vec<usize
             .map(|class| stated.iter().position(|own| own == class))
             .collect());
     };
-    let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
-        action: "read",
-        path: path.clone(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path).map_err(|source| RunError::read(path, source))?;
     let stated: Vec<&str> = text
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    let find = |class: &String| -> Result<usize, CliError> {
+    let find = |class: &String| -> Result<usize, RunError> {
         let mut places = stated
             .iter()
             .enumerate()

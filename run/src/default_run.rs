@@ -1,13 +1,13 @@
 //! The run of `potstill distill` without arguments: data that the program draws, a teacher that it brings.
 
 use crate::config::RunConfig;
-use crate::error::CliError;
+use crate::error::RunError;
 
 /// How the embedded teacher is named in configurations.
 pub const TEACHER: &str = "embedded:glyphs-resnet20";
 
 /// The teacher's file. This program has trained it; `model/README.md` has the command.
-pub const TEACHER_BYTES: &[u8] = include_bytes!("../model/glyphs-resnet20.onnx");
+pub const TEACHER_BYTES: &[u8] = include_bytes!("../../model/glyphs-resnet20.onnx");
 
 /// The configuration, with its reasons in the file.
 const CONFIG: &str = include_str!("default_run.toml");
@@ -16,8 +16,8 @@ const CONFIG: &str = include_str!("default_run.toml");
 ///
 /// # Errors
 /// None with the embedded file; a test reads it.
-pub fn config() -> Result<RunConfig, CliError> {
-    toml::from_str(CONFIG).map_err(|error| CliError::Toml {
+pub fn config() -> Result<RunConfig, RunError> {
+    toml::from_str(CONFIG).map_err(|error| RunError::Toml {
         path: "default_run.toml".into(),
         message: error.to_string(),
     })

@@ -51,6 +51,12 @@ impl From<PathBuf> for TeacherConfig {
     }
 }
 
+impl From<&str> for TeacherConfig {
+    fn from(file: &str) -> Self {
+        PathBuf::from(file).into()
+    }
+}
+
 impl Serialize for TeacherConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.own == Own::default() {

@@ -7,11 +7,11 @@ use burn::tensor::Device;
 use clap::Args;
 use potstill_core::graph::{Summary, ValueInfo, summarise};
 use potstill_core::zoo;
+use potstill_run::teachers;
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::table::{Format, count, json, multiply_adds, table};
-use crate::teachers;
 
 /// Show what a network is made of: values that can be tapped, shapes, parameters, multiply-adds.
 #[derive(Debug, Args)]

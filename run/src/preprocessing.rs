@@ -10,13 +10,13 @@ use indexmap::IndexMap;
 use potstill_core::data::{Pipeline, Whitening};
 
 use crate::config::DataConfig;
-use crate::error::CliError;
+use crate::error::RunError;
 
 /// The entries for pictures prepared as test pictures of `pipeline` are; writes what they refer to beside the ONNX file `path`.
 ///
 /// # Errors
 /// A disk that refuses, or a folder that holds the whitening of another run.
-pub fn state(pipeline: &Pipeline, path: &Path) -> Result<Vec<(&'static str, String)>, CliError> {
+pub fn state(pipeline: &Pipeline, path: &Path) -> Result<Vec<(&'static str, String)>, RunError> {
     let numbers = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
     let mut entries = Vec::new();
     if pipeline.normalise.is_empty() {
@@ -44,14 +44,14 @@ pub fn stated(
     path: &Path,
     metadata: &IndexMap<String, String>,
     config: &mut DataConfig,
-) -> Result<Pipeline, CliError> {
-    let refuse = |key, got: &str, expected| CliError::Metadata {
+) -> Result<Pipeline, RunError> {
+    let refuse = |key, got: &str, expected| RunError::Metadata {
         path: path.to_owned(),
         key,
         got: got.to_owned(),
         expected,
     };
-    let numbers = |key: &'static str| -> Result<Option<Vec<f32>>, CliError> {
+    let numbers = |key: &'static str| -> Result<Option<Vec<f32>>, RunError> {
         let Some(text) = metadata.get(key) else {
             return Ok(None);
         };
@@ -83,7 +83,7 @@ pub fn stated(
             .ok_or_else(|| refuse("potstill.whitening.sha256", "", "the SHA-256 of that file"))?;
         let beside = path.with_file_name(name);
         if !beside.is_file() {
-            return Err(CliError::NoWhitening {
+            return Err(RunError::NoWhitening {
                 network: path.to_owned(),
                 path: beside,
             });

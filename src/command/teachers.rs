@@ -4,11 +4,11 @@ use std::io::Write;
 
 use clap::Args;
 use potstill_core::graph::{Graph, ValueInfo};
+use potstill_run::default_run;
 use potstill_teachers::compiled::{self, compiled_teachers};
 use potstill_teachers::decode;
 use serde::Serialize;
 
-use crate::default_run;
 use crate::error::CliError;
 use crate::table::{Format, json, table};
 

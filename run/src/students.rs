@@ -4,12 +4,12 @@ use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
 use potstill_core::graph::{self, Graph, GraphError, Role, branch_points};
-use potstill_core::plugin::{Chosen, Cohort, Plugin, Structure, Students};
+use potstill_core::plugin::{Chosen, Plugin, Structure, Students, cohort_of};
 use potstill_core::zoo;
 use potstill_teachers::{Teacher, decode_file};
 
 use crate::config::{Init, RunConfig};
-use crate::error::CliError;
+use crate::error::RunError;
 
 /// Noise on the branches and peers of a student that comes from a file, as a share of each weight's standard deviation: equal members would stay equal.
 const NOISE: f32 = 0.1;
@@ -18,13 +18,13 @@ const NOISE: f32 = 0.1;
 ///
 /// # Errors
 /// A name that is neither an architecture nor a file, a number of students that makes no cohort, a value at which a network cannot part.
-pub fn students(
+pub(crate) fn students(
     config: &RunConfig,
     plugins: &[Box<dyn Plugin>],
     classes: usize,
     picture: [usize; 3],
-) -> Result<Students, CliError> {
-    let cohort = Cohort::of(plugins)?;
+) -> Result<Students, RunError> {
+    let cohort = cohort_of(plugins)?;
     let names = &config.student;
     let members = match &cohort {
         Some(cohort) => cohort.members(names.len())?,
@@ -35,7 +35,7 @@ pub fn students(
             let name = names.get(member).or(names.first()).map_or("", String::as_str);
             graph(config, name, member, classes, picture)
         })
-        .collect::<Result<Vec<_>, CliError>>()?;
+        .collect::<Result<Vec<_>, RunError>>()?;
     for graph in &mut graphs {
         for plugin in plugins {
             plugin.rewrite(graph)?;
@@ -46,7 +46,7 @@ pub fn students(
         _ => 0,
     };
     if forks == 0 && !config.split.is_empty() {
-        return Err(CliError::Flag {
+        return Err(RunError::Flag {
             flag: "--split",
             got: config.split.join(" "),
             reason: "names where branches part, and no method trains branches here".to_owned(),
@@ -64,7 +64,7 @@ pub fn students(
 ///
 /// # Errors
 /// A name that no member has.
-pub fn chosen(config: &RunConfig, students: &Students) -> Result<Option<Chosen>, CliError> {
+pub(crate) fn chosen(config: &RunConfig, students: &Students) -> Result<Option<Chosen>, RunError> {
     let Some(name) = &config.member else {
         return Ok(None);
     };
@@ -81,7 +81,7 @@ pub fn chosen(config: &RunConfig, students: &Students) -> Result<Option<Chosen>,
         .collect();
     match known.iter().position(|known| known == name) {
         Some(member) => Ok(Some(Chosen::Member(member))),
-        None => Err(CliError::Flag {
+        None => Err(RunError::Flag {
             flag: "--member",
             got: name.clone(),
             reason: format!(
@@ -100,24 +100,24 @@ fn graph(
     member: usize,
     classes: usize,
     picture: [usize; 3],
-) -> Result<Graph, CliError> {
+) -> Result<Graph, RunError> {
     let seed = config.seed.wrapping_add(member as u64);
     if !is_file(name) {
         return Ok(zoo::build(name, classes, picture, seed)?);
     }
     if let Some(wanted) = config.classes.filter(|wanted| *wanted != classes) {
-        return Err(CliError::Flag {
+        return Err(RunError::Flag {
             flag: "--classes",
             got: wanted.to_string(),
             reason: format!("is not what the data has, {classes}"),
         });
     }
     let path = Path::new(name);
-    let mut graph = decode_file(path).map_err(|source| CliError::Import {
+    let mut graph = decode_file(path).map_err(|source| RunError::Import {
         path: path.to_owned(),
         source,
     })?;
-    let refuse = |source| CliError::Network {
+    let refuse = |source| RunError::Network {
         path: path.to_owned(),
         source,
     };
@@ -131,7 +131,7 @@ fn graph(
     }
     let classifier = Teacher::new(path, graph, picture, &Device::flex())?;
     if classifier.classes != classes {
-        return Err(CliError::Flag {
+        return Err(RunError::Flag {
             flag: "--student",
             got: name.to_owned(),
             reason: format!(
@@ -173,7 +173,7 @@ fn disturb(network: &mut Graph, seed: u64) {
 }
 
 /// The last stage of the zoo's networks, the last ones where several forks are asked for.
-fn default_split(name: &str, graph: &Graph, forks: usize) -> Result<Vec<String>, CliError> {
+fn default_split(name: &str, graph: &Graph, forks: usize) -> Result<Vec<String>, RunError> {
     if !is_file(name) {
         let landmarks = zoo::landmarks(name)?;
         if forks == 1 {
@@ -185,7 +185,7 @@ fn default_split(name: &str, graph: &Graph, forks: usize) -> Result<Vec<String>,
             return Ok(starts.split_off(starts.len() - forks));
         }
     }
-    let refuse = |source| CliError::Network {
+    let refuse = |source| RunError::Network {
         path: name.into(),
         source,
     };

@@ -11,10 +11,10 @@ use potstill_core::train::{Evaluation, TrainError, evaluate};
 use potstill_exporters::runtime::Runtime;
 use potstill_teachers::Teacher;
 
-use crate::error::CliError;
+use crate::error::RunError;
 
 /// Batches that wait ahead of the step.
-pub const AHEAD: usize = 4;
+pub(crate) const AHEAD: usize = 4;
 /// Pictures that are evaluated at once.
 const EVALUATION_BATCH: usize = 250;
 
@@ -28,7 +28,7 @@ pub fn test_loader(
     limit: Option<usize>,
     workers: Option<usize>,
     device: &Device,
-) -> Result<Loader, CliError> {
+) -> Result<Loader, RunError> {
     let options = LoaderOptions {
         batch_size: EVALUATION_BATCH,
         seed: 0,
@@ -49,7 +49,7 @@ pub fn test_loader(
 }
 
 /// The threads that prepare pictures: as many as the processor has, unless given.
-pub fn threads(given: Option<usize>) -> usize {
+pub(crate) fn threads(given: Option<usize>) -> usize {
     given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
@@ -57,7 +57,7 @@ pub fn threads(given: Option<usize>) -> usize {
 ///
 /// # Errors
 /// Pictures that cannot be read.
-pub fn evaluate_classifier(classifier: &Teacher, test: &Loader) -> Result<Evaluation, CliError> {
+pub fn evaluate_classifier(classifier: &Teacher, test: &Loader) -> Result<Evaluation, RunError> {
     evaluate(test, |pictures| {
         let outputs = classifier.forward(pictures, &[]).map_err(TrainError::from)?;
         Ok(outputs.float(classifier.logits()).map_err(PluginError::from)?)
@@ -68,7 +68,7 @@ pub fn evaluate_classifier(classifier: &Teacher, test: &Loader) -> Result<Evalua
 ///
 /// # Errors
 /// Pictures that cannot be read, a file that tract refuses.
-pub fn evaluate_in_tract(bytes: &[u8], classifier: &Teacher, test: &Loader) -> Result<Evaluation, CliError> {
+pub fn evaluate_in_tract(bytes: &[u8], classifier: &Teacher, test: &Loader) -> Result<Evaluation, RunError> {
     let inputs = &classifier.network.graph().inputs;
     // The last batch is a smaller one, and tract optimises for one size.
     let mut runtimes: IndexMap<usize, Runtime> = IndexMap::new();

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
-use clap::ValueEnum;
 use potstill_core::data::{Pipeline, RetrievalTest, Sightings, Split, dataset};
 use potstill_core::network::Network;
 use potstill_core::ops::Mode;
@@ -12,27 +11,8 @@ use potstill_core::train::{Distance, Retrieval};
 use potstill_core::value::{Kind, Value};
 
 use crate::config::DataConfig;
-use crate::error::CliError;
-use crate::test_split;
-
-/// How far two features are from each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum DistanceName {
-    /// One minus the cosine of the angle between them.
-    #[default]
-    Cosine,
-    /// The length of their difference.
-    Euclidean,
-}
-
-impl From<DistanceName> for Distance {
-    fn from(name: DistanceName) -> Self {
-        match name {
-            DistanceName::Cosine => Distance::Cosine,
-            DistanceName::Euclidean => Distance::Euclidean,
-        }
-    }
-}
+use crate::error::RunError;
+use crate::evaluation::test_loader;
 
 /// A data set's queries and gallery, and how they are fed.
 #[derive(Clone)]
@@ -46,7 +26,7 @@ impl Search {
     ///
     /// # Errors
     /// A data set that is unknown, missing or damaged.
-    pub fn open(config: &DataConfig) -> Result<Option<Self>, CliError> {
+    pub fn open(config: &DataConfig) -> Result<Option<Self>, RunError> {
         let Some(open) = dataset(&config.name)?.retrieval else {
             return Ok(None);
         };
@@ -60,7 +40,7 @@ impl Search {
     ///
     /// # Errors
     /// Transforms that do not fit the pictures.
-    pub fn picture(&self, pipeline: &Pipeline) -> Result<[usize; 3], CliError> {
+    pub fn picture(&self, pipeline: &Pipeline) -> Result<[usize; 3], RunError> {
         let preparation = pipeline.resolve(self.test.query.source.as_ref(), Split::Test)?;
         Ok(preparation.shape())
     }
@@ -76,13 +56,13 @@ impl Search {
         features: &str,
         distance: Distance,
         feed: &Feed<'_>,
-    ) -> Result<Retrieval, CliError> {
-        let refuse = |source| CliError::Network {
+    ) -> Result<Retrieval, RunError> {
+        let refuse = |source| RunError::Network {
             path: path.to_owned(),
             source,
         };
         network.graph().check_value(features).map_err(refuse)?;
-        let extract = |pictures: Tensor<4>| -> Result<Tensor<2>, CliError> {
+        let extract = |pictures: Tensor<4>| -> Result<Tensor<2>, RunError> {
             let batch = pictures.dims()[0];
             let outputs = network
                 .forward(Value::from(pictures), &[features], Mode::Inference)
@@ -92,7 +72,7 @@ impl Search {
                 .map_err(potstill_core::plugin::PluginError::from)?;
             let dims = value.dims();
             if value.kind() != Kind::Float || dims.first() != Some(&batch) || value.is_empty() {
-                return Err(CliError::Flag {
+                return Err(RunError::Flag {
                     flag: "--features",
                     got: features.to_owned(),
                     reason: format!("is {dims:?} for {batch} pictures, expected numbers for each of them"),
@@ -100,9 +80,9 @@ impl Search {
             }
             Ok(value.clone().reshape(&[batch, value.len() / batch]).float())
         };
-        let of = |pictures: &Sightings, limit| -> Result<Features, CliError> {
+        let of = |pictures: &Sightings, limit| -> Result<Features, RunError> {
             let source = &pictures.source;
-            let loader = test_split::test_loader(source, feed.pipeline, limit, feed.workers, feed.device)?;
+            let loader = test_loader(source, feed.pipeline, limit, feed.workers, feed.device)?;
             Features::extract(&loader, &pictures.sightings, extract)
         };
         let query = of(&self.test.query, self.limit)?;

@@ -3,20 +3,19 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use potstill_core::data::Split;
 use potstill_core::graph::Graph;
+use potstill_core::train::Distance;
+use potstill_run::evaluation::{evaluate_classifier, test_loader};
+use potstill_run::retrieval::{Feed, Search};
+use potstill_run::{DataConfig, device, preprocessing, split, teachers};
 use potstill_teachers::Teacher;
 use serde::Serialize;
 
-use crate::config::{DataConfig, DataFlags, DeviceFlags};
 use crate::error::CliError;
-use crate::prepare;
-use crate::preprocessing;
-use crate::retrieval::{DistanceName, Feed, Search};
+use crate::flags::{DataFlags, DeviceFlags};
 use crate::table::{Format, json, table};
-use crate::teachers;
-use crate::test_split;
 
 /// Evaluate an ONNX classifier on the test split of a data set, or on its queries and gallery (market1501).
 ///
@@ -41,6 +40,25 @@ pub struct Eval {
     format: Format,
 }
 
+/// How far two features are from each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum DistanceName {
+    /// One minus the cosine of the angle between them.
+    #[default]
+    Cosine,
+    /// The length of their difference.
+    Euclidean,
+}
+
+impl From<DistanceName> for Distance {
+    fn from(name: DistanceName) -> Self {
+        match name {
+            DistanceName::Cosine => Distance::Cosine,
+            DistanceName::Euclidean => Distance::Euclidean,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Report {
     top1: f64,
@@ -55,7 +73,7 @@ impl Eval {
         let mut config = DataConfig::default();
         self.data.apply(&mut config);
         let choice = self.device.device.as_deref().unwrap_or("auto");
-        let device = prepare::device(choice, self.device.threads)?.device;
+        let device = device(choice, self.device.threads)?.device;
         let graph = teachers::graph(&self.file, &device)?;
         let pipeline = preprocessing::stated(&self.file, &graph.model.metadata, &mut config)?;
         if let Some(search) = Search::open(&config)? {
@@ -82,11 +100,11 @@ impl Eval {
                 });
             }
         }
-        let source = prepare::split(&config, Split::Test)?;
-        let loader = test_split::test_loader(&source, &pipeline, config.limit, self.device.threads, &device)?;
+        let source = split(&config, Split::Test)?;
+        let loader = test_loader(&source, &pipeline, config.limit, self.device.threads, &device)?;
         let classifier = Teacher::new(&self.file, graph, loader.image_shape(), &device)?;
         classifier.check_classes(source.classes().len())?;
-        let evaluation = test_split::evaluate_classifier(&classifier, &loader)?;
+        let evaluation = evaluate_classifier(&classifier, &loader)?;
         let report = Report {
             top1: evaluation.top1,
             top5: evaluation.top5,
