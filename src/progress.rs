@@ -75,106 +75,122 @@ impl Progress {
                 self.epochs = *epochs;
                 self.steps = (*epochs * *steps_per_epoch) as u64;
                 if std::io::stderr().is_terminal() {
-                    let bar = ProgressBar::new(self.steps).with_position(*step as u64);
-                    let template = "{prefix}{bar:30} {pos}/{len} steps, {eta} left  {msg}";
-                    if let Ok(style) = ProgressStyle::with_template(template) {
-                        bar.set_style(style);
-                    }
-                    bar.set_prefix(self.label.clone());
-                    self.bar = Some(bar);
+                    self.bar = Some(self.bar_at(*step as u64));
                 }
             }
-            Event::Step {
-                step,
-                epoch,
-                loss,
-                terms,
-                top1,
-                learning_rate,
-                rate,
-                ..
-            } => {
-                let terms: Vec<String> = terms
-                    .iter()
-                    .map(|(name, value)| format!("{name} {value:.3}"))
-                    .collect();
-                let text = format!(
-                    "loss {loss:.3} ({}),{} lr {learning_rate:.4}, {rate:.0} pictures/s",
-                    terms.join(", "),
-                    top1.map(|top1| format!(" top-1 {top1:.0} %,"))
-                        .unwrap_or_default()
-                );
-                match &self.bar {
-                    Some(bar) => {
-                        bar.set_position(*step as u64);
-                        bar.set_message(text);
-                    }
-                    None if self.told.elapsed() >= LINE_EVERY => {
-                        self.told = Instant::now();
-                        self.say(&format!(
-                            "{}epoch {epoch}/{}, step {step}/{}: {text}",
-                            self.label, self.epochs, self.steps
-                        ));
-                    }
-                    None => {}
-                }
-            }
-            Event::Epoch {
-                epoch,
-                metrics,
-                best,
-                stage,
-                ..
-            } => {
-                let metric = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
-                let head = format!("{}epoch {epoch}/{}", self.label, self.epochs);
-                let loss = metric("train.loss");
-                self.say(&match stage {
-                    Some(stage) => format!("{head}, stage {stage}: loss {loss:.4}"),
-                    None => format!(
-                        "{head}: loss {loss:.3}, training top-1 {:.2} %, validation loss {:.3}, top-1 {:.2} %{}{}",
-                        metric("train.top1"),
-                        metric("valid.loss"),
-                        metric("valid.top1"),
-                        members(metrics),
-                        if *best { " (best)" } else { "" }
-                    ),
-                });
+            Event::Step { step, epoch, .. } => self.step(*step, *epoch, &numbers(event)),
+            Event::Epoch { epoch, .. } => {
+                self.say(&format!(
+                    "{}epoch {epoch}/{}{}",
+                    self.label,
+                    self.epochs,
+                    outcome(event)
+                ));
                 self.told = Instant::now();
             }
             Event::Stopped { step, reason } => {
                 self.say(&format!("{}stopped after step {step}: {reason}", self.label));
             }
-            Event::TeacherCache {
-                file,
-                held,
-                of,
-                bytes,
-            } => {
-                let room = table::bytes(*bytes);
-                self.say(&format!(
-                    "{}teacher outputs: {held} of {of} in {}, {room} when all are there",
-                    self.label,
-                    file.display()
-                ));
-            }
-            Event::TeacherCacheFault { file, reason } => {
-                let file = file.display();
-                self.say(&format!(
-                    "{}teacher outputs: {file} is not used as it is: {reason}; what is wrong is computed again",
-                    self.label
-                ));
-            }
-            Event::TeacherOutputs { file, read, computed } => {
-                let of = read + computed;
-                self.say(&format!(
-                    "{}teacher outputs: {read} of {of} from {}",
-                    self.label,
-                    file.display()
-                ));
+            Event::TeacherCache { .. } | Event::TeacherCacheFault { .. } | Event::TeacherOutputs { .. } => {
+                self.say(&format!("{}teacher outputs: {}", self.label, outputs(event)));
             }
             Event::Checkpoint { .. } => {}
         }
+    }
+
+    fn bar_at(&self, step: u64) -> ProgressBar {
+        let bar = ProgressBar::new(self.steps).with_position(step);
+        let template = "{prefix}{bar:30} {pos}/{len} steps, {eta} left  {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(self.label.clone());
+        bar
+    }
+
+    /// Moves the bar; without one, says a line where the last is old enough.
+    fn step(&mut self, step: usize, epoch: usize, numbers: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(step as u64);
+            bar.set_message(numbers.to_owned());
+        } else if self.told.elapsed() >= LINE_EVERY {
+            self.told = Instant::now();
+            self.say(&format!(
+                "{}epoch {epoch}/{}, step {step}/{}: {numbers}",
+                self.label, self.epochs, self.steps
+            ));
+        }
+    }
+}
+
+/// The numbers of a step.
+fn numbers(event: &Event) -> String {
+    let Event::Step {
+        loss,
+        terms,
+        top1,
+        learning_rate,
+        rate,
+        ..
+    } = event
+    else {
+        return String::new();
+    };
+    let terms: Vec<String> = terms
+        .iter()
+        .map(|(name, value)| format!("{name} {value:.3}"))
+        .collect();
+    let top1 = top1
+        .map(|top1| format!(" top-1 {top1:.0} %,"))
+        .unwrap_or_default();
+    let terms = terms.join(", ");
+    format!("loss {loss:.3} ({terms}),{top1} lr {learning_rate:.4}, {rate:.0} pictures/s")
+}
+
+/// What an epoch has come to.
+fn outcome(event: &Event) -> String {
+    let Event::Epoch {
+        metrics, best, stage, ..
+    } = event
+    else {
+        return String::new();
+    };
+    let metric = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
+    let loss = metric("train.loss");
+    match stage {
+        Some(stage) => format!(", stage {stage}: loss {loss:.4}"),
+        None => format!(
+            ": loss {loss:.3}, training top-1 {:.2} %, validation loss {:.3}, top-1 {:.2} %{}{}",
+            metric("train.top1"),
+            metric("valid.loss"),
+            metric("valid.top1"),
+            members(metrics),
+            if *best { " (best)" } else { "" }
+        ),
+    }
+}
+
+/// What is said of a file of teachers' outputs.
+fn outputs(event: &Event) -> String {
+    match event {
+        Event::TeacherCache {
+            file,
+            held,
+            of,
+            bytes,
+        } => format!(
+            "{held} of {of} in {}, {} when all are there",
+            file.display(),
+            table::bytes(*bytes)
+        ),
+        Event::TeacherCacheFault { file, reason } => format!(
+            "{} is not used as it is: {reason}; what is wrong is computed again",
+            file.display()
+        ),
+        Event::TeacherOutputs { file, read, computed } => {
+            format!("{read} of {} from {}", read + computed, file.display())
+        }
+        _ => String::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! colours only as they are.
 
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -37,6 +38,7 @@ const SERIES: [(u32, u32); 8] = [
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 impl Ink {
@@ -111,53 +113,25 @@ pub fn legend(line: &Line) -> String {
     )
 }
 
+fn px(pixels: u32) -> u32 {
+    pixels * SCALE
+}
+
+fn letters(size: u32, ink: &RGBColor) -> TextStyle<'_> {
+    TextStyle::from(("sans-serif", f64::from(px(size)) * 1.24)).color(ink)
+}
+
 fn draw(figure: &Figure, area: &Area<'_>, tips: &mut Vec<String>) -> Drawn {
-    let px = |pixels: u32| pixels * SCALE;
-    let ink = Ink::Text.colour();
-    let letters = |size: u32| TextStyle::from(("sans-serif", f64::from(px(size)) * 1.24)).color(&ink);
     let lines = prepared(figure);
     let (left, right) = horizontal(figure, &lines);
     let (low, high) = vertical(figure, &lines);
-    // No more places on the axis than whole numbers: only these are labelled.
-    let (bottom_label, most) = match &figure.x {
-        Axis::Epoch => ("epoch", 10),
-        Axis::Step => ("step", 6),
-        Axis::Values { label, values } => (label.as_str(), values.len() + 1),
-    };
-    let bottom_count = most.min((right - left) as usize + 1);
-    let bottom_text = |x: &f64| bottom(&figure.x, *x);
-    let side_text = |y: &f64| match figure.y {
-        // The axis divides the exponents evenly, so that its numbers are seldom short.
-        Range::Logarithmic => format!("{:.1e}", 10_f64.powf(*y))
-            .parse()
-            .map_or_else(|_| String::new(), number),
-        _ => number(*y),
-    };
-    let told = |y: f64| match figure.y {
-        Range::Logarithmic => number(10_f64.powf(y)),
-        _ => number(y),
-    };
     let mut chart = ChartBuilder::on(area)
         .margin_top(px(if figure.rules.is_empty() { 8 } else { 22 }))
         .margin_right(px(14))
         .x_label_area_size(px(36))
         .y_label_area_size(px(46))
         .build_cartesian_2d(left..right, low..high)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(Ink::Grid.colour().stroke_width(px(1)))
-        .axis_style(Ink::Frame.colour().stroke_width(px(1)))
-        .set_all_tick_mark_size(px(4))
-        .label_style(letters(11))
-        .axis_desc_style(letters(11))
-        .x_labels(bottom_count)
-        .y_labels(6)
-        .x_desc(bottom_label)
-        .x_label_formatter(&bottom_text)
-        .y_label_formatter(&side_text)
-        .draw()?;
+    draw_axes(figure, (right - left) as usize + 1, &mut chart)?;
     for (x, name) in figure.rules.iter().filter(|(x, _)| (left..=right).contains(x)) {
         let style = Ink::Frame.colour().stroke_width(px(1));
         chart.draw_series([PathElement::new(vec![(*x, low), (*x, high)], style)])?;
@@ -168,37 +142,95 @@ fn draw(figure: &Figure, area: &Area<'_>, tips: &mut Vec<String>) -> Drawn {
         } else {
             (HPos::Left, px(3) as i32)
         };
-        let style = letters(11).pos(Pos::new(side, VPos::Top));
+        let ink = Ink::Text.colour();
+        let style = letters(11, &ink).pos(Pos::new(side, VPos::Top));
         area.draw(&Text::new(name.clone(), (at + gap, px(5) as i32), style))?;
     }
     for line in &lines {
-        let style = line.ink.colour().stroke_width(px(2));
-        if line.dashed {
-            let dashes = DashedLineSeries::new(line.points.clone(), px(6), px(4), style);
-            chart.draw_series(dashes)?;
-        } else {
-            chart.draw_series(LineSeries::new(line.points.clone(), style))?;
-        }
-        let bar = |(x, from, to): &(f64, f64, f64)| PathElement::new(vec![(*x, *from), (*x, *to)], style);
-        chart.draw_series(line.bars.iter().map(bar))?;
-        if figure.x != Axis::Step && line.points.len() <= MARKED && line.ink != Ink::Frame {
-            let mark = |point: &(f64, f64)| Circle::new(*point, px(3), line.ink.colour().filled());
-            chart.draw_series(line.points.iter().map(mark))?;
-        }
+        draw_line(figure, line, &mut chart)?;
         if line.points.len() <= TOLD {
-            for point in &line.points {
+            tips.extend(line.points.iter().map(|point| {
                 let (x, y) = chart.backend_coord(point);
-                tips.push(format!(
-                    "<circle cx=\"{x}\" cy=\"{y}\" r=\"{}\" fill=\"transparent\"><title>{}, {bottom_label} {}: {}</title></circle>\n",
-                    px(7),
-                    escape(&line.name),
-                    escape(&bottom(&figure.x, point.0.round())),
-                    told(point.1),
-                ));
-            }
+                tip(figure, line, *point, (x, y))
+            }));
         }
     }
     Ok(())
+}
+
+/// Draws the axes with their labels, where the lower one spans so many whole numbers.
+fn draw_axes(figure: &Figure, span: usize, chart: &mut Chart<'_, '_>) -> Drawn {
+    let ink = Ink::Text.colour();
+    // No more places on the axis than whole numbers: only these are labelled.
+    let most = match &figure.x {
+        Axis::Epoch => 10,
+        Axis::Step => 6,
+        Axis::Values { values, .. } => values.len() + 1,
+    };
+    let side_text = |y: &f64| match figure.y {
+        // The axis divides the exponents evenly, so that its numbers are seldom short.
+        Range::Logarithmic => format!("{:.1e}", 10_f64.powf(*y))
+            .parse()
+            .map_or_else(|_| String::new(), number),
+        _ => number(*y),
+    };
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(Ink::Grid.colour().stroke_width(px(1)))
+        .axis_style(Ink::Frame.colour().stroke_width(px(1)))
+        .set_all_tick_mark_size(px(4))
+        .label_style(letters(11, &ink))
+        .axis_desc_style(letters(11, &ink))
+        .x_labels(most.min(span))
+        .y_labels(6)
+        .x_desc(label(&figure.x))
+        .x_label_formatter(&|x: &f64| bottom(&figure.x, *x))
+        .y_label_formatter(&side_text)
+        .draw()
+}
+
+/// Draws a line, the bars around its points, and a mark on each point where there are few.
+fn draw_line(figure: &Figure, line: &Line, chart: &mut Chart<'_, '_>) -> Drawn {
+    let style = line.ink.colour().stroke_width(px(2));
+    if line.dashed {
+        let dashes = DashedLineSeries::new(line.points.clone(), px(6), px(4), style);
+        chart.draw_series(dashes)?;
+    } else {
+        chart.draw_series(LineSeries::new(line.points.clone(), style))?;
+    }
+    let bar = |(x, from, to): &(f64, f64, f64)| PathElement::new(vec![(*x, *from), (*x, *to)], style);
+    chart.draw_series(line.bars.iter().map(bar))?;
+    if figure.x != Axis::Step && line.points.len() <= MARKED && line.ink != Ink::Frame {
+        let mark = |point: &(f64, f64)| Circle::new(*point, px(3), line.ink.colour().filled());
+        chart.draw_series(line.points.iter().map(mark))?;
+    }
+    Ok(())
+}
+
+/// What a pointer over a point is told.
+fn tip(figure: &Figure, line: &Line, (x, y): (f64, f64), (across, down): (i32, i32)) -> String {
+    let height = match figure.y {
+        Range::Logarithmic => number(10_f64.powf(y)),
+        _ => number(y),
+    };
+    format!(
+        "<circle cx=\"{across}\" cy=\"{down}\" r=\"{}\" fill=\"transparent\"><title>{}, {} {}: {height}</title></circle>\n",
+        px(7),
+        escape(&line.name),
+        label(&figure.x),
+        escape(&bottom(&figure.x, x.round())),
+    )
+}
+
+/// What the lower axis is called.
+fn label(axis: &Axis) -> &str {
+    match axis {
+        Axis::Epoch => "epoch",
+        Axis::Step => "step",
+        Axis::Values { label, .. } => label,
+    }
 }
 
 /// The lines as they are drawn: without what is no number, in powers of ten where the axis is logarithmic, side by side where they have bars.

@@ -9,6 +9,7 @@
 //! | `setup` | what a run is made of and what it leaves |
 //! | `run` | its loop over stages, epochs and steps: evaluation, checkpoints, stopping, resuming |
 //! | `stages` | the epochs of a run's stages |
+//! | `descent` | the optimizer and the learning rate of a stage |
 //! | `pending` | the numbers of steps, fetched from the device |
 //! | [`checkpoint`] | everything that a run needs to go on exactly where it stopped |
 //! | `interrupter` | stops a run after its step |
@@ -23,6 +24,7 @@
 
 pub mod checkpoint;
 pub mod config;
+mod descent;
 pub mod distillation;
 mod error;
 pub mod evaluation;

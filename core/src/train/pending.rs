@@ -1,12 +1,19 @@
-//! A step whose numbers are still on the device, and those numbers once they are fetched.
+//! Steps whose numbers are still on the device, and those numbers once they are fetched.
 
+use std::time::Instant;
+
+use burn::tensor::Device;
 use indexmap::IndexMap;
 
-use super::checkpoint::Partial;
+use super::checkpoint::{Partial, State};
 use super::error::TrainError;
 use super::evaluation::Tally;
 use super::gradient_report::GradientReport;
+use super::observer::{Event, Observer};
 use super::step::StepReport;
+
+/// Steps whose numbers are fetched from a GPU in one go; the CPU's are there at once.
+const FETCH_EVERY: usize = 16;
 
 /// A step whose numbers are still on the device.
 pub(super) struct Pending {
@@ -21,15 +28,15 @@ pub(super) struct Pending {
 }
 
 /// The numbers of one step.
-pub(super) struct Numbers {
+struct Numbers {
     /// The weighted sum of the terms.
-    pub loss: f64,
+    loss: f64,
     /// The terms before weighting; those of one name added.
-    pub terms: IndexMap<String, f64>,
+    terms: IndexMap<String, f64>,
     /// Percent of the batch that the first student gets right, where there are logits.
-    pub top1: Option<f64>,
+    top1: Option<f64>,
     /// The gradient report.
-    pub gradients: Option<GradientReport>,
+    gradients: Option<GradientReport>,
 }
 
 impl Pending {
@@ -37,7 +44,7 @@ impl Pending {
     ///
     /// # Errors
     /// A term or a sum that is no number.
-    pub fn numbers(self, epoch: &mut Partial) -> Result<Numbers, TrainError> {
+    fn numbers(self, epoch: &mut Partial) -> Result<Numbers, TrainError> {
         let StepReport {
             loss,
             terms,
@@ -80,5 +87,72 @@ impl Pending {
             top1,
             gradients: self.gradients,
         })
+    }
+}
+
+/// The steps whose numbers are still on the device.
+pub(super) struct Unread {
+    pending: Vec<Pending>,
+    every: usize,
+    /// When numbers were last fetched.
+    since: Instant,
+}
+
+impl Unread {
+    /// None yet.
+    pub fn new(device: &Device) -> Self {
+        Self {
+            pending: Vec::new(),
+            every: if *device == Device::flex() { 1 } else { FETCH_EVERY },
+            since: Instant::now(),
+        }
+    }
+
+    /// Adds a step.
+    pub fn push(&mut self, step: Pending) {
+        self.pending.push(step);
+    }
+
+    /// Whether it is time to fetch.
+    pub fn is_due(&self) -> bool {
+        self.pending.len() >= self.every
+    }
+
+    /// Starts the clock of the rate anew.
+    pub fn restart(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// Reads the steps' numbers and tells them; the first one that is none stops the run.
+    ///
+    /// # Errors
+    /// As [`Pending::numbers`].
+    pub fn fetch(&mut self, state: &mut State, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let pending = std::mem::take(&mut self.pending);
+        let pictures: usize = pending.iter().map(|step| step.report.labels.dims()[0]).sum();
+        let rate = pictures as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
+        self.restart();
+        let newest = pending.len();
+        for (index, pending) in pending.into_iter().enumerate() {
+            let (step, learning_rate) = (pending.step, pending.learning_rate);
+            let Numbers {
+                loss,
+                terms,
+                top1,
+                gradients,
+            } = pending.numbers(&mut state.partial)?;
+            observer.observe(&Event::Step {
+                step,
+                epoch: state.epoch + 1,
+                step_in_epoch: state.batch + index + 1 - newest,
+                loss,
+                terms,
+                top1,
+                learning_rate,
+                rate,
+                gradients,
+            });
+        }
+        Ok(())
     }
 }

@@ -4,32 +4,29 @@
 //! an epoch, returns errors instead of panicking, and stops on a loss that is no number, which
 //! burn-train's loops do not.
 
+mod resume;
+
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::store::ModuleRecord;
 use burn::tensor::Device;
-use burn_optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 
-use super::checkpoint::{Checkpoints, Progress, State, Which};
-use super::config::TrainConfig;
-use super::distillation::{Distillation, TimedBatch};
-use super::error::TrainError;
-use super::evaluation::{CohortEvaluation, evaluate_cohort};
-use super::gradient_report::{GradientReport, mean};
-use super::interrupter::Interrupter;
-use super::learning_rate::LearningRate;
-use super::observer::{Event, Observer};
-use super::pending::{Numbers, Pending};
-use super::setup::{Outcome, Setup, Trained};
-use super::stages::{Place, Stages};
-use super::teacher_cache::TeacherCache;
 use crate::data::Loader;
-use crate::network::Network;
 use crate::plugin::{Chosen, Method, Time, Turns};
-
-/// Steps whose numbers are fetched from a GPU in one go; the CPU's are there at once.
-const FETCH_EVERY: usize = 16;
+use crate::train::checkpoint::{Checkpoints, State};
+use crate::train::config::TrainConfig;
+use crate::train::descent::Descent;
+use crate::train::distillation::{Distillation, TimedBatch};
+use crate::train::error::TrainError;
+use crate::train::evaluation::{CohortEvaluation, evaluate_cohort};
+use crate::train::gradient_report::{GradientReport, mean};
+use crate::train::interrupter::Interrupter;
+use crate::train::learning_rate::LearningRate;
+use crate::train::observer::{Event, Observer};
+use crate::train::pending::{Pending, Unread};
+use crate::train::setup::{Outcome, Setup, Trained};
+use crate::train::stages::{Place, Stages};
+use crate::train::teacher_cache::TeacherCache;
 
 /// Trains on one loader, evaluates on another. `interrupter` stops it after a step.
 ///
@@ -60,20 +57,14 @@ struct Run {
     stages: Stages,
     turns: Turns,
     chosen: Chosen,
-    optimizer: burn_optim::ModuleOptimizer,
-    scheduler: ModuleLrScheduler,
-    schedule: LearningRate,
+    descent: Descent,
     state: State,
     evaluation: Option<CohortEvaluation>,
     reports: Vec<GradientReport>,
     seconds: f64,
-    /// Steps whose numbers are still on the device.
-    pending: Vec<Pending>,
-    /// When numbers were last fetched.
-    since: Instant,
+    unread: Unread,
     config: TrainConfig,
     seed: u64,
-    fetch_every: usize,
     device: Device,
     checkpoints: Option<Checkpoints>,
     steps_per_epoch: usize,
@@ -105,7 +96,6 @@ impl Run {
             config.optimizer.check_plain_sgd(method)?;
         }
         let model = Distillation::new(&students, &objective, teachers, config.precision, &device)?;
-        let schedule = LearningRate::new(&config, steps_per_epoch);
         Ok(Self {
             // A validation snapshot has running statistics of its own; a clone would share them.
             best: model.valid(),
@@ -119,16 +109,12 @@ impl Run {
             turns: objective.turns,
             chosen: chosen.unwrap_or(objective.chosen),
             methods: objective.methods,
-            optimizer: config.build_optimizer(),
-            scheduler: ModuleLrScheduler::new(schedule.clone()),
-            schedule,
+            descent: Descent::new(&config, LearningRate::new(&config, steps_per_epoch)),
             state: State::default(),
             evaluation: None,
             reports: Vec::new(),
             seconds: 0.0,
-            pending: Vec::new(),
-            since: Instant::now(),
-            fetch_every: if device == Device::flex() { 1 } else { FETCH_EVERY },
+            unread: Unread::new(&device),
             steps_per_epoch,
             config,
             seed,
@@ -146,7 +132,7 @@ impl Run {
     fn enter_stage(&mut self) {
         let place = self.place();
         let steps = self.steps_per_epoch;
-        self.schedule = match place.stage.map(|index| self.stages.get(index)) {
+        let rate = match place.stage.map(|index| self.stages.get(index)) {
             Some(stage) => LearningRate::of_stage(&self.config, stage, steps),
             None => {
                 let before = self.stages.before_main() * steps;
@@ -158,42 +144,7 @@ impl Run {
                 LearningRate::new(&config, steps)
             }
         };
-        self.scheduler = ModuleLrScheduler::new(self.schedule.clone());
-        self.optimizer = self.config.build_optimizer();
-    }
-
-    /// Takes up the last checkpoint.
-    ///
-    /// # Errors
-    /// A checkpoint that is damaged, or one of other networks.
-    fn restore(&mut self) -> Result<(), TrainError> {
-        let Some(checkpoints) = &self.checkpoints else {
-            return Ok(());
-        };
-        let put = |which, loaded: (ModuleRecord, ModuleRecord), model: &mut Distillation| {
-            model.students = checkpoints.put(which, loaded.0, model.students.clone())?;
-            model.auxiliaries = checkpoints.put(which, loaded.1, model.auxiliaries.clone())?;
-            Ok::<(), TrainError>(())
-        };
-        if checkpoints.exists(Which::Best) {
-            let best = checkpoints.load(Which::Best)?;
-            put(Which::Best, (best.students, best.auxiliaries), &mut self.best)?;
-        }
-        let last = checkpoints.load(Which::Last)?;
-        put(Which::Last, (last.students, last.auxiliaries), &mut self.model)?;
-        self.state = last.state;
-        let mut methods = last.methods;
-        for method in &mut self.methods {
-            method
-                .hooks
-                .restore(methods.remove(method.name).unwrap_or_default());
-        }
-        self.enter_stage();
-        if !self.begins_stage() {
-            self.optimizer = self.optimizer.clone().load_record(last.optimizer);
-            self.scheduler = self.scheduler.clone().load_record(last.learning_rate);
-        }
-        Ok(())
+        self.descent = Descent::new(&self.config, rate);
     }
 
     /// Whether the next step is the first of a stage.
@@ -300,16 +251,22 @@ impl Run {
             let stage = place.stage;
             let item = TimedBatch { batch, time, stage };
             let gradients = self.gradient_report(&item)?;
-            let rate = self.scheduler.step().base();
+            let rate = self.descent.next_rate();
             let model = self.model.clone();
             let report = if self.turns == Turns::InTurn && stage.is_none() {
                 let (model, report) =
-                    model.step_in_turn(&mut self.methods, item, &mut self.optimizer, rate)?;
+                    model.step_in_turn(&mut self.methods, item, &mut self.descent.optimizer, rate)?;
                 self.model = model;
                 report
             } else {
                 let (gradients, report) = model.step(&mut self.methods, item)?;
-                self.model = model.update(&mut self.methods, &mut self.optimizer, rate, gradients, time)?;
+                self.model = model.update(
+                    &mut self.methods,
+                    &mut self.descent.optimizer,
+                    rate,
+                    gradients,
+                    time,
+                )?;
                 report
             };
             self.model
@@ -318,27 +275,27 @@ impl Run {
                 .for_each(|fault| observer.observe(&fault));
             self.state.step += 1;
             self.state.batch += 1;
-            self.pending.push(Pending {
+            self.unread.push(Pending {
                 step: self.state.step,
                 learning_rate: rate,
                 report,
                 gradients,
             });
-            if self.pending.len() >= self.fetch_every {
-                self.fetch(observer)?;
+            if self.unread.is_due() {
+                self.unread.fetch(&mut self.state, observer)?;
             }
             self.seconds += started.elapsed().as_secs_f64();
             // The last step of all comes first: its epoch is to be evaluated, and nothing is left to resume.
             if self.is_exhausted() {
-                self.fetch(observer)?;
+                self.unread.fetch(&mut self.state, observer)?;
                 return Ok(StepsEnded::MaxSteps);
             }
             if interrupter.reason().is_some() {
-                self.fetch(observer)?;
+                self.unread.fetch(&mut self.state, observer)?;
                 return Ok(StepsEnded::Interrupted);
             }
         }
-        self.fetch(observer)?;
+        self.unread.fetch(&mut self.state, observer)?;
         Ok(StepsEnded::Epoch)
     }
 
@@ -368,37 +325,6 @@ impl Run {
         Ok(Some(report))
     }
 
-    /// Reads the pending steps' numbers; the first one that is none stops the run.
-    fn fetch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let pending = std::mem::take(&mut self.pending);
-        let pictures: usize = pending.iter().map(|step| step.report.labels.dims()[0]).sum();
-        let rate = pictures as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
-        self.since = Instant::now();
-        let newest = pending.len();
-        for (index, pending) in pending.into_iter().enumerate() {
-            let (step, learning_rate) = (pending.step, pending.learning_rate);
-            let numbers = pending.numbers(&mut self.state.partial)?;
-            let Numbers {
-                loss,
-                terms,
-                top1,
-                gradients,
-            } = numbers;
-            observer.observe(&Event::Step {
-                step,
-                epoch: self.state.epoch + 1,
-                step_in_epoch: self.state.batch + index + 1 - newest,
-                loss,
-                terms,
-                top1,
-                learning_rate,
-                rate,
-                gradients,
-            });
-        }
-        Ok(())
-    }
-
     /// Evaluates, tells methods and observer, saves.
     fn end_epoch(&mut self, valid: &Loader, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let partial = std::mem::take(&mut self.state.partial);
@@ -409,7 +335,7 @@ impl Run {
             let evaluation = self.evaluate(valid)?;
             metrics.extend(evaluation.metrics());
             let top1 = evaluation.result().top1;
-            self.schedule.report(top1);
+            self.descent.report(top1);
             best = self
                 .state
                 .best
@@ -442,7 +368,7 @@ impl Run {
             .checkpoint_every
             .is_some_and(|every| epoch.is_multiple_of(every));
         self.save(best, keep, observer)?;
-        self.since = Instant::now();
+        self.unread.restart();
         Ok(())
     }
 
@@ -459,28 +385,5 @@ impl Run {
             value: loss as f32,
             step: self.state.step,
         })
-    }
-
-    fn save(&self, best: bool, keep: bool, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let Some(checkpoints) = &self.checkpoints else {
-            return Ok(());
-        };
-        self.model
-            .students
-            .iter()
-            .chain(&self.model.auxiliaries)
-            .for_each(Network::settle);
-        let progress = Progress {
-            model: &self.model,
-            methods: &self.methods,
-            optimizer: &self.optimizer,
-            learning_rate: self.scheduler.to_record(),
-            state: &self.state,
-        };
-        checkpoints.save(&progress, best, keep)?;
-        observer.observe(&Event::Checkpoint {
-            step: self.state.step,
-        });
-        Ok(())
     }
 }
