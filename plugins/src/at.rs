@@ -8,14 +8,15 @@
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, Pairs, Suggestion};
+use crate::pairs::{self, OnPairs, Pairs, Suggestion};
 
 const NAME: &str = "at";
 
@@ -60,7 +61,7 @@ impl Default for Config {
 }
 
 /// The method with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct At {
     config: Config,
     pairs: Pairs,
@@ -113,16 +114,14 @@ impl Plugin for At {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, &pairs, false)?;
+        pairs::require_maps(NAME, pairs.chosen(), false)?;
         plan.declare_term(NAME, "β/2 · Σ_j ‖Q_s/‖Q_s‖ − Q_t/‖Q_t‖‖");
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<4>(step, &self.config.weight, |_, pairs| Ok(self.compared(pairs)))
+        Ok(Box::new(OnPairs {
+            method: self.clone(),
+            pairs,
+        }))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -132,6 +131,15 @@ impl Plugin for At {
             value: self.compared(&pairs),
             weight: self.config.weight.at(record.epoch()),
         }])
+    }
+}
+
+impl Prepared for OnPairs<At> {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        self.pairs
+            .terms::<4>(step, &self.method.config.weight, |_, pairs| {
+                Ok(self.method.compared(pairs))
+            })
     }
 }
 

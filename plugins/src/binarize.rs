@@ -8,7 +8,8 @@
 use potstill_core::graph::Graph;
 use potstill_core::ops::binarize::Binarize;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -24,7 +25,7 @@ pub struct Config {
 }
 
 /// Binary weights.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BinaryWeights {
     config: Config,
 }
@@ -49,15 +50,17 @@ impl Plugin for BinaryWeights {
         Ok(())
     }
 
-    fn prepare(&self, _plan: &mut Plan<'_>) -> Result<(), PluginError> {
-        Ok(())
-    }
-
-    fn loss(&self, _step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        Ok(Vec::new())
+    fn prepare(&self, _plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
+        Ok(Box::new(self.clone()))
     }
 
     fn recorded(&self, _record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Prepared for BinaryWeights {
+    fn loss(&mut self, _step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         Ok(Vec::new())
     }
 }

@@ -9,7 +9,8 @@
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use toml::Table;
 
 use crate::features;
 use crate::layers::{self, linear};
-use crate::pairs::{self, Pairs, Suggestion};
+use crate::pairs::{self, OnPairs, Pairs, Suggestion};
 
 const NAME: &str = "cc";
 
@@ -68,7 +69,7 @@ impl Default for Config {
 }
 
 /// The method with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cc {
     config: Config,
     pairs: Pairs,
@@ -122,11 +123,11 @@ impl Plugin for Cc {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         let pairs = self.pairs.prepare(plan)?;
-        pairs::require_vectors(NAME, &pairs)?;
+        pairs::require_vectors(NAME, pairs.chosen())?;
         if self.config.form == Form::Code {
-            for (student, pairs) in pairs.iter().enumerate() {
+            for (student, pairs) in pairs.chosen().iter().enumerate() {
                 for (place, pair) in pairs.iter().enumerate() {
                     for (side, from) in [(STUDENT, pair.from[1]), (TEACHER, pair.to[1])] {
                         let name = embedding(side, student, place);
@@ -136,29 +137,10 @@ impl Plugin for Cc {
             }
         }
         plan.declare_term(NAME, "β · 1/B² · ‖C_t − C_s‖²");
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<2>(step, &self.config.weight, |student, pairs| {
-                let mut losses = Vec::new();
-                for (place, (guided, hint)) in pairs.iter().enumerate() {
-                    losses.push(match self.config.form {
-                        Form::Paper => self.congruence(guided, hint),
-                        Form::Code => {
-                            let embed = |side, features: &Tensor<2>| {
-                                step.auxiliary_output::<2>(
-                                    &embedding(side, student, place),
-                                    features.clone().into(),
-                                )
-                            };
-                            neighbours(embed(STUDENT, guided)?, embed(TEACHER, hint)?)
-                        }
-                    });
-                }
-                Ok(features::summed(losses))
-            })
+        Ok(Box::new(OnPairs {
+            method: self.clone(),
+            pairs,
+        }))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -177,6 +159,30 @@ impl Plugin for Cc {
             value: features::summed(losses),
             weight: self.config.weight.at(record.epoch()),
         }])
+    }
+}
+
+impl Prepared for OnPairs<Cc> {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        self.pairs
+            .terms::<2>(step, &self.method.config.weight, |student, pairs| {
+                let mut losses = Vec::new();
+                for (place, (guided, hint)) in pairs.iter().enumerate() {
+                    losses.push(match self.method.config.form {
+                        Form::Paper => self.method.congruence(guided, hint),
+                        Form::Code => {
+                            let embed = |side, features: &Tensor<2>| {
+                                step.auxiliary_output::<2>(
+                                    &embedding(side, student, place),
+                                    features.clone().into(),
+                                )
+                            };
+                            neighbours(embed(STUDENT, guided)?, embed(TEACHER, hint)?)
+                        }
+                    });
+                }
+                Ok(features::summed(losses))
+            })
     }
 }
 

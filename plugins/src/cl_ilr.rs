@@ -12,8 +12,8 @@ use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
 use potstill_core::ops::scale_gradient::ScaleGradient;
 use potstill_core::ops::{Inputs, Mode, Op, RunContext};
 use potstill_core::plugin::{
-    Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Structure, Term,
-    parse_options,
+    Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Structure,
+    Term, parse_options,
 };
 use potstill_core::precision::Precision;
 use potstill_core::schedule::Schedule;
@@ -203,7 +203,7 @@ impl Plugin for ClIlr {
         })
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.brings_task_term();
         let (hard, soft) = match self.config.form {
             Form::Paper => ("Σ_h β · CE(z_h, y)", "Σ_h (1 − β) · T² · KL(q_h ‖ p_h^T)"),
@@ -211,11 +211,7 @@ impl Plugin for ClIlr {
         };
         plan.declare_term("ce", hard);
         plan.declare_term("kl", soft);
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        Ok(self.terms(&step.student_logits()?, &step.labels, step.time.epoch))
+        Ok(Box::new(self.clone()))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -226,6 +222,12 @@ impl Plugin for ClIlr {
         };
         let labels = record.labels("labels", &heads[0])?;
         Ok(self.terms(&heads, &labels, record.epoch()))
+    }
+}
+
+impl Prepared for ClIlr {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        Ok(self.terms(&step.student_logits()?, &step.labels, step.time.epoch))
     }
 }
 

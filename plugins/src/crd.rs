@@ -10,11 +10,10 @@
 //! with a bank are computed at once, and those with the negatives are taken from them: at N = 50,000 that is cheaper than to gather K vectors for
 //! each picture.
 
-use std::sync::{Mutex, PoisonError};
-
 use burn::tensor::{Device, Distribution, IndexingUpdateOp, Int, Tensor, TensorData};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -22,7 +21,7 @@ use toml::Table;
 
 use crate::features;
 use crate::layers::{self, linear};
-use crate::pairs::{self, Pairs, Suggestion};
+use crate::pairs::{self, Pairs, PreparedPairs, Suggestion};
 
 const NAME: &str = "crd";
 const STUDENT: &str = "crd.student";
@@ -78,11 +77,19 @@ struct Banks {
 }
 
 /// The method with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Crd {
     config: Config,
     pairs: Pairs,
-    banks: Mutex<Option<Banks>>,
+}
+
+/// The method at work.
+#[derive(Debug)]
+struct PreparedCrd {
+    method: Crd,
+    pairs: PreparedPairs,
+    /// None before the first step.
+    banks: Option<Banks>,
 }
 
 impl Crd {
@@ -113,11 +120,7 @@ impl Crd {
             return Err(bad("momentum", config.momentum.to_string(), "0 to below 1"));
         }
         let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::Features)?;
-        Ok(Self {
-            config,
-            pairs,
-            banks: Mutex::default(),
-        })
+        Ok(Self { config, pairs })
     }
 
     /// Banks before anything was seen: uniform entries of about norm 1, as the reference code draws them.
@@ -208,97 +211,29 @@ impl Plugin for Crd {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         let pairs = self.pairs.prepare(plan)?;
-        pairs::require_vectors(NAME, &pairs)?;
-        let ([pairs], 1) = (&pairs[..], plan.teachers.len()) else {
+        pairs::require_vectors(NAME, pairs.chosen())?;
+        let ([chosen], 1) = (pairs.chosen(), plan.teachers.len()) else {
             return Err(PluginError::Count {
                 plugin: NAME.to_owned(),
                 what: "students and teachers".to_owned(),
-                got: pairs.len().max(plan.teachers.len()),
+                got: pairs.chosen().len().max(plan.teachers.len()),
                 expected: "one of each: a bank belongs to both".to_owned(),
             });
         };
-        for pair in pairs {
+        for pair in chosen {
             for (name, from) in [(STUDENT, pair.from[1]), (TEACHER, pair.to[1])] {
                 plan.add_auxiliary(name, linear(name, from, self.config.embedding)?);
             }
         }
         plan.declare_term("crd-student", "β · NCE(v_s, bank of v_t)");
         plan.declare_term("crd-teacher", "β · NCE(v_t, bank of v_s)");
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        let mut terms = Vec::new();
-        if step.stage.is_some() {
-            return Ok(terms);
-        }
-        for (guided, hint) in self.pairs.taps::<2>(step, 0, 0)? {
-            let embed = |name, features: Tensor<2>| {
-                step.auxiliary_output::<2>(name, features.into())
-                    .map(features::unit_rows)
-            };
-            let (student, teacher) = (embed(STUDENT, guided)?, embed(TEACHER, hint)?);
-            let device = student.clone().detach().inner().device();
-            let numbers: Vec<i64> = step.indices.iter().map(|index| *index as i64).collect();
-            let data = TensorData::new(numbers, [step.indices.len()]);
-            let own = Tensor::<1, Int>::from_data(data, &device);
-            let mut held = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut banks = held
-                .clone()
-                .unwrap_or_else(|| self.fresh(step.time.pictures, &device));
-            let contrast = self.drawn(&own, step.time.pictures);
-            let tracked = Banks {
-                student: Tensor::from_inner(banks.student.clone().to_device(&device)),
-                teacher: Tensor::from_inner(banks.teacher.clone().to_device(&device)),
-                scales: banks.scales,
-            };
-            let (losses, scales) =
-                self.contrasted(&tracked, &student, &teacher, &Tensor::from_inner(contrast));
-            if !step.is_rehearsal() {
-                banks.scales = Some(scales);
-                let embeddings = [&student.inner(), &teacher.inner()];
-                *held = Some(self.remembered(&banks, &own, embeddings));
-            }
-            terms.extend(Self::terms(losses, self.config.weight.at(step.time.epoch)));
-        }
-        Ok(terms)
-    }
-
-    fn state(&self) -> Vec<(String, Tensor<1>)> {
-        let held = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(banks) = held.as_ref() else {
-            return Vec::new();
-        };
-        let scales = banks.scales.unwrap_or_default();
-        let scales = TensorData::new(scales.map(|scale| scale as f32).to_vec(), [2]);
-        vec![
-            ("student".to_owned(), banks.student.clone().flatten(0, 1)),
-            ("teacher".to_owned(), banks.teacher.clone().flatten(0, 1)),
-            ("scales".to_owned(), Tensor::from_data(scales, &Device::flex())),
-        ]
-    }
-
-    fn restore(&self, state: Vec<(String, Tensor<1>)>) {
-        let find = |name: &str| state.iter().find(|(known, _)| known == name);
-        let bank = |name: &str| {
-            let tensor = &find(name)?.1;
-            let entries = tensor.dims()[0] / self.config.embedding;
-            let whole = entries * self.config.embedding == tensor.dims()[0];
-            whole.then(|| tensor.clone().reshape([entries, self.config.embedding]))
-        };
-        let scales = find("scales").map(|(_, tensor)| tensor.to_data().iter::<f64>().collect::<Vec<f64>>());
-        let (Some(student), Some(teacher), Some([ours, theirs])) =
-            (bank("student"), bank("teacher"), scales.as_deref())
-        else {
-            return;
-        };
-        *self.banks.lock().unwrap_or_else(PoisonError::into_inner) = Some(Banks {
-            student,
-            teacher,
-            scales: Some([*ours, *theirs]),
-        });
+        Ok(Box::new(PreparedCrd {
+            method: self.clone(),
+            pairs,
+            banks: None,
+        }))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -337,6 +272,80 @@ impl Plugin for Crd {
             terms.extend(Self::terms(losses, self.config.weight.at(record.epoch())));
         }
         Ok(terms)
+    }
+}
+
+impl Prepared for PreparedCrd {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        let mut terms = Vec::new();
+        if step.stage.is_some() {
+            return Ok(terms);
+        }
+        for (guided, hint) in self.pairs.taps::<2>(step, 0, 0)? {
+            let embed = |name, features: Tensor<2>| {
+                step.auxiliary_output::<2>(name, features.into())
+                    .map(features::unit_rows)
+            };
+            let (student, teacher) = (embed(STUDENT, guided)?, embed(TEACHER, hint)?);
+            let device = student.clone().detach().inner().device();
+            let numbers: Vec<i64> = step.indices.iter().map(|index| *index as i64).collect();
+            let data = TensorData::new(numbers, [step.indices.len()]);
+            let own = Tensor::<1, Int>::from_data(data, &device);
+            let mut banks = self
+                .banks
+                .clone()
+                .unwrap_or_else(|| self.method.fresh(step.time.pictures, &device));
+            let contrast = self.method.drawn(&own, step.time.pictures);
+            let tracked = Banks {
+                student: Tensor::from_inner(banks.student.clone().to_device(&device)),
+                teacher: Tensor::from_inner(banks.teacher.clone().to_device(&device)),
+                scales: banks.scales,
+            };
+            let (losses, scales) =
+                self.method
+                    .contrasted(&tracked, &student, &teacher, &Tensor::from_inner(contrast));
+            if !step.is_rehearsal() {
+                banks.scales = Some(scales);
+                let embeddings = [&student.inner(), &teacher.inner()];
+                self.banks = Some(self.method.remembered(&banks, &own, embeddings));
+            }
+            terms.extend(Crd::terms(losses, self.method.config.weight.at(step.time.epoch)));
+        }
+        Ok(terms)
+    }
+
+    fn state(&self) -> Vec<(String, Tensor<1>)> {
+        let Some(banks) = &self.banks else {
+            return Vec::new();
+        };
+        let scales = banks.scales.unwrap_or_default();
+        let scales = TensorData::new(scales.map(|scale| scale as f32).to_vec(), [2]);
+        vec![
+            ("student".to_owned(), banks.student.clone().flatten(0, 1)),
+            ("teacher".to_owned(), banks.teacher.clone().flatten(0, 1)),
+            ("scales".to_owned(), Tensor::from_data(scales, &Device::flex())),
+        ]
+    }
+
+    fn restore(&mut self, state: Vec<(String, Tensor<1>)>) {
+        let find = |name: &str| state.iter().find(|(known, _)| known == name);
+        let bank = |name: &str| {
+            let tensor = &find(name)?.1;
+            let entries = tensor.dims()[0] / self.method.config.embedding;
+            let whole = entries * self.method.config.embedding == tensor.dims()[0];
+            whole.then(|| tensor.clone().reshape([entries, self.method.config.embedding]))
+        };
+        let scales = find("scales").map(|(_, tensor)| tensor.to_data().iter::<f64>().collect::<Vec<f64>>());
+        let (Some(student), Some(teacher), Some([ours, theirs])) =
+            (bank("student"), bank("teacher"), scales.as_deref())
+        else {
+            return;
+        };
+        self.banks = Some(Banks {
+            student,
+            teacher,
+            scales: Some([*ours, *theirs]),
+        });
     }
 }
 

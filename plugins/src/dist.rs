@@ -10,7 +10,8 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use potstill_core::loss::cross_entropy;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -110,16 +111,24 @@ impl Plugin for Dist {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.require_teacher(NAME)?;
         plan.brings_task_term();
         plan.declare_term("ce", "CE(z_s, y)");
         plan.declare_term("inter", "β · τ² · mean (1 − ρ over classes)");
         plan.declare_term("intra", "γ · τ² · mean (1 − ρ over pictures)");
-        Ok(())
+        Ok(Box::new(self.clone()))
     }
 
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        let student = record.float("student_logits")?;
+        let teacher = record.float_like("teacher_logits", &student)?;
+        Ok(self.terms(student, teacher, record.epoch(), 1.0))
+    }
+}
+
+impl Prepared for Dist {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let teachers = step.teacher_logits()?;
         let share = 1.0 / teachers.len().max(1) as f64;
         let epoch = step.time.epoch;
@@ -139,12 +148,6 @@ impl Plugin for Dist {
             }
         }
         Ok(terms)
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let student = record.float("student_logits")?;
-        let teacher = record.float_like("teacher_logits", &student)?;
-        Ok(self.terms(student, teacher, record.epoch(), 1.0))
     }
 }
 

@@ -10,7 +10,8 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 use potstill_core::loss::{cross_entropy, kl_divergence_per_sample};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -127,16 +128,31 @@ impl Plugin for Dkd {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.require_teacher(NAME)?;
         plan.brings_task_term();
         plan.declare_term("ce", "CE(z_s, y)");
         plan.declare_term("tckd", "w(t) · α · T² · KL(b_t ‖ b_s)");
         plan.declare_term("nckd", "w(t) · β · T² · KL(p̂_t ‖ p̂_s)");
-        Ok(())
+        Ok(Box::new(self.clone()))
     }
 
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        let student = record.float("student_logits")?;
+        let teacher = record.float_like("teacher_logits", &student)?;
+        let labels = record.labels("labels", &student)?;
+        let mut terms = vec![Term {
+            name: "ce",
+            value: cross_entropy(student.clone(), labels.clone()),
+            weight: self.config.ce_weight,
+        }];
+        terms.extend(self.terms(student, teacher, &labels, record.epoch(), 1.0));
+        Ok(terms)
+    }
+}
+
+impl Prepared for Dkd {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let teachers = step.teacher_logits()?;
         let share = 1.0 / teachers.len().max(1) as f64;
         let epoch = step.time.epoch;
@@ -155,19 +171,6 @@ impl Plugin for Dkd {
                 terms.extend(self.terms(student.clone(), teacher.clone(), &step.labels, epoch, share));
             }
         }
-        Ok(terms)
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let student = record.float("student_logits")?;
-        let teacher = record.float_like("teacher_logits", &student)?;
-        let labels = record.labels("labels", &student)?;
-        let mut terms = vec![Term {
-            name: "ce",
-            value: cross_entropy(student.clone(), labels.clone()),
-            weight: self.config.ce_weight,
-        }];
-        terms.extend(self.terms(student, teacher, &labels, record.epoch(), 1.0));
         Ok(terms)
     }
 }

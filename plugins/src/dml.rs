@@ -10,8 +10,8 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
 use potstill_core::plugin::{
-    Chosen, Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Structure,
-    Term, Turns, parse_options,
+    Chosen, Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step,
+    Structure, Term, Turns, parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -184,7 +184,7 @@ impl Plugin for Dml {
         })
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.brings_task_term();
         plan.declare_term("ce", "Σ_k CE(z_k, y)");
         plan.declare_term(
@@ -199,20 +199,22 @@ impl Plugin for Dml {
             plan.update_in(Turns::InTurn);
         }
         plan.choose(Chosen::Best);
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        let peers = step.student_logits()?;
-        Ok(self.terms(&peers, &step.labels, step.time.epoch, |peer| {
-            step.is_turn_of(peer)
-        }))
+        Ok(Box::new(self.clone()))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
         let peers = record.members("logits")?;
         let labels = record.labels("labels", &peers[0])?;
         Ok(self.terms(&peers, &labels, record.epoch(), |_| true))
+    }
+}
+
+impl Prepared for Dml {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        let peers = step.student_logits()?;
+        Ok(self.terms(&peers, &step.labels, step.time.epoch, |peer| {
+            step.is_turn_of(peer)
+        }))
     }
 }
 

@@ -8,11 +8,12 @@
 //! The task's gradient is that of the terms named `ce`; everything else is the distillation's. Weight decay is added to the task's gradient.
 //! A network with Dropout draws its masks anew for the second gradient.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, Update, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term, Update,
+    parse_options,
 };
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -49,11 +50,17 @@ struct Velocity {
 }
 
 /// DOT with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dot {
     config: Config,
+}
+
+/// DOT at work.
+#[derive(Debug)]
+struct PreparedDot {
+    config: Config,
     /// By network and weight.
-    velocities: Mutex<std::collections::BTreeMap<(usize, usize), Velocity>>,
+    velocities: BTreeMap<(usize, usize), Velocity>,
 }
 
 impl Dot {
@@ -82,10 +89,7 @@ impl Dot {
                 "0 or more",
             ));
         }
-        Ok(Self {
-            config,
-            velocities: Mutex::default(),
-        })
+        Ok(Self { config })
     }
 }
 
@@ -94,17 +98,26 @@ impl Plugin for Dot {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.separate_task_gradient();
         plan.keeps_momentum(NAME);
-        Ok(())
+        Ok(Box::new(PreparedDot {
+            config: self.config.clone(),
+            velocities: BTreeMap::new(),
+        }))
     }
 
-    fn loss(&self, _step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+    fn recorded(&self, _record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Prepared for PreparedDot {
+    fn loss(&mut self, _step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         Ok(Vec::new())
     }
 
-    fn optimizer_step(&self, update: &mut Update<'_>) -> Result<(), PluginError> {
+    fn optimizer_step(&mut self, update: &mut Update<'_>) -> Result<(), PluginError> {
         // A stage before the main one has one gradient alone.
         let Some(task) = update.task_gradients else {
             return Ok(());
@@ -114,7 +127,7 @@ impl Plugin for Dot {
             delta,
             weight_decay,
         } = self.config;
-        let mut velocities = self.velocities.lock().unwrap_or_else(PoisonError::into_inner);
+        let velocities = &mut self.velocities;
         for (index, network) in update.students.iter().enumerate() {
             let task = network.gradients(task);
             network.change_gradients(update.gradients, |weight, all, value| {
@@ -143,8 +156,7 @@ impl Plugin for Dot {
     }
 
     fn state(&self) -> Vec<(String, Tensor<1>)> {
-        let velocities = self.velocities.lock().unwrap_or_else(PoisonError::into_inner);
-        velocities
+        self.velocities
             .iter()
             .flat_map(|((network, weight), velocity)| {
                 [
@@ -155,9 +167,8 @@ impl Plugin for Dot {
             .collect()
     }
 
-    fn restore(&self, state: Vec<(String, Tensor<1>)>) {
-        let mut velocities = self.velocities.lock().unwrap_or_else(PoisonError::into_inner);
-        velocities.clear();
+    fn restore(&mut self, state: Vec<(String, Tensor<1>)>) {
+        self.velocities.clear();
         for (name, tensor) in state {
             let mut parts = name.split('.');
             let mut number = || parts.next()?.parse().ok();
@@ -165,20 +176,19 @@ impl Plugin for Dot {
                 continue;
             };
             let zeros = tensor.zeros_like();
-            let velocity = velocities.entry((network, weight)).or_insert_with(|| Velocity {
-                task: zeros.clone(),
-                soft: zeros,
-            });
+            let velocity = self
+                .velocities
+                .entry((network, weight))
+                .or_insert_with(|| Velocity {
+                    task: zeros.clone(),
+                    soft: zeros,
+                });
             if name.ends_with(".task") {
                 velocity.task = tensor;
             } else {
                 velocity.soft = tensor;
             }
         }
-    }
-
-    fn recorded(&self, _record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        Ok(Vec::new())
     }
 }
 

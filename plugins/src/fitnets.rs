@@ -14,7 +14,8 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use potstill_core::graph::{Attribute, Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Stage, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Stage, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -270,7 +271,7 @@ impl Plugin for FitNets {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.require_teacher(NAME)?;
         if self.config.hint.is_empty() {
             return Err(PluginError::bad_value(
@@ -330,42 +331,7 @@ impl Plugin for FitNets {
         );
         plan.declare_term("ce", "CE(z_s, y)");
         plan.declare_term("kd", "λ(t) · T² · KL(p_t^T ‖ p_s^T)");
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        if step.stage == Some(HINT_STAGE) {
-            return self.hint_terms(step);
-        }
-        let student = step.students[0].logits()?;
-        let temperature = self.config.temperature;
-        let lambda = match &self.config.lambda {
-            Some(lambda) => lambda.at(step.time.epoch),
-            None => {
-                let share = step.time.epoch / step.time.epochs.max(1) as f64;
-                LAMBDA.0 + (LAMBDA.1 - LAMBDA.0) * share
-            }
-        };
-        let mut terms = vec![Term {
-            name: "ce",
-            value: cross_entropy(student.clone(), step.labels.clone()),
-            weight: 1.0,
-        }];
-        let teachers = step.teacher_logits()?;
-        let count = teachers.len() as f64;
-        terms.extend(teachers.into_iter().map(|teacher| Term {
-            name: "kd",
-            value: soft_target_loss(
-                student.clone(),
-                soft_targets(teacher, temperature, 0.0),
-                temperature,
-            ),
-            weight: lambda / count,
-        }));
-        if self.config.stages == Stages::Joint {
-            terms.extend(self.hint_terms(step)?);
-        }
-        Ok(terms)
+        Ok(Box::new(self.clone()))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -412,6 +378,43 @@ impl Plugin for FitNets {
             value: self.hint_loss(hint, regressor.apply(guided, weight, bias)),
             weight: self.config.hint_weight.at(record.epoch()),
         }])
+    }
+}
+
+impl Prepared for FitNets {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        if step.stage == Some(HINT_STAGE) {
+            return self.hint_terms(step);
+        }
+        let student = step.students[0].logits()?;
+        let temperature = self.config.temperature;
+        let lambda = match &self.config.lambda {
+            Some(lambda) => lambda.at(step.time.epoch),
+            None => {
+                let share = step.time.epoch / step.time.epochs.max(1) as f64;
+                LAMBDA.0 + (LAMBDA.1 - LAMBDA.0) * share
+            }
+        };
+        let mut terms = vec![Term {
+            name: "ce",
+            value: cross_entropy(student.clone(), step.labels.clone()),
+            weight: 1.0,
+        }];
+        let teachers = step.teacher_logits()?;
+        let count = teachers.len() as f64;
+        terms.extend(teachers.into_iter().map(|teacher| Term {
+            name: "kd",
+            value: soft_target_loss(
+                student.clone(),
+                soft_targets(teacher, temperature, 0.0),
+                temperature,
+            ),
+            weight: lambda / count,
+        }));
+        if self.config.stages == Stages::Joint {
+            terms.extend(self.hint_terms(step)?);
+        }
+        Ok(terms)
     }
 }
 

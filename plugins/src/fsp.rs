@@ -10,14 +10,15 @@
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, Pairs, Suggestion};
+use crate::pairs::{self, OnPairs, Pairs, Suggestion};
 
 const NAME: &str = "fsp";
 
@@ -62,7 +63,7 @@ impl Default for Config {
 }
 
 /// The method with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fsp {
     config: Config,
     pairs: Pairs,
@@ -105,16 +106,14 @@ impl Plugin for Fsp {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, &pairs, true)?;
+        pairs::require_maps(NAME, pairs.chosen(), true)?;
         plan.declare_term(NAME, "λ · Σ ‖G_t − G_s‖²");
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<4>(step, &self.config.weight, |_, pairs| Ok(self.compared(pairs)))
+        Ok(Box::new(OnPairs {
+            method: self.clone(),
+            pairs,
+        }))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -124,6 +123,15 @@ impl Plugin for Fsp {
             value: self.compared(&pairs),
             weight: self.config.weight.at(record.epoch()),
         }])
+    }
+}
+
+impl Prepared for OnPairs<Fsp> {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        self.pairs
+            .terms::<4>(step, &self.method.config.weight, |_, pairs| {
+                Ok(self.method.compared(pairs))
+            })
     }
 }
 

@@ -13,14 +13,15 @@
 use burn::tensor::Tensor;
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Stage, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Stage, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, Pairs, Suggestion};
+use crate::pairs::{self, OnPairs, Pairs, Suggestion};
 
 const NAME: &str = "ft";
 
@@ -71,7 +72,7 @@ impl Default for Config {
 }
 
 /// The method with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ft {
     config: Config,
     pairs: Pairs,
@@ -120,10 +121,10 @@ impl Plugin for Ft {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, &pairs, false)?;
-        for (student, pairs) in pairs.iter().enumerate() {
+        pairs::require_maps(NAME, pairs.chosen(), false)?;
+        for (student, pairs) in pairs.chosen().iter().enumerate() {
             for (place, pair) in pairs.iter().enumerate() {
                 let factors = (pair.to[1] as f64 * self.config.rate).round().max(1.0) as usize;
                 let name = auxiliary(TRANSLATOR, student, place);
@@ -135,7 +136,7 @@ impl Plugin for Ft {
                 }
             }
         }
-        if let (Some(first), true) = (pairs.first(), self.config.paraphraser_epochs > 0) {
+        if let (Some(first), true) = (pairs.chosen().first(), self.config.paraphraser_epochs > 0) {
             plan.add_stage(Stage {
                 name: STAGE.to_owned(),
                 plugin: NAME,
@@ -147,25 +148,10 @@ impl Plugin for Ft {
         }
         plan.declare_term(PARAPHRASER, "(t − P(t))²");
         plan.declare_term(NAME, "β · |F_t/‖F_t‖ − F_s/‖F_s‖|^p");
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        if step.stage == Some(STAGE) {
-            return self.paraphrased(step);
-        }
-        self.pairs
-            .terms::<4>(step, &self.config.weight, |student, pairs| {
-                let mut factors = Vec::new();
-                for (place, (guided, hint)) in pairs.iter().enumerate() {
-                    let translator = auxiliary(TRANSLATOR, student, place);
-                    let ours = step.auxiliary_output::<4>(&translator, guided.clone().into())?;
-                    let paraphraser =
-                        step.auxiliary(&auxiliary(PARAPHRASER, 0, place), hint.clone().into())?;
-                    factors.push((ours, paraphraser.float::<4>(FACTORS)?.detach()));
-                }
-                Ok(self.compared(&factors))
-            })
+        Ok(Box::new(OnPairs {
+            method: self.clone(),
+            pairs,
+        }))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -179,7 +165,27 @@ impl Plugin for Ft {
     }
 }
 
-impl Ft {
+impl Prepared for OnPairs<Ft> {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        if step.stage == Some(STAGE) {
+            return self.paraphrased(step);
+        }
+        self.pairs
+            .terms::<4>(step, &self.method.config.weight, |student, pairs| {
+                let mut factors = Vec::new();
+                for (place, (guided, hint)) in pairs.iter().enumerate() {
+                    let translator = auxiliary(TRANSLATOR, student, place);
+                    let ours = step.auxiliary_output::<4>(&translator, guided.clone().into())?;
+                    let paraphraser =
+                        step.auxiliary(&auxiliary(PARAPHRASER, 0, place), hint.clone().into())?;
+                    factors.push((ours, paraphraser.float::<4>(FACTORS)?.detach()));
+                }
+                Ok(self.method.compared(&factors))
+            })
+    }
+}
+
+impl OnPairs<Ft> {
     /// mean (t − P(t))² of each teacher's map.
     fn paraphrased(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let mut losses = Vec::new();

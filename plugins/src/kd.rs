@@ -14,7 +14,8 @@ use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
 use potstill_core::loss::{cross_entropy, soft_target_loss_per_sample};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -200,7 +201,7 @@ impl Plugin for Kd {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.require_teacher(NAME)?;
         let weights = match &self.config.teacher_weights {
             TeacherWeights::Fixed(weights) => weights.len(),
@@ -217,10 +218,19 @@ impl Plugin for Kd {
         plan.brings_task_term();
         plan.declare_term("ce", "(1 − α) · CE(z_s, y)");
         plan.declare_term("kd", "α · T² · KL(p_t^T ‖ p_s^T)");
-        Ok(())
+        Ok(Box::new(self.clone()))
     }
 
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        let student = record.float("student_logits")?;
+        let teacher = record.float_like("teacher_logits", &student)?;
+        let labels = record.labels("labels", &student)?;
+        Ok(self.terms(student, &[teacher], labels, 0.0))
+    }
+}
+
+impl Prepared for Kd {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let teachers = step.teacher_logits()?;
         let mut terms = Vec::new();
         for (member, student) in step.students.iter().enumerate() {
@@ -230,13 +240,6 @@ impl Plugin for Kd {
             }
         }
         Ok(terms)
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let student = record.float("student_logits")?;
-        let teacher = record.float_like("teacher_logits", &student)?;
-        let labels = record.labels("labels", &student)?;
-        Ok(self.terms(student, &[teacher], labels, 0.0))
     }
 }
 

@@ -9,7 +9,8 @@
 use burn::tensor::Tensor;
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -101,15 +102,29 @@ impl Plugin for Lskd {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.require_teacher(NAME)?;
         plan.brings_task_term();
         plan.declare_term("ce", "w_ce · CE(z_s, y)");
         plan.declare_term("kd", "w(t) · T² · KL(softmax(Z(z_t)/T) ‖ softmax(Z(z_s)/T))");
-        Ok(())
+        Ok(Box::new(self.clone()))
     }
 
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        let student = record.float("student_logits")?;
+        let teacher = record.float_like("teacher_logits", &student)?;
+        let labels = record.labels("labels", &student)?;
+        let hard = Term {
+            name: "ce",
+            value: cross_entropy(student.clone(), labels),
+            weight: self.config.ce_weight,
+        };
+        Ok(vec![hard, self.term(student, teacher, record.epoch(), 1.0)])
+    }
+}
+
+impl Prepared for Lskd {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let teachers = step.teacher_logits()?;
         let share = 1.0 / teachers.len().max(1) as f64;
         let epoch = step.time.epoch;
@@ -129,18 +144,6 @@ impl Plugin for Lskd {
             }
         }
         Ok(terms)
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let student = record.float("student_logits")?;
-        let teacher = record.float_like("teacher_logits", &student)?;
-        let labels = record.labels("labels", &student)?;
-        let hard = Term {
-            name: "ce",
-            value: cross_entropy(student.clone(), labels),
-            weight: self.config.ce_weight,
-        };
-        Ok(vec![hard, self.term(student, teacher, record.epoch(), 1.0)])
     }
 }
 

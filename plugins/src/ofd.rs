@@ -10,18 +10,18 @@
 //! Gaussian. The weights of the maps come from the authors' code.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, Pairs, Suggestion};
+use crate::pairs::{self, Pairs, PreparedPairs, Suggestion};
 
 const NAME: &str = "ofd";
 
@@ -50,12 +50,19 @@ impl Default for Config {
 }
 
 /// The method with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ofd {
     config: Config,
     pairs: Pairs,
-    /// By teacher's value.
-    seen: Mutex<BTreeMap<String, Seen>>,
+}
+
+/// The method at work.
+#[derive(Debug)]
+struct PreparedOfd {
+    weight: Schedule,
+    pairs: PreparedPairs,
+    /// By student and place among its pairs.
+    seen: BTreeMap<String, Seen>,
 }
 
 /// The negative values of a teacher's map so far, `[channels]` each.
@@ -88,11 +95,7 @@ impl Ofd {
     pub fn new(config: Config) -> Result<Self, PluginError> {
         pairs::check_weight(NAME, &config.weight)?;
         let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::BeforeActivation)?.connected();
-        Ok(Self {
-            config,
-            pairs,
-            seen: Mutex::default(),
-        })
+        Ok(Self { config, pairs })
     }
 }
 
@@ -101,50 +104,15 @@ impl Plugin for Ofd {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, &pairs, false)?;
+        pairs::require_maps(NAME, pairs.chosen(), false)?;
         plan.declare_term(NAME, "w · Σ d_p(max(t, m), s)");
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<4>(step, &self.config.weight, |student, pairs| {
-                let mut compared = Vec::new();
-                for (place, (guided, hint)) in pairs.iter().enumerate() {
-                    let margins = self.margins(&format!("{student}.{place}"), hint, step.is_rehearsal());
-                    compared.push((guided.clone(), hint.clone(), margins));
-                }
-                Ok(distance(compared))
-            })
-    }
-
-    fn state(&self) -> Vec<(String, Tensor<1>)> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let tensors = seen.iter().flat_map(|(place, seen)| {
-            let sum = (format!("sum.{place}"), seen.sum.clone());
-            [sum, (format!("count.{place}"), seen.count.clone())]
-        });
-        tensors.collect()
-    }
-
-    fn restore(&self, state: Vec<(String, Tensor<1>)>) {
-        let (mut sums, mut counts) = (BTreeMap::new(), BTreeMap::new());
-        for (name, tensor) in state {
-            match name.split_once('.') {
-                Some(("sum", place)) => sums.insert(place.to_owned(), tensor),
-                Some(("count", place)) => counts.insert(place.to_owned(), tensor),
-                _ => None,
-            };
-        }
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.clear();
-        for (place, sum) in sums {
-            if let Some(count) = counts.remove(&place) {
-                seen.insert(place, Seen { sum, count });
-            }
-        }
+        Ok(Box::new(PreparedOfd {
+            weight: self.config.weight.clone(),
+            pairs,
+            seen: BTreeMap::new(),
+        }))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -179,26 +147,62 @@ impl Plugin for Ofd {
     }
 }
 
-impl Ofd {
-    /// m_c over what the teacher has said at this place, this batch included, which is forgotten again where this is no step.
-    fn margins(&self, place: &str, hint: &Tensor<4>, forget: bool) -> Tensor<1> {
-        let (sum, count) = negatives(hint);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = seen.get(place).cloned();
-        let margins = seen
-            .entry(place.to_owned())
-            .and_modify(|seen| {
-                let device = sum.device();
-                seen.sum = seen.sum.clone().to_device(&device) + sum.clone();
-                seen.count = seen.count.clone().to_device(&device) + count.clone();
-            })
-            .or_insert(Seen { sum, count })
-            .margins();
-        if let (true, Some(before)) = (forget, before) {
-            seen.insert(place.to_owned(), before);
-        }
-        margins
+impl Prepared for PreparedOfd {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        self.pairs.terms::<4>(step, &self.weight, |student, pairs| {
+            let mut compared = Vec::new();
+            for (place, (guided, hint)) in pairs.iter().enumerate() {
+                let place = format!("{student}.{place}");
+                let margins = margins(&mut self.seen, &place, hint, step.is_rehearsal());
+                compared.push((guided.clone(), hint.clone(), margins));
+            }
+            Ok(distance(compared))
+        })
     }
+
+    fn state(&self) -> Vec<(String, Tensor<1>)> {
+        let tensors = self.seen.iter().flat_map(|(place, seen)| {
+            let sum = (format!("sum.{place}"), seen.sum.clone());
+            [sum, (format!("count.{place}"), seen.count.clone())]
+        });
+        tensors.collect()
+    }
+
+    fn restore(&mut self, state: Vec<(String, Tensor<1>)>) {
+        let (mut sums, mut counts) = (BTreeMap::new(), BTreeMap::new());
+        for (name, tensor) in state {
+            match name.split_once('.') {
+                Some(("sum", place)) => sums.insert(place.to_owned(), tensor),
+                Some(("count", place)) => counts.insert(place.to_owned(), tensor),
+                _ => None,
+            };
+        }
+        self.seen.clear();
+        for (place, sum) in sums {
+            if let Some(count) = counts.remove(&place) {
+                self.seen.insert(place, Seen { sum, count });
+            }
+        }
+    }
+}
+
+/// m_c over what the teacher has said at this place, this batch included, which is forgotten again where this is no step.
+fn margins(seen: &mut BTreeMap<String, Seen>, place: &str, hint: &Tensor<4>, forget: bool) -> Tensor<1> {
+    let (sum, count) = negatives(hint);
+    let before = seen.get(place).cloned();
+    let margins = seen
+        .entry(place.to_owned())
+        .and_modify(|seen| {
+            let device = sum.device();
+            seen.sum = seen.sum.clone().to_device(&device) + sum.clone();
+            seen.count = seen.count.clone().to_device(&device) + count.clone();
+        })
+        .or_insert(Seen { sum, count })
+        .margins();
+    if let (true, Some(before)) = (forget, before) {
+        seen.insert(place.to_owned(), before);
+    }
+    margins
 }
 
 /// Σ_i 2^−(n−i−1) / B Σ d_p of maps s and t and margins `[channels]`; maps of different extents at the smaller ones.

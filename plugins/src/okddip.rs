@@ -14,8 +14,8 @@ use burn::tensor::{Int, Tensor};
 use potstill_core::graph::{Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
 use potstill_core::plugin::{
-    Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Structure, Term,
-    parse_options,
+    Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Structure,
+    Term, parse_options,
 };
 use potstill_core::schedule::Schedule;
 use potstill_core::value::Value;
@@ -103,11 +103,17 @@ impl Default for Config {
 }
 
 /// OKDDip with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OkdDip {
     config: Config,
-    /// The value that holds each member's features, found while planning.
-    features: std::sync::OnceLock<Vec<String>>,
+}
+
+/// OKDDip at work.
+#[derive(Debug)]
+struct PreparedOkdDip {
+    method: OkdDip,
+    /// The value that holds each member's features.
+    features: Vec<String>,
 }
 
 impl OkdDip {
@@ -133,10 +139,7 @@ impl OkdDip {
             ));
         }
         super::check_soft_term(NAME, config.temperature, &config.weight, config.target_eps)?;
-        Ok(Self {
-            config,
-            features: std::sync::OnceLock::new(),
-        })
+        Ok(Self { config })
     }
 
     /// `peers` and `leader`: logits; `queries` and `keys`: `[batch, peers, features / 8]`.
@@ -273,12 +276,12 @@ impl Plugin for OkdDip {
         })
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.brings_task_term();
         plan.declare_term("ce", "Σ_a CE(z_a, y) + CE(z_l, y)");
         plan.declare_term("kl", "w(t) · Σ_a T² · KL(t_a^T ‖ p_a^T)");
         plan.declare_term("kl-leader", "w(t) · T² · KL(softmax(z̄ / T) ‖ p_l^T)");
-        let mut names = Vec::with_capacity(plan.students.len());
+        let mut features = Vec::with_capacity(plan.students.len());
         let mut width = None;
         for student in 0..plan.students.len() {
             let observed = &plan.students[student];
@@ -302,29 +305,13 @@ impl Plugin for OkdDip {
                 ));
             }
             plan.tap_student(student, &name)?;
-            names.push(name);
+            features.push(name);
         }
         plan.add_auxiliary(ATTENTION, attention(width.unwrap_or(1))?);
-        // A second planning of the same run finds the same names.
-        drop(self.features.set(names));
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        let logits = step.student_logits()?;
-        let Some((leader, peers)) = logits.split_last() else {
-            return Ok(Vec::new());
-        };
-        let names = self.features.get().map(Vec::as_slice).unwrap_or_default();
-        let (mut queries, mut keys) = (Vec::new(), Vec::new());
-        for (member, name) in step.students[..peers.len()].iter().zip(names) {
-            let features = pooled(member.value(name)?.clone());
-            let projected = step.auxiliary(ATTENTION, Value::from(features))?;
-            queries.push(projected.float::<2>("query")?);
-            keys.push(projected.float::<2>("key")?);
-        }
-        let (queries, keys) = (Tensor::stack(queries, 1), Tensor::stack(keys, 1));
-        Ok(self.terms(peers, leader, queries, keys, &step.labels, step.time.epoch))
+        Ok(Box::new(PreparedOkdDip {
+            method: self.clone(),
+            features,
+        }))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -360,6 +347,26 @@ impl Plugin for OkdDip {
             });
         }
         Ok(self.terms(&peers, &leader, queries, keys, &labels, record.epoch()))
+    }
+}
+
+impl Prepared for PreparedOkdDip {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        let logits = step.student_logits()?;
+        let Some((leader, peers)) = logits.split_last() else {
+            return Ok(Vec::new());
+        };
+        let (mut queries, mut keys) = (Vec::new(), Vec::new());
+        for (member, name) in step.students[..peers.len()].iter().zip(&self.features) {
+            let features = pooled(member.value(name)?.clone());
+            let projected = step.auxiliary(ATTENTION, Value::from(features))?;
+            queries.push(projected.float::<2>("query")?);
+            keys.push(projected.float::<2>("key")?);
+        }
+        let (queries, keys) = (Tensor::stack(queries, 1), Tensor::stack(keys, 1));
+        Ok(self
+            .method
+            .terms(peers, leader, queries, keys, &step.labels, step.time.epoch))
     }
 }
 

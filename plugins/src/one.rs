@@ -12,8 +12,8 @@ use burn::tensor::{Int, Tensor};
 use potstill_core::graph::{GraphBuilder, GraphError};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
 use potstill_core::plugin::{
-    Chosen, Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Structure,
-    Term, gated, parse_options,
+    Chosen, Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step,
+    Structure, Term, gated, parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -185,7 +185,7 @@ impl Plugin for One {
         })
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.brings_task_term();
         plan.declare_term("ce", "Σ_i CE(z_i, y)");
         plan.declare_term("ce-ensemble", "CE(z_e, y)");
@@ -201,19 +201,7 @@ impl Plugin for One {
             Exported::Branch => Chosen::Member(0),
             Exported::Ensemble => Chosen::Ensemble,
         });
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        let gate = match step.fork {
-            Some(fork) if self.config.ensemble == Ensemble::Gate => {
-                let shared = step.students[0].value(fork)?.clone();
-                Some(step.auxiliary_output(GATE, shared)?)
-            }
-            _ => None,
-        };
-        let branches = step.student_logits()?;
-        Ok(self.terms(&branches, gate, &step.labels, step.time.epoch))
+        Ok(Box::new(self.clone()))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -224,6 +212,20 @@ impl Plugin for One {
             Ensemble::Gate => Some(recorded_gate(record, branches.len())?),
         };
         Ok(self.terms(&branches, gate, &labels, record.epoch()))
+    }
+}
+
+impl Prepared for One {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        let gate = match step.fork {
+            Some(fork) if self.config.ensemble == Ensemble::Gate => {
+                let shared = step.students[0].value(fork)?.clone();
+                Some(step.auxiliary_output(GATE, shared)?)
+            }
+            _ => None,
+        };
+        let branches = step.student_logits()?;
+        Ok(self.terms(&branches, gate, &step.labels, step.time.epoch))
     }
 }
 

@@ -1,9 +1,7 @@
 //! Which values of student and teacher a method compares: options `guided` and `hint`, as FitNets calls them, or what the networks suggest.
 
-use std::sync::{PoisonError, RwLock};
-
 use burn::tensor::Tensor;
-use potstill_core::plugin::{Observation, Plan, PluginError, PluginOption, Recorded, Stage, Step, Term};
+use potstill_core::plugin::{Architecture, Plan, PluginError, PluginOption, Recorded, Stage, Step, Term};
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Deserializer};
 
@@ -77,8 +75,8 @@ pub struct Pair {
     pub to: Vec<usize>,
 }
 
-/// The pairs of a method: as options give them, and, once a plan is made, as they are.
-#[derive(Debug)]
+/// The pairs of a method as options give them.
+#[derive(Clone, Debug)]
 pub struct Pairs {
     plugin: &'static str,
     hint: Vec<String>,
@@ -88,8 +86,26 @@ pub struct Pairs {
     connected: bool,
     /// Epochs of a stage before the main one, in which the method is alone; 0: it is beside the others in the main stage.
     init_epochs: usize,
-    /// For each student. Hooks have the method by reference, and a plan is made before the first step.
-    chosen: RwLock<Vec<Vec<Pair>>>,
+}
+
+/// The pairs of a method in one run.
+#[derive(Clone, Debug)]
+pub struct PreparedPairs {
+    plugin: &'static str,
+    connected: bool,
+    /// Whether the method is alone in a stage of its own.
+    alone: bool,
+    /// For each student.
+    chosen: Vec<Vec<Pair>>,
+}
+
+/// A method at work that compares pairs and remembers nothing else.
+#[derive(Clone, Debug)]
+pub struct OnPairs<M> {
+    /// The method as it is configured.
+    pub method: M,
+    /// What it compares.
+    pub pairs: PreparedPairs,
 }
 
 impl Pairs {
@@ -111,7 +127,6 @@ impl Pairs {
             suggestion,
             connected: false,
             init_epochs: 0,
-            chosen: RwLock::default(),
         })
     }
 
@@ -131,7 +146,7 @@ impl Pairs {
     ///
     /// # Errors
     /// No teacher, a value that a network does not have, networks without anything to compare.
-    pub fn prepare(&self, plan: &mut Plan<'_>) -> Result<Vec<Vec<Pair>>, PluginError> {
+    pub fn prepare(&self, plan: &mut Plan<'_>) -> Result<PreparedPairs, PluginError> {
         plan.require_teacher(self.plugin)?;
         let mut chosen = Vec::new();
         for student in 0..plan.students.len() {
@@ -154,7 +169,7 @@ impl Pairs {
                 }
                 if let (true, [_, from, _, _], [_, to, _, _]) = (self.connected, &pair.from[..], &pair.to[..])
                 {
-                    let name = self.connector(student, place);
+                    let name = connector(self.plugin, student, place);
                     plan.add_auxiliary(&name, layers::connector(&name, &pair.from, *from, *to)?);
                 }
             }
@@ -179,14 +194,15 @@ impl Pairs {
                 teacher_values: pairs.iter().map(|pair| pair.hint.clone()).collect(),
             });
         }
-        self.chosen
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone_from(&chosen);
-        Ok(chosen)
+        Ok(PreparedPairs {
+            plugin: self.plugin,
+            connected: self.connected,
+            alone: self.init_epochs > 0,
+            chosen,
+        })
     }
 
-    fn of(&self, student: &Observation<'_>, teacher: &Observation<'_>) -> Result<Vec<Pair>, PluginError> {
+    fn of(&self, student: &Architecture<'_>, teacher: &Architecture<'_>) -> Result<Vec<Pair>, PluginError> {
         let (guided, hint) = if self.hint.is_empty() {
             self.suggest(student, teacher)
         } else {
@@ -214,7 +230,7 @@ impl Pairs {
             .collect()
     }
 
-    fn suggest(&self, student: &Observation<'_>, teacher: &Observation<'_>) -> (Vec<String>, Vec<String>) {
+    fn suggest(&self, student: &Architecture<'_>, teacher: &Architecture<'_>) -> (Vec<String>, Vec<String>) {
         match self.suggestion {
             Suggestion::Features => match (student.features(), teacher.features()) {
                 (Some(guided), Some(hint)) => (vec![guided], vec![hint]),
@@ -238,6 +254,17 @@ impl Pairs {
             }
         }
     }
+}
+
+impl PreparedPairs {
+    /// The pairs of each student.
+    pub fn chosen(&self) -> &[Vec<Pair>] {
+        &self.chosen
+    }
+
+    fn of(&self, student: usize) -> &[Pair] {
+        self.chosen.get(student).map(Vec::as_slice).unwrap_or_default()
+    }
 
     /// The values of each pair in a step, of rank `D`, the student's before the teacher's.
     ///
@@ -249,13 +276,11 @@ impl Pairs {
         student: usize,
         teacher: usize,
     ) -> Result<Vec<(Tensor<D>, Tensor<D>)>, PluginError> {
-        let chosen = self.chosen.read().unwrap_or_else(PoisonError::into_inner);
-        let pairs = chosen.get(student).map(Vec::as_slice).unwrap_or_default();
         let mut taps = Vec::new();
-        for (place, pair) in pairs.iter().enumerate() {
+        for (place, pair) in self.of(student).iter().enumerate() {
             let guided = if self.connected {
                 let value = step.students[student].value(&pair.guided)?.clone();
-                step.auxiliary_output::<D>(&self.connector(student, place), value)?
+                step.auxiliary_output::<D>(&connector(self.plugin, student, place), value)?
             } else {
                 step.students[student].tap::<D>(&pair.guided)?
             };
@@ -266,13 +291,7 @@ impl Pairs {
 
     /// The teacher's values of a student's pairs.
     pub fn hints(&self, student: usize) -> Vec<String> {
-        let chosen = self.chosen.read().unwrap_or_else(PoisonError::into_inner);
-        let pairs = chosen.get(student).map(Vec::as_slice).unwrap_or_default();
-        pairs.iter().map(|pair| pair.hint.clone()).collect()
-    }
-
-    fn connector(&self, student: usize, place: usize) -> String {
-        format!("{}.connector{student}.{place}", self.plugin)
+        self.of(student).iter().map(|pair| pair.hint.clone()).collect()
     }
 
     /// A method's terms in a step: for each student whose turn it is and each teacher, what `loss` makes of the student's number and all its pairs.
@@ -284,10 +303,10 @@ impl Pairs {
         &self,
         step: &Step<'_>,
         weight: &Schedule,
-        loss: impl Fn(usize, &[(Tensor<D>, Tensor<D>)]) -> Result<Tensor<1>, PluginError>,
+        mut loss: impl FnMut(usize, &[(Tensor<D>, Tensor<D>)]) -> Result<Tensor<1>, PluginError>,
     ) -> Result<Vec<Term>, PluginError> {
         let mut terms = Vec::new();
-        if step.stage.is_some() != (self.init_epochs > 0) {
+        if step.stage.is_some() != self.alone {
             return Ok(terms);
         }
         let weight = weight.at(step.time.epoch) / step.teachers.len().max(1) as f64;
@@ -304,8 +323,12 @@ impl Pairs {
     }
 }
 
+fn connector(plugin: &str, student: usize, place: usize) -> String {
+    format!("{plugin}.connector{student}.{place}")
+}
+
 /// What the ReLU that made a value reads; the value itself where none did.
-fn before_activation(network: &Observation<'_>, value: &str) -> String {
+fn before_activation(network: &Architecture<'_>, value: &str) -> String {
     let node = network
         .graph
         .producer(value)
@@ -391,7 +414,7 @@ pub fn require_maps(plugin: &str, pairs: &[Vec<Pair>], same_channels: bool) -> R
 }
 
 /// The last feature map of each stage: of each extent of more than one pixel that the network's maps pass through, on the way to the logits.
-pub fn stage_ends(network: &Observation<'_>) -> Vec<String> {
+pub fn stage_ends(network: &Architecture<'_>) -> Vec<String> {
     let mut ends: Vec<(&[usize], &str)> = Vec::new();
     for name in network.graph.nodes.iter().flat_map(|node| &node.outputs) {
         let Some([_, _, extents @ ..]) = network.facts.get(name).map(|fact| fact.dims.as_slice()) else {

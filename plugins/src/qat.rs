@@ -9,7 +9,7 @@ use burn::tensor::TensorData;
 use potstill_core::graph::{Graph, Role, StoredTensor};
 use potstill_core::ops::fake_quantize::{FakeQuantize, FakeQuantizeWeight};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term, parse_options,
 };
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -49,15 +49,17 @@ impl Plugin for Qat {
         Ok(())
     }
 
-    fn prepare(&self, _plan: &mut Plan<'_>) -> Result<(), PluginError> {
-        Ok(())
-    }
-
-    fn loss(&self, _step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        Ok(Vec::new())
+    fn prepare(&self, _plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
+        Ok(Box::new(self.clone()))
     }
 
     fn recorded(&self, _record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Prepared for Qat {
+    fn loss(&mut self, _step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         Ok(Vec::new())
     }
 }

@@ -13,14 +13,15 @@ use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, Pairs, Suggestion};
+use crate::pairs::{self, OnPairs, Pairs, Suggestion};
 
 const NAME: &str = "reviewkd";
 
@@ -52,7 +53,7 @@ impl Default for Config {
 }
 
 /// The method with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ReviewKd {
     config: Config,
     pairs: Pairs,
@@ -113,10 +114,10 @@ impl Plugin for ReviewKd {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, &pairs, false)?;
-        for (student, pairs) in pairs.iter().enumerate() {
+        pairs::require_maps(NAME, pairs.chosen(), false)?;
+        for (student, pairs) in pairs.chosen().iter().enumerate() {
             for (place, pair) in pairs.iter().enumerate() {
                 let width = self.config.width;
                 let at = |channels: usize| {
@@ -137,14 +138,10 @@ impl Plugin for ReviewKd {
             }
         }
         plan.declare_term(NAME, "w · Σ HCL(fused_i, t_i)");
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<4>(step, &self.config.weight, |student, pairs| {
-                Ok(self.compared(&self.fused(step, student, pairs)?))
-            })
+        Ok(Box::new(OnPairs {
+            method: self.clone(),
+            pairs,
+        }))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -154,6 +151,15 @@ impl Plugin for ReviewKd {
             value: self.compared(&pairs),
             weight: self.config.weight.at(record.epoch()),
         }])
+    }
+}
+
+impl Prepared for OnPairs<ReviewKd> {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        self.pairs
+            .terms::<4>(step, &self.method.config.weight, |student, pairs| {
+                Ok(self.method.compared(&self.method.fused(step, student, pairs)?))
+            })
     }
 }
 

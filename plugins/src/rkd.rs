@@ -8,14 +8,15 @@
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, Pairs, Suggestion};
+use crate::pairs::{self, OnPairs, Pairs, Suggestion};
 
 const NAME: &str = "rkd";
 
@@ -63,7 +64,7 @@ impl Default for Config {
 }
 
 /// The method with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rkd {
     config: Config,
     pairs: Pairs,
@@ -139,16 +140,14 @@ impl Plugin for Rkd {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         let pairs = self.pairs.prepare(plan)?;
-        pairs::require_vectors(NAME, &pairs)?;
+        pairs::require_vectors(NAME, pairs.chosen())?;
         plan.declare_term(NAME, "λ_D · huber(ψ_D) + λ_A · huber(ψ_A)");
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<2>(step, &self.config.weight, |_, pairs| Ok(self.compared(pairs)))
+        Ok(Box::new(OnPairs {
+            method: self.clone(),
+            pairs,
+        }))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -158,6 +157,15 @@ impl Plugin for Rkd {
             value: self.compared(&pairs),
             weight: self.config.weight.at(record.epoch()),
         }])
+    }
+}
+
+impl Prepared for OnPairs<Rkd> {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        self.pairs
+            .terms::<2>(step, &self.method.config.weight, |_, pairs| {
+                Ok(self.method.compared(pairs))
+            })
     }
 }
 

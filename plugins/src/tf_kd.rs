@@ -13,7 +13,8 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 use potstill_core::loss::{cross_entropy, kl_divergence_per_sample};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -122,14 +123,22 @@ impl Plugin for TfKd {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.brings_task_term();
         plan.declare_term("ce", "(1 − α) · CE(z, y)");
         plan.declare_term(NAME, "α · KL(softmax(p^d/T) ‖ student)");
-        Ok(())
+        Ok(Box::new(self.clone()))
     }
 
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        let logits = record.float("student_logits")?;
+        let labels = record.labels("labels", &logits)?;
+        Ok(self.terms(logits, labels, record.epoch()).into())
+    }
+}
+
+impl Prepared for TfKd {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let mut terms = Vec::new();
         for (member, student) in step.students.iter().enumerate() {
             if step.is_turn_of(member) {
@@ -137,12 +146,6 @@ impl Plugin for TfKd {
             }
         }
         Ok(terms)
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let logits = record.float("student_logits")?;
-        let labels = record.labels("labels", &logits)?;
-        Ok(self.terms(logits, labels, record.epoch()).into())
     }
 }
 

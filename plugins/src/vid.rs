@@ -14,14 +14,15 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, Pairs, Suggestion};
+use crate::pairs::{self, OnPairs, Pairs, Suggestion};
 
 const NAME: &str = "vid";
 
@@ -50,7 +51,7 @@ impl Default for Config {
 }
 
 /// The method with a checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Vid {
     config: Config,
     pairs: Pairs,
@@ -73,30 +74,20 @@ impl Plugin for Vid {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, &pairs, false)?;
-        for (student, pairs) in pairs.iter().enumerate() {
+        pairs::require_maps(NAME, pairs.chosen(), false)?;
+        for (student, pairs) in pairs.chosen().iter().enumerate() {
             for (place, pair) in pairs.iter().enumerate() {
                 let name = auxiliary(student, place);
                 plan.add_auxiliary(&name, regressor(&name, &pair.from, pair.to[1])?);
             }
         }
         plan.declare_term(NAME, "w · ½ ((t − μ(s))²/σ² + log σ²)");
-        Ok(())
-    }
-
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<4>(step, &self.config.weight, |student, pairs| {
-                let mut losses = Vec::new();
-                for (place, (guided, hint)) in pairs.iter().enumerate() {
-                    let (guided, hint) = features::pooled_alike(guided.clone(), hint.clone());
-                    let outputs = step.auxiliary(&auxiliary(student, place), guided.into())?;
-                    losses.push(likelihood(hint, outputs.float(MEAN)?, outputs.float(LOG_SCALE)?));
-                }
-                Ok(features::summed(losses))
-            })
+        Ok(Box::new(OnPairs {
+            method: self.clone(),
+            pairs,
+        }))
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
@@ -139,6 +130,21 @@ impl Plugin for Vid {
             value: features::summed(losses),
             weight: self.config.weight.at(record.epoch()),
         }])
+    }
+}
+
+impl Prepared for OnPairs<Vid> {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+        self.pairs
+            .terms::<4>(step, &self.method.config.weight, |student, pairs| {
+                let mut losses = Vec::new();
+                for (place, (guided, hint)) in pairs.iter().enumerate() {
+                    let (guided, hint) = features::pooled_alike(guided.clone(), hint.clone());
+                    let outputs = step.auxiliary(&auxiliary(student, place), guided.into())?;
+                    losses.push(likelihood(hint, outputs.float(MEAN)?, outputs.float(LOG_SCALE)?));
+                }
+                Ok(features::summed(losses))
+            })
     }
 }
 

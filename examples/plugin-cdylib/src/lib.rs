@@ -10,7 +10,8 @@
 
 use potstill_dylib::burn::tensor::Tensor;
 use potstill_dylib::potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Recorded, Step, Term, parse_options,
+    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
+    parse_options,
 };
 use potstill_dylib::potstill_core::schedule::Schedule;
 use potstill_dylib::serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ impl Default for Config {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct LogitMatching {
     config: Config,
 }
@@ -75,13 +76,21 @@ impl Plugin for LogitMatching {
         NAME
     }
 
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<(), PluginError> {
+    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.require_teacher(NAME)?;
         plan.declare_term("mse", "λ · MSE(z_s, z_t)");
-        Ok(())
+        Ok(Box::new(self.clone()))
     }
 
-    fn loss(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
+    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
+        let student = record.float("student_logits")?;
+        let teacher = record.float_like("teacher_logits", &student)?;
+        Ok(vec![self.term(student, teacher, 0.0)])
+    }
+}
+
+impl Prepared for LogitMatching {
+    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let mut terms = Vec::new();
         for student in step.students {
             for teacher in step.teachers {
@@ -89,12 +98,6 @@ impl Plugin for LogitMatching {
             }
         }
         Ok(terms)
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let student = record.float("student_logits")?;
-        let teacher = record.float_like("teacher_logits", &student)?;
-        Ok(vec![self.term(student, teacher, 0.0)])
     }
 }
 
