@@ -2,11 +2,14 @@
 //!
 //! `POTSTILL_TEACHERS=tests/compiled cargo test --release --features compiled-teachers --test compiled_teachers`
 
+mod potstill;
+
 use std::error::Error;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use burn::tensor::{Device, TensorData};
+use potstill::{done, json_lines, refused};
 use potstill_compiled as _;
 use potstill_core::network::{Network, Outputs};
 use potstill_core::npz::NpzReader;
@@ -52,22 +55,8 @@ fn compiled(name: &str) -> Teacher {
     Teacher::new(Path::new(name), graph, [3, 32, 32], &device).unwrap()
 }
 
-fn potstill(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_potstill"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
-fn distill(out: &str, arguments: &[&str], folder: &Path) -> Output {
-    let few = ["distill", "--device", "cpu", "--limit", "64", "--max-steps", "3"];
-    potstill(&[&few, arguments, &["--out", out]].concat(), folder)
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+/// Three steps on a little data.
+const DISTIL: &str = "distill --device cpu --limit 64 --max-steps 3";
 
 #[test]
 fn every_output_is_that_of_onnx_runtime() {
@@ -103,18 +92,14 @@ fn a_file_that_the_importer_takes_gives_the_same_numbers_compiled() {
 
 #[test]
 fn a_file_that_the_importer_does_not_take_teaches_once_it_is_compiled_in() {
-    let refused = decode_file(&folder().join("deep.onnx")).unwrap_err();
+    let error = decode_file(&folder().join("deep.onnx")).unwrap_err();
     assert_eq!(
-        refused.source().unwrap().to_string(),
+        error.source().unwrap().to_string(),
         "a transposed convolution over 3 spatial axes is not supported"
     );
     let place = tempfile::tempdir().unwrap();
-    let trained = distill(
-        "run",
-        &["--teacher", "compiled:deep", "--plugin", "kd"],
-        place.path(),
-    );
-    assert!(trained.status.success(), "{}", stderr(&trained));
+    let arguments = format!("{DISTIL} --teacher compiled:deep --plugin kd --out run");
+    done(place.path(), &arguments);
     assert!(place.path().join("run/student.onnx").exists());
 }
 
@@ -122,28 +107,19 @@ fn a_file_that_the_importer_does_not_take_teaches_once_it_is_compiled_in() {
 fn a_further_output_is_a_hint_and_its_own_normalisation_counts() {
     let place = tempfile::tempdir().unwrap();
     let losses = |teacher: &str, out: &str| -> Vec<f64> {
-        let method = [
-            "--plugin",
-            "fitnets:hint=hint,guided=layer3.0.relu2,stages=joint,reduction=mean",
-            "--learning-rate",
-            "0.01",
-        ];
-        let trained = distill(
-            out,
-            &[&["--teacher", teacher], &method[..]].concat(),
+        let method = "--plugin fitnets:hint=hint,guided=layer3.0.relu2,stages=joint,reduction=mean --learning-rate 0.01";
+        done(
             place.path(),
+            &format!("{DISTIL} --teacher {teacher} {method} --out {out}"),
         );
-        assert!(trained.status.success(), "{}", stderr(&trained));
-        let lines = std::fs::read_to_string(place.path().join(out).join("metrics.jsonl")).unwrap();
-        let lines = lines
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        lines.filter_map(|line| line["loss"].as_f64()).collect()
+        let metrics = fs::read_to_string(place.path().join(out).join("metrics.jsonl")).unwrap();
+        let lines = json_lines(&metrics);
+        lines.iter().filter_map(|line| line["loss"].as_f64()).collect()
     };
-    let file = folder().join("tapped.onnx");
+    fs::copy(folder().join("tapped.onnx"), place.path().join("tapped.onnx")).unwrap();
     let (own, other) = (
         losses("compiled:tapped", "compiled"),
-        losses(file.to_str().unwrap(), "imported"),
+        losses("tapped.onnx", "imported"),
     );
     assert!(!own.is_empty());
     assert_eq!(own.len(), other.len());
@@ -155,8 +131,7 @@ fn a_further_output_is_a_hint_and_its_own_normalisation_counts() {
 #[test]
 fn compiled_teachers_are_listed_measured_and_refused_by_name() {
     let place = tempfile::tempdir().unwrap();
-    let listed = potstill(&["teachers"], place.path());
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let listed = done(place.path(), "teachers").stdout;
     for part in [
         "embedded:glyphs-resnet20",
         "compiled:deep",
@@ -165,19 +140,13 @@ fn compiled_teachers_are_listed_measured_and_refused_by_name() {
     ] {
         assert!(listed.contains(part), "{listed}");
     }
-    let measured = potstill(&["eval", "compiled:tapped", "--limit", "100"], place.path());
-    assert!(measured.status.success(), "{}", stderr(&measured));
-    let refused = distill(
-        "run",
-        &["--teacher", "compiled:taped", "--plugin", "kd"],
+    done(place.path(), "eval compiled:tapped --limit 100");
+    refused(
         place.path(),
+        &format!("{DISTIL} --teacher compiled:taped --plugin kd --out run"),
+        &[
+            "no compiled teacher `taped`: this build has deep, tapped; did you mean `tapped`",
+            "POTSTILL_TEACHERS=FOLDER cargo build",
+        ],
     );
-    assert_eq!(refused.status.code(), Some(2));
-    let message = stderr(&refused);
-    for part in [
-        "no compiled teacher `taped`: this build has deep, tapped; did you mean `tapped`",
-        "POTSTILL_TEACHERS=FOLDER cargo build",
-    ] {
-        assert!(message.contains(part), "{message}");
-    }
 }

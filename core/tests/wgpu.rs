@@ -30,7 +30,7 @@ fn two_training_steps_on_vulkan_agree_with_the_cpu() {
         .iter()
         .find(|found| found.backend == Backend::Wgpu && found.driver.starts_with("Vulkan"));
     let Some(vulkan) = vulkan else {
-        println!("skipped: no Vulkan device");
+        potstill_evidence::skipped("Vulkan", "no device");
         return;
     };
     let device = vulkan

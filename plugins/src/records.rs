@@ -1,24 +1,18 @@
-//! Where the tests find the numbers of reference implementations.
+//! Comparing methods with the numbers of reference implementations.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use potstill_core::plugin::{PluginSpec, Recorded, Term, Tolerance, check};
 
-/// A record of `../shared/golden`; none on a machine that does not have them.
-pub fn golden(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/golden")
-        .join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: no record {}", path.display());
-    None
+/// A record of `tests/records/golden`; a test whose record is missing fails.
+#[track_caller]
+pub fn golden(name: &str) -> PathBuf {
+    potstill_evidence::record(&format!("golden/{name}"))
 }
 
 /// Refuses a plugin that does not agree with a record, or a record without the gradient that is named.
 pub fn assert_agrees(spec: &str, record: &str, gradient: &str) {
-    let Some(path) = golden(record) else { return };
+    let path = golden(record);
     let plugin = spec.parse::<PluginSpec>().unwrap().build().unwrap();
     let report = check(
         plugin.as_ref(),
@@ -38,7 +32,7 @@ pub fn assert_agrees(spec: &str, record: &str, gradient: &str) {
 
 /// Refuses a plugin that agrees with a record although its options are others.
 pub fn assert_differs(spec: &str, record: &str) {
-    let Some(path) = golden(record) else { return };
+    let path = golden(record);
     let plugin = spec.parse::<PluginSpec>().unwrap().build().unwrap();
     let report = check(
         plugin.as_ref(),
@@ -51,7 +45,7 @@ pub fn assert_differs(spec: &str, record: &str) {
 
 /// Refuses a plugin whose gradient with respect to a recorded input is not the slope of its loss: for forms that no record has numbers of.
 pub fn assert_slopes<const D: usize>(spec: &str, record: &str, input: &str) {
-    let Some(path) = golden(record) else { return };
+    let path = golden(record);
     let plugin = spec.parse::<PluginSpec>().unwrap().build().unwrap();
     let loss = |record: &Recorded| Term::total(&plugin.recorded(record).unwrap()).unwrap();
     let bytes = std::fs::read(&path).unwrap();

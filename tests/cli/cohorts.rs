@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use potstill_evidence::record;
 use serde_json::Value;
 
-use crate::potstill::{done, fresh, json_lines, network, refused, shared};
+use crate::potstill::{done, fresh, json_lines, network, refused};
 
 /// The metrics of the last epoch.
 fn last_metrics(folder: &Path) -> Value {
@@ -325,11 +326,12 @@ fn every_golden_record_of_the_six_methods_agrees() {
             ],
         ),
     ] {
-        for record in records {
-            let Some(file) = shared(&format!("golden/{record}.safetensors")) else {
-                return;
-            };
-            done(Path::new("."), &format!("check {method} {}", file.display()));
+        for name in records {
+            let file = record(&format!("golden/{name}.safetensors"));
+            done(
+                file.parent().unwrap(),
+                &format!("check {method} {name}.safetensors"),
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the program says about itself, and `check`.
 
-use crate::potstill::{done, potstill, refused, shared};
+use crate::potstill::{done, potstill, refused};
 
 #[test]
 fn plugins_and_models_are_tables_and_json() {
@@ -101,18 +101,14 @@ fn completions_the_manual_and_help_name_the_commands() {
 
 #[test]
 fn a_method_agrees_with_its_record_and_not_at_another_temperature() {
-    let Some(record) = shared("golden/kd_T2_a0p9.safetensors") else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let record = record.display();
-    let answer = done(
-        folder.path(),
-        &format!("check kd:temperature=2,alpha=0.9 {record}"),
-    );
+    let file = potstill_evidence::record("golden/kd_T2_a0p9.safetensors");
+    let folder = file.parent().unwrap();
+    let answer = done(folder, "check kd:temperature=2,alpha=0.9 kd_T2_a0p9.safetensors");
     assert!(answer.stdout.contains("agrees"), "{answer:?}");
-    let arguments = format!("check kd:temperature=3,alpha=0.9 {record} --format json");
-    let answer = potstill(folder.path(), &arguments);
+    let answer = potstill(
+        folder,
+        "check kd:temperature=3,alpha=0.9 kd_T2_a0p9.safetensors --format json",
+    );
     assert_eq!(answer.code, 1, "{answer:?}");
     let loss = &answer.json()["comparisons"][0];
     assert_eq!((&loss["name"], &loss["agrees"]), (&"loss".into(), &false.into()));

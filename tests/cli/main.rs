@@ -10,6 +10,7 @@ mod interruption;
 mod listings;
 mod market;
 mod methods;
+#[path = "../potstill/mod.rs"]
 mod potstill;
 mod recipes;
 mod refusals;

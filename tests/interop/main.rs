@@ -1,12 +1,12 @@
-//! What Potstill computes, held against what ONNX Runtime computed: recorded models of one operator or one small network each, and the shared
-//! teachers.
+//! What Potstill computes, held against what ONNX Runtime computed: recorded models of one operator or one small network each, and
+//! whole networks.
 //!
 //! | module | what is checked |
 //! | --- | --- |
 //! | [`operators`] | every recorded operator: values, shapes, gradients; what is refused, and why |
 //! | [`networks`] | exports of small networks from two PyTorch exporters, at two batch sizes |
 //! | [`passes`] | the same models after export and import, and after folding |
-//! | [`teachers`] | the shared teachers against their recorded logits |
+//! | [`teachers`] | whole networks that PyTorch exported, a trained teacher among them, and its recorded logits |
 //! | [`broken`] | files that must be refused with an error |
 //! | [`damage`] | every recorded model with random faults: any answer but a panic |
 //!

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use onnx_protobuf::{GraphProto, Message, ModelProto};
 use potstill_core::graph::{Attribute, Graph, Node, StoredTensor};
+use potstill_evidence::record;
 use potstill_exporters::encode;
 use potstill_exporters::fold::fold_batch_norm;
 use potstill_teachers::{decode, decode_file};
 
 use crate::case::{Case, cases, reason, walk};
 use crate::operators::{check_values, on_records, running};
-use crate::teachers::shared;
 
 /// Encodes a graph and decodes it again.
 fn around(graph: &Graph) -> Result<(Vec<u8>, Graph), String> {
@@ -139,14 +139,9 @@ fn export_after_import_gives_back_the_model() {
 }
 
 #[test]
-fn export_after_import_gives_back_the_shared_models() {
-    let Some(folder) = shared("model") else { return };
-    for model in [
-        "resnet20x2-cifar100.onnx",
-        "resnet20x2-cifar100-dynamo.onnx",
-        "student-resnet8-with-batchnorm.onnx",
-    ] {
-        if let Err(difference) = survives_export_and_import(&folder.join(model)) {
+fn export_after_import_gives_back_whole_networks() {
+    for model in ["resnet20x2-cifar100.onnx", "student-resnet8-with-batchnorm.onnx"] {
+        if let Err(difference) = survives_export_and_import(&record(&format!("pytorch/{model}"))) {
             panic!("{model}: {difference}");
         }
     }

@@ -1,10 +1,18 @@
 //! Running the program, and the small inputs that the tests share.
 
+#![allow(
+    dead_code,
+    reason = "each test binary that runs the program uses a part of this"
+)]
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
+use potstill_core::data::dataset;
+use potstill_core::npz::NpzReader;
 use potstill_core::zoo;
+use potstill_evidence::record;
 use potstill_exporters::Export;
 use serde_json::Value;
 
@@ -85,8 +93,13 @@ pub fn potstill(folder: &Path, arguments: &str) -> Answer {
 
 /// Runs the program, which has to succeed.
 pub fn done(folder: &Path, arguments: &str) -> Answer {
-    let answer = potstill(folder, arguments);
-    assert_eq!(answer.code, 0, "potstill {arguments}: {answer:?}");
+    succeeded(&mut command(folder, arguments))
+}
+
+/// Runs a command, which has to succeed.
+pub fn succeeded(command: &mut Command) -> Answer {
+    let answer = Answer::from(command.output().unwrap());
+    assert_eq!(answer.code, 0, "{command:?}: {answer:?}");
     answer
 }
 
@@ -134,12 +147,26 @@ pub fn network(folder: &Path, name: &str, classes: usize, picture: [usize; 3]) {
     Export::default().write(&graph, &folder.join(name)).unwrap();
 }
 
-/// A file of the shared folder beside the workspace, or `None` with a word of why the test ends here.
-pub fn shared(path: &str) -> Option<PathBuf> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
-    if file.exists() {
-        return Some(file);
+/// Writes what the program takes for CIFAR-100, of the 64 test pictures that are part of the project: four times over as `train.bin`,
+/// once as `test.bin`. A record is the coarse label, which nobody reads, the fine one, and three planes of bytes.
+pub fn pictures_of_cifar100(folder: &Path) {
+    let mut arrays = NpzReader::open(&record("pytorch/resnet20x2-cifar100.npz")).unwrap();
+    let input: Vec<f32> = arrays.array("input").unwrap().unwrap().into_vec().unwrap();
+    let labels: Vec<i64> = arrays.array("labels").unwrap().unwrap().into_vec().unwrap();
+    let plane = 32 * 32;
+    let info = dataset("cifar100").unwrap();
+    let mut records = Vec::new();
+    for (label, picture) in labels.iter().zip(input.chunks_exact(3 * plane)) {
+        records.extend([0, u8::try_from(*label).unwrap()]);
+        for (channel, values) in picture.chunks_exact(plane).enumerate() {
+            let (mean, std) = (info.mean[channel], info.std[channel]);
+            records.extend(
+                values
+                    .iter()
+                    .map(|value| ((value * std + mean) * 255.0).round() as u8),
+            );
+        }
     }
-    println!("skipped: no {}", file.display());
-    None
+    fs::write(folder.join("train.bin"), records.repeat(4)).unwrap();
+    fs::write(folder.join("test.bin"), records).unwrap();
 }
