@@ -5,41 +5,24 @@
 use std::error::Error;
 
 use burn::tensor::Tensor;
+use potstill_core::options;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
 use potstill_core::schedule::Schedule;
 use potstill_core::train::{Event, Interrupter, Observer};
 use potstill_run::{Outcome, RunConfig};
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
-const NAME: &str = "logit-matching";
-
-/// The method's options.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-struct Config {
-    /// λ, 0 or more.
-    weight: Schedule,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            weight: Schedule::Constant(0.1),
-        }
+options! {
+    /// J. Ba, R. Caruana: "Do Deep Nets Really Need to be Deep?", 2014 (arXiv 1312.6184), on regressing
+    /// logits.
+    ///
+    /// L = CE(z_s, y) + λ · MSE(z_s, z_t), z: `[batch, classes]`. The paper trains on the second term
+    /// alone, and takes half the sum over the classes; the mean keeps λ independent of their number.
+    struct LogitMatching for "logit-matching" {
+        /// λ; a number or a schedule
+        weight: Schedule = Schedule::Constant(0.1), in 0.0..;
     }
-}
-
-/// J. Ba, R. Caruana: "Do Deep Nets Really Need to be Deep?", 2014 (arXiv 1312.6184), on regressing logits.
-///
-/// L = CE(z_s, y) + λ · MSE(z_s, z_t), z: `[batch, classes]`. The paper trains on the second term alone, and takes half the sum over the
-/// classes; the mean keeps λ independent of their number.
-#[derive(Clone, Debug)]
-struct LogitMatching {
-    config: Config,
 }
 
 /// The mean of (z_s − z_t)² over the batch and the classes, `[1]`.
@@ -51,37 +34,24 @@ fn logit_matching_loss(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
 }
 
 impl LogitMatching {
-    fn new(config: Config) -> Result<Self, PluginError> {
-        if config.weight.range().0 < 0.0 {
-            return Err(PluginError::BadValue {
-                plugin: NAME.to_owned(),
-                option: "weight".to_owned(),
-                got: config.weight.to_string(),
-                expected: "values of 0 or more".to_owned(),
-            });
-        }
-        Ok(Self { config })
-    }
-
     fn term(&self, student: Tensor<2>, teacher: Tensor<2>, epoch: f64) -> Term {
         Term {
             name: "mse",
             value: logit_matching_loss(student, teacher),
-            weight: self.config.weight.at(epoch),
+            weight: self.weight.at(epoch),
         }
     }
 }
 
 impl Plugin for LogitMatching {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        plan.require_teacher(NAME)?;
+        plan.require_teacher(Self::PLUGIN)?;
         // Without `plan.brings_task_term()` the loop adds the cross-entropy itself.
         plan.declare_term("mse", "λ · MSE(z_s, z_t)");
-        // Nothing of the plan is needed later, so the method at work is the configured one.
         Ok(Box::new(self.clone()))
     }
 
@@ -105,21 +75,15 @@ impl Prepared for LogitMatching {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "the teacher's logits by their mean squared error",
-        paper: Paper {
+    PluginEntry::new::<LogitMatching>(
+        "the teacher's logits by their mean squared error",
+        Paper {
             title: "Do Deep Nets Really Need to be Deep?",
             authors: "Ba, Caruana",
             year: 2014,
             arxiv: "1312.6184",
         },
-        options: &[
-            PluginOption { name: "weight", doc: "λ, 0 or more; a number or a schedule" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(LogitMatching::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 /// Prints the losses of each epoch.

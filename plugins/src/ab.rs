@@ -10,99 +10,43 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
-};
-use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
+use potstill_core::plugin::{Paper, PluginEntry};
 
 use crate::features;
-use crate::pairs::{self, OnPairs, Pairs, Suggestion};
+use crate::form::Form;
+use crate::pairs::{Comparing, PairLoss, Pairs, Suggestion, pair_options};
 
-const NAME: &str = "ab";
-
-/// Whose arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// The paper's.
-    Paper,
-    /// That of the reference code.
-    Code,
-}
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Values of the teacher.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub hint: Vec<String>,
-    /// Values of the student, one for each hint.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub guided: Vec<String>,
-    /// Factor of the term.
-    pub weight: Schedule,
-    /// μ, above 0.
-    pub margin: f64,
-    /// Whose factors.
-    pub form: Form,
-    /// Length of a stage before the main one, in which this term is alone; 0: no such stage, and the term beside the others.
-    pub init_epochs: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hint: Vec::new(),
-            guided: Vec::new(),
-            weight: Schedule::Constant(1.0),
-            margin: 1.0,
-            form: Form::Paper,
-            init_epochs: 10,
-        }
+pair_options! {
+    /// Distillation of activation boundaries.
+    pub struct Ab for "ab" {
+        /// factor of the term; a number or a schedule
+        weight = 1.0;
+        /// μ
+        margin: f64 = 1.0, in above(0.0);
+        /// paper: the squared norm; code: 3/1000 of it, and half for each map before the last
+        form: Form = Form::Paper;
+        /// length of a stage before the main one with this term alone; 0: beside the others throughout
+        init_epochs: usize = 10;
     }
 }
 
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Ab {
-    config: Config,
-    pairs: Pairs,
-}
+impl PairLoss<4> for Ab {
+    const FORMULA: &'static str = "w · Σ ‖boundary(t, s)‖²";
 
-impl Ab {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Lists of different lengths, a value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        pairs::check_weight(NAME, &config.weight)?;
-        if !(config.margin.is_finite() && config.margin > 0.0) {
-            return Err(PluginError::bad_value(
-                NAME,
-                "margin",
-                config.margin,
-                "a number above 0",
-            ));
-        }
-        let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::BeforeActivation)?
+    fn pairs(&self) -> Pairs {
+        Pairs::new(self, Suggestion::BeforeActivation)
             .connected()
-            .before_the_rest(config.init_epochs);
-        Ok(Self { config, pairs })
+            .before_the_rest(self.init_epochs)
     }
 
-    fn compared(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
-        let margin = self.config.margin;
+    fn loss(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
         let last = pairs.len().saturating_sub(1);
         features::summed(pairs.iter().enumerate().map(|(place, (guided, hint))| {
             let active = hint.clone().greater_elem(0.0).float();
-            let below = relu(-guided.clone() + margin) * active.clone();
-            let above = relu(guided.clone() + margin) * (-active + 1.0);
+            let below = relu(-guided.clone() + self.margin) * active.clone();
+            let above = relu(guided.clone() + self.margin) * (-active + 1.0);
             let batch = guided.dims()[0].max(1) as f64;
-            let factor = match self.config.form {
+            let factor = match self.form {
                 Form::Paper => 1.0,
                 Form::Code => 3e-3 * 0.5_f64.powi((last - place) as i32),
             };
@@ -111,61 +55,16 @@ impl Ab {
     }
 }
 
-impl Plugin for Ab {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, pairs.chosen(), false)?;
-        plan.declare_term(NAME, "w · Σ ‖boundary(t, s)‖²");
-        Ok(Box::new(OnPairs {
-            method: self.clone(),
-            pairs,
-        }))
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let pairs = pairs::recorded::<4>(record)?;
-        Ok(vec![Term {
-            name: NAME,
-            value: self.compared(&pairs),
-            weight: self.config.weight.at(record.epoch()),
-        }])
-    }
-}
-
-impl Prepared for OnPairs<Ab> {
-    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<4>(step, &self.method.config.weight, |_, pairs| {
-                Ok(self.method.compared(pairs))
-            })
-    }
-}
-
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "where the neurons of the teacher turn active",
-        paper: Paper {
+    PluginEntry::new::<Comparing<Ab, 4>>(
+        "where the neurons of the teacher turn active",
+        Paper {
             title: "Knowledge Transfer via Distillation of Activation Boundaries Formed by Hidden Neurons",
             authors: "Heo, Lee, Yun, Choi",
             year: 2019,
             arxiv: "1811.03233",
         },
-        options: &[
-            pairs::HINT,
-            pairs::GUIDED,
-            PluginOption { name: "weight", doc: "0 or more; a number or a schedule" },
-            PluginOption { name: "margin", doc: "μ, above 0" },
-            PluginOption { name: "form", doc: "paper: the squared norm; code: 3/1000 of it, and half for each map before the last" },
-            PluginOption { name: "init-epochs", doc: "length of a stage before the main one with this term alone; 0: beside the others throughout" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Ab::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

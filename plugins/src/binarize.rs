@@ -7,39 +7,29 @@
 
 use potstill_core::graph::Graph;
 use potstill_core::ops::binarize::Binarize;
+use potstill_core::options;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
-const NAME: &str = "binarize";
-
-/// The method's options.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Whether the first and the last layer are binary too.
-    pub all_layers: bool,
-}
-
-/// Binary weights.
-#[derive(Clone, Debug)]
-pub struct BinaryWeights {
-    config: Config,
+options! {
+    /// Binary weights.
+    pub struct BinaryWeights for "binarize" {
+        /// whether the first and the last layer are binary too
+        all_layers: bool = false;
+    }
 }
 
 impl Plugin for BinaryWeights {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn rewrite(&self, graph: &mut Graph) -> Result<(), PluginError> {
         let mut layers: Vec<usize> = (0..graph.nodes.len())
             .filter(|index| graph.weight_of(*index).is_some())
             .collect();
-        if !self.config.all_layers {
+        if !self.all_layers {
             layers.pop();
             layers.drain(..layers.len().min(1));
         }
@@ -66,21 +56,15 @@ impl Prepared for BinaryWeights {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "weights of ±α for each filter, in training and in the file; goes with a method that distils",
-        paper: Paper {
+    PluginEntry::new::<BinaryWeights>(
+        "weights of ±α for each filter, in training and in the file; goes with a method that distils",
+        Paper {
             title: "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
             authors: "Rastegari, Ordonez, Redmon, Farhadi",
             year: 2016,
             arxiv: "1603.05279",
         },
-        options: &[
-            PluginOption { name: "all-layers", doc: "whether the first and the last layer are binary too" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(BinaryWeights { config: parse_options(NAME, options)? })),
-    }
+    )
 }
 
 #[cfg(test)]
@@ -94,11 +78,7 @@ mod tests {
         let weights = (0..graph.nodes.len())
             .filter(|index| graph.weight_of(*index).is_some())
             .count();
-        BinaryWeights {
-            config: Config::default(),
-        }
-        .rewrite(&mut graph)
-        .unwrap();
+        BinaryWeights::default().rewrite(&mut graph).unwrap();
         graph.validate().unwrap();
         let binary = graph
             .nodes

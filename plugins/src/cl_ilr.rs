@@ -11,111 +11,72 @@ use burn::tensor::{Device, Int, Tensor};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
 use potstill_core::ops::scale_gradient::ScaleGradient;
 use potstill_core::ops::{Inputs, Mode, Op, RunContext};
+use potstill_core::options;
 use potstill_core::plugin::{
-    Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Structure,
-    Term, parse_options,
+    Cohort, Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Structure, Term,
 };
 use potstill_core::precision::Precision;
 use potstill_core::schedule::Schedule;
 use potstill_core::value::Value;
 use serde::{Deserialize, Serialize};
-use toml::Table;
-
-const NAME: &str = "cl-ilr";
 
 /// How the terms are weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Form {
+pub enum Weighting {
     /// β and 1 − β.
     Paper,
     /// 1 and w(t).
     Okddip,
 }
 
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Branches at each fork, from the input on.
-    pub forks: Vec<usize>,
-    /// T, above 0.
-    pub temperature: f64,
-    /// β, 0 to 1.
-    pub beta: f64,
-    /// How the terms are weighted.
-    pub form: Form,
-    /// w(t) of the form `okddip`.
-    pub weight: Schedule,
-    /// Whether gradients are divided where paths fork.
-    pub rescale: bool,
-    /// Whether the gradient stops at the target.
-    pub detach_target: bool,
-    /// Added to the target's probabilities.
-    pub target_eps: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            forks: vec![3],
-            temperature: 2.0,
-            beta: 0.5,
-            form: Form::Paper,
-            weight: Schedule::RampUp {
-                to: 1.0,
-                epochs: 80.0,
-            },
-            rescale: true,
-            detach_target: true,
-            target_eps: 0.0,
-        }
+options! {
+    /// Collaborative learning.
+    pub struct ClIlr for "cl-ilr", check ClIlr::check_forks {
+        /// branches at each fork, from the input on: [3], or [2, 2] for a tree
+        forks: Vec<usize> = vec![3];
+        /// T
+        temperature: f64 = 2.0, in above(0.0);
+        /// weight of the hard term in the paper's form; the soft term gets the rest
+        beta: f64 = 0.5, in 0.0..=1.0;
+        /// paper, or okddip: weights 1 and w(t)
+        form: Weighting = Weighting::Paper;
+        /// w(t) of the form okddip; a number or a schedule
+        weight: Schedule = Schedule::RampUp { to: 1.0, epochs: 80.0 }, in 0.0..;
+        /// whether the gradient is divided by the branches where paths fork
+        rescale: bool = true;
+        /// whether the gradient stops at the target
+        detach_target: bool = true;
+        /// added to the target's probabilities; reference code has 1e-7
+        target_eps: f64 = 0.0, in 0.0..;
     }
 }
 
-/// Collaborative learning with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct ClIlr {
-    config: Config,
-}
-
 impl ClIlr {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// No fork or one without branches, β outside 0 to 1, a temperature of 0 or less.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        let forks = &config.forks;
+    /// Refuses no fork, or one without branches.
+    fn check_forks(&self) -> Result<(), PluginError> {
+        let forks = &self.forks;
         if forks.is_empty() || forks.iter().any(|branches| *branches < 2) {
             return Err(PluginError::bad_value(
-                NAME,
+                Self::PLUGIN,
                 "forks",
                 format!("{forks:?}"),
                 "a list of 2 or more, as [3] or [2, 2]",
             ));
         }
-        if !(0.0..=1.0).contains(&config.beta) {
-            return Err(PluginError::bad_value(
-                NAME,
-                "beta",
-                config.beta,
-                "a number from 0 to 1",
-            ));
-        }
-        super::check_soft_term(NAME, config.temperature, &config.weight, config.target_eps)?;
-        Ok(Self { config })
+        Ok(())
     }
 
     fn terms(&self, heads: &[Tensor<2>], labels: &Tensor<1, Int>, epoch: f64) -> Vec<Term> {
-        let Config {
+        let Self {
             temperature,
             beta,
             target_eps,
             ..
-        } = self.config;
-        let (hard, soft) = match self.config.form {
-            Form::Paper => (beta, 1.0 - beta),
-            Form::Okddip => (1.0, self.config.weight.at(epoch)),
+        } = *self;
+        let (hard, soft) = match self.form {
+            Weighting::Paper => (beta, 1.0 - beta),
+            Weighting::Okddip => (1.0, self.weight.at(epoch)),
         };
         let others = heads.len().saturating_sub(1).max(1) as f64;
         let sum = heads
@@ -125,7 +86,7 @@ impl ClIlr {
         let mut terms = Vec::with_capacity(2 * heads.len());
         for head in heads {
             let target = soft_targets((sum.clone() - head.clone()) / others, temperature, target_eps);
-            let target = if self.config.detach_target {
+            let target = if self.detach_target {
                 target.detach()
             } else {
                 target
@@ -160,7 +121,7 @@ impl ClIlr {
                 ),
             });
         }
-        let shared = if self.config.rescale {
+        let shared = if self.rescale {
             let inputs = [Some(Value::from(shared))];
             let context = RunContext {
                 mode: Mode::Training,
@@ -173,7 +134,7 @@ impl ClIlr {
             let mut made = scale
                 .run(&Inputs(&inputs), &context)
                 .map_err(|error| PluginError::Config {
-                    plugin: NAME.to_owned(),
+                    plugin: Self::PLUGIN.to_owned(),
                     message: error.to_string(),
                 })?;
             made.remove(0).float::<2>()
@@ -190,14 +151,14 @@ impl ClIlr {
 
 impl Plugin for ClIlr {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn cohort(&self) -> Option<Cohort> {
         Some(Cohort {
             structure: Structure::Branches {
-                forks: self.config.forks.clone(),
-                rescale: self.config.rescale,
+                forks: self.forks.clone(),
+                rescale: self.rescale,
             },
             leader: false,
         })
@@ -205,9 +166,9 @@ impl Plugin for ClIlr {
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.brings_task_term();
-        let (hard, soft) = match self.config.form {
-            Form::Paper => ("Σ_h β · CE(z_h, y)", "Σ_h (1 − β) · T² · KL(q_h ‖ p_h^T)"),
-            Form::Okddip => ("Σ_h CE(z_h, y)", "w(t) · Σ_h T² · KL(q_h ‖ p_h^T)"),
+        let (hard, soft) = match self.form {
+            Weighting::Paper => ("Σ_h β · CE(z_h, y)", "Σ_h (1 − β) · T² · KL(q_h ‖ p_h^T)"),
+            Weighting::Okddip => ("Σ_h CE(z_h, y)", "w(t) · Σ_h T² · KL(q_h ‖ p_h^T)"),
         };
         plan.declare_term("ce", hard);
         plan.declare_term("kl", soft);
@@ -232,28 +193,15 @@ impl Prepared for ClIlr {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "heads on shared layers that learn from the mean of the others",
-        paper: Paper {
+    PluginEntry::new::<ClIlr>(
+        "heads on shared layers that learn from the mean of the others",
+        Paper {
             title: "Collaborative Learning for Deep Neural Networks",
             authors: "Song, Chai",
             year: 2018,
             arxiv: "1805.11761",
         },
-        options: &[
-            PluginOption { name: "forks", doc: "branches at each fork, from the input on: [3], or [2, 2] for a tree" },
-            PluginOption { name: "temperature", doc: "T, above 0" },
-            PluginOption { name: "beta", doc: "weight of the hard term in the paper's form, 0 to 1; the soft term gets the rest" },
-            PluginOption { name: "form", doc: "paper, or okddip: weights 1 and w(t)" },
-            PluginOption { name: "weight", doc: "w(t) of the form okddip, 0 or more; a number or a schedule" },
-            PluginOption { name: "rescale", doc: "whether the gradient is divided by the branches where paths fork" },
-            PluginOption { name: "detach-target", doc: "whether the gradient stops at the target" },
-            PluginOption { name: "target-eps", doc: "added to the target's probabilities; reference code has 1e-7" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(ClIlr::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

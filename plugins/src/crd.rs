@@ -12,56 +12,31 @@
 
 use burn::tensor::{Device, Distribution, IndexingUpdateOp, Int, Tensor, TensorData};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
-use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
 use crate::features;
 use crate::layers::{self, linear};
-use crate::pairs::{self, Pairs, PreparedPairs, Suggestion};
+use crate::pairs::{self, Pairs, PreparedPairs, Suggestion, pair_options};
 
-const NAME: &str = "crd";
 const STUDENT: &str = "crd.student";
 const TEACHER: &str = "crd.teacher";
 /// Added to denominators by the reference code.
 const EPSILON: f64 = 1e-7;
 
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Value of the teacher.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub hint: Vec<String>,
-    /// Value of the student.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub guided: Vec<String>,
-    /// β.
-    pub weight: Schedule,
-    /// K, 1 or more.
-    pub negatives: usize,
-    /// Features of an embedding.
-    pub embedding: usize,
-    /// T, above 0.
-    pub temperature: f64,
-    /// How much of a bank's entry stays when a new one comes, 0 to below 1.
-    pub momentum: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hint: Vec::new(),
-            guided: Vec::new(),
-            weight: Schedule::Constant(0.8),
-            negatives: 16_384,
-            embedding: 128,
-            temperature: 0.07,
-            momentum: 0.5,
-        }
+pair_options! {
+    /// Contrastive representation distillation.
+    pub struct Crd for "crd", check Crd::check {
+        /// β; a number or a schedule
+        weight = 0.8;
+        /// K
+        negatives: usize = 16_384, in 1..;
+        /// features of an embedding
+        embedding: usize = 128, in 1..;
+        /// T
+        temperature: f64 = 0.07, in above(0.0);
+        /// how much of a remembered embedding stays when a new one comes
+        momentum: f64 = 0.5, in 0.0..1.0;
     }
 }
 
@@ -76,13 +51,6 @@ struct Banks {
     scales: Option<[f64; 2]>,
 }
 
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Crd {
-    config: Config,
-    pairs: Pairs,
-}
-
 /// The method at work.
 #[derive(Debug)]
 struct PreparedCrd {
@@ -93,42 +61,22 @@ struct PreparedCrd {
 }
 
 impl Crd {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// More than one pair of values, a value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        pairs::check_weight(NAME, &config.weight)?;
-        let bad =
-            |option: &str, got: String, expected: &str| PluginError::bad_value(NAME, option, got, expected);
-        if config.hint.len() > 1 {
-            return Err(bad("hint", format!("{} values", config.hint.len()), "one"));
+    /// Refuses more than one pair.
+    fn check(&self) -> Result<(), PluginError> {
+        let count = self.hint.0.len();
+        if count > 1 {
+            let got = format!("{count} values");
+            return Err(PluginError::bad_value(Self::PLUGIN, "hint", got, "one"));
         }
-        for (option, value) in [("negatives", config.negatives), ("embedding", config.embedding)] {
-            if value == 0 {
-                return Err(bad(option, "0".to_owned(), "1 or more"));
-            }
-        }
-        if !(config.temperature.is_finite() && config.temperature > 0.0) {
-            return Err(bad(
-                "temperature",
-                config.temperature.to_string(),
-                "a number above 0",
-            ));
-        }
-        if !(0.0..1.0).contains(&config.momentum) {
-            return Err(bad("momentum", config.momentum.to_string(), "0 to below 1"));
-        }
-        let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::Features)?;
-        Ok(Self { config, pairs })
+        pairs::check_pairs(self)
     }
 
     /// Banks before anything was seen: uniform entries of about norm 1, as the reference code draws them.
     fn fresh(&self, pictures: usize, device: &Device) -> Banks {
-        let bound = (3.0 / self.config.embedding as f64).sqrt();
+        let bound = (3.0 / self.embedding as f64).sqrt();
         let draw = || {
             Tensor::random(
-                [pictures, self.config.embedding],
+                [pictures, self.embedding],
                 Distribution::Uniform(-bound, bound),
                 device,
             )
@@ -153,7 +101,7 @@ impl Crd {
         let noise = drawn.saturating_sub(1) as f64 / pictures.max(1) as f64;
         let side = |embedding: &Tensor<2>, bank: &Tensor<2>, scale: Option<f64>| {
             let products = embedding.clone().matmul(bank.clone().transpose());
-            let likeness = (products.gather(1, contrast.clone()) / self.config.temperature).exp();
+            let likeness = (products.gather(1, contrast.clone()) / self.temperature).exp();
             let scale = scale
                 .unwrap_or_else(|| f64::from(likeness.clone().mean().into_scalar::<f32>()) * pictures as f64);
             let p = likeness / scale;
@@ -170,7 +118,7 @@ impl Crd {
 
     /// The banks with new embeddings mixed in.
     fn remembered(&self, banks: &Banks, own: &Tensor<1, Int>, embeddings: [&Tensor<2>; 2]) -> Banks {
-        let momentum = self.config.momentum;
+        let momentum = self.momentum;
         let mixed = |bank: &Tensor<2>, new: &Tensor<2>| {
             let old = bank.clone().select(0, own.clone());
             let entries =
@@ -191,7 +139,7 @@ impl Crd {
         let own = own.clone().unsqueeze_dim::<2>(1);
         let others = pictures.saturating_sub(1).max(1);
         let uniform = Distribution::Uniform(0.0, 1.0);
-        let offsets = Tensor::<2>::random([batch, self.config.negatives], uniform, &own.device());
+        let offsets = Tensor::<2>::random([batch, self.negatives], uniform, &own.device());
         // A number drawn just below 1 may round up.
         let offsets = (offsets * others as f64).int().clamp_max(others as i64 - 1) + 1;
         let negatives = (own.clone() + offsets).remainder_scalar(pictures.max(1) as i64);
@@ -205,26 +153,24 @@ impl Crd {
             .to_vec()
     }
 }
-
 impl Plugin for Crd {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        let pairs = self.pairs.prepare(plan)?;
-        pairs::require_vectors(NAME, pairs.chosen())?;
-        let ([chosen], 1) = (pairs.chosen(), plan.teachers.len()) else {
+        let pairs = Pairs::new(self, Suggestion::Features).prepare::<2>(plan)?;
+        if (plan.students.len(), plan.teachers.len()) != (1, 1) {
             return Err(PluginError::Count {
-                plugin: NAME.to_owned(),
+                plugin: Self::PLUGIN.to_owned(),
                 what: "students and teachers".to_owned(),
-                got: pairs.chosen().len().max(plan.teachers.len()),
+                got: plan.students.len().max(plan.teachers.len()),
                 expected: "one of each: a bank belongs to both".to_owned(),
             });
-        };
-        for pair in chosen {
+        }
+        for pair in pairs.of(0) {
             for (name, from) in [(STUDENT, pair.from[1]), (TEACHER, pair.to[1])] {
-                plan.add_auxiliary(name, linear(name, from, self.config.embedding)?);
+                plan.add_auxiliary(name, linear(name, from, self.embedding)?);
             }
         }
         plan.declare_term("crd-student", "β · NCE(v_s, bank of v_t)");
@@ -269,7 +215,7 @@ impl Plugin for Crd {
                 });
             }
             let (losses, _) = self.contrasted(&banks, &student, &teacher, &contrast);
-            terms.extend(Self::terms(losses, self.config.weight.at(record.epoch())));
+            terms.extend(Self::terms(losses, self.weight.at(record.epoch())));
         }
         Ok(terms)
     }
@@ -309,7 +255,7 @@ impl Prepared for PreparedCrd {
                 let embeddings = [&student.inner(), &teacher.inner()];
                 self.banks = Some(self.method.remembered(&banks, &own, embeddings));
             }
-            terms.extend(Crd::terms(losses, self.method.config.weight.at(step.time.epoch)));
+            terms.extend(Crd::terms(losses, self.method.weight.at(step.time.epoch)));
         }
         Ok(terms)
     }
@@ -331,9 +277,9 @@ impl Prepared for PreparedCrd {
         let find = |name: &str| state.iter().find(|(known, _)| known == name);
         let bank = |name: &str| {
             let tensor = &find(name)?.1;
-            let entries = tensor.dims()[0] / self.method.config.embedding;
-            let whole = entries * self.method.config.embedding == tensor.dims()[0];
-            whole.then(|| tensor.clone().reshape([entries, self.method.config.embedding]))
+            let entries = tensor.dims()[0] / self.method.embedding;
+            let whole = entries * self.method.embedding == tensor.dims()[0];
+            whole.then(|| tensor.clone().reshape([entries, self.method.embedding]))
         };
         let scales = find("scales").map(|(_, tensor)| tensor.to_data().iter::<f64>().collect::<Vec<f64>>());
         let (Some(student), Some(teacher), Some([ours, theirs])) =
@@ -350,27 +296,15 @@ impl Prepared for PreparedCrd {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "each picture's features nearer to the teacher's of the same picture than to those of others",
-        paper: Paper {
+    PluginEntry::new::<Crd>(
+        "each picture's features nearer to the teacher's of the same picture than to those of others",
+        Paper {
             title: "Contrastive Representation Distillation",
             authors: "Tian, Krishnan, Isola",
             year: 2020,
             arxiv: "1910.10699",
         },
-        options: &[
-            pairs::HINT,
-            pairs::GUIDED,
-            PluginOption { name: "weight", doc: "β, 0 or more; a number or a schedule" },
-            PluginOption { name: "negatives", doc: "K, 1 or more" },
-            PluginOption { name: "embedding", doc: "features of an embedding" },
-            PluginOption { name: "temperature", doc: "T, above 0" },
-            PluginOption { name: "momentum", doc: "how much of a remembered embedding stays when a new one comes, 0 to below 1" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Crd::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]
@@ -395,7 +329,7 @@ mod tests {
             features::unit_rows(layers::recorded_linear(&record, layer, features).unwrap())
         };
         let (student, teacher) = (embed("embed_s", "student_feat"), embed("embed_t", "teacher_feat"));
-        let crd = Crd::new(Config::default()).unwrap();
+        let crd = Crd::default();
         let banks = Banks {
             student: record.float("memory_v1").unwrap(),
             teacher: record.float("memory_v2").unwrap(),
@@ -412,11 +346,10 @@ mod tests {
 
     #[test]
     fn negatives_are_other_pictures() {
-        let crd = Crd::new(Config {
+        let crd = Crd {
             negatives: 50,
-            ..Config::default()
-        })
-        .unwrap();
+            ..Crd::default()
+        };
         let own = Tensor::<1, Int>::from_data([0, 3, 6], &Device::flex());
         let drawn: Vec<i64> = crd.drawn(&own, 7).to_data().iter::<i64>().collect();
         for (row, own) in drawn.chunks(51).zip([0, 3, 6]) {

@@ -9,17 +9,12 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use potstill_core::loss::cross_entropy;
+use potstill_core::options;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
 use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
-use crate::check_weight;
-
-const NAME: &str = "dist";
 /// Added to the product of norms by the reference code.
 const EPSILON: f64 = 1e-8;
 
@@ -32,75 +27,35 @@ fn correlation(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
     (a * b).sum_dim(1) / (norms + EPSILON)
 }
 
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// τ, above 0.
-    pub tau: f64,
-    /// β, weight of the correlation over classes.
-    pub beta: Schedule,
-    /// γ, weight of the correlation over pictures.
-    pub gamma: Schedule,
-    /// Weight of the cross-entropy, 0 or more.
-    pub ce_weight: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            tau: 1.0,
-            beta: Schedule::Constant(1.0),
-            gamma: Schedule::Constant(1.0),
-            ce_weight: 1.0,
-        }
+options! {
+    /// DIST.
+    pub struct Dist for "dist" {
+        /// τ
+        tau: f64 = 1.0, in above(0.0);
+        /// weight of the correlation over classes; a number or a schedule
+        beta: Schedule = Schedule::Constant(1.0), in 0.0..;
+        /// weight of the correlation over pictures; a number or a schedule
+        gamma: Schedule = Schedule::Constant(1.0), in 0.0..;
+        /// weight of the cross-entropy
+        ce_weight: f64 = 1.0, in 0.0..;
     }
-}
-
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Dist {
-    config: Config,
 }
 
 impl Dist {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// A value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        if !(config.tau.is_finite() && config.tau > 0.0) {
-            return Err(PluginError::bad_value(
-                NAME,
-                "tau",
-                config.tau,
-                "a number above 0",
-            ));
-        }
-        for (option, weight) in [
-            ("beta", config.beta.range().0),
-            ("gamma", config.gamma.range().0),
-            ("ce-weight", config.ce_weight),
-        ] {
-            check_weight(NAME, option, weight)?;
-        }
-        Ok(Self { config })
-    }
-
     fn terms(&self, student: Tensor<2>, teacher: Tensor<2>, epoch: f64, share: f64) -> Vec<Term> {
-        let tau = self.config.tau;
+        let tau = self.tau;
         let (student, teacher) = (softmax(student / tau, 1), softmax(teacher / tau, 1));
         let distance = |a, b| (-correlation(a, b) + 1.0).mean() * (tau * tau);
         vec![
             Term {
                 name: "inter",
                 value: distance(student.clone(), teacher.clone()),
-                weight: self.config.beta.at(epoch) * share,
+                weight: self.beta.at(epoch) * share,
             },
             Term {
                 name: "intra",
                 value: distance(student.transpose(), teacher.transpose()),
-                weight: self.config.gamma.at(epoch) * share,
+                weight: self.gamma.at(epoch) * share,
             },
         ]
     }
@@ -108,11 +63,11 @@ impl Dist {
 
 impl Plugin for Dist {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        plan.require_teacher(NAME)?;
+        plan.require_teacher(Self::PLUGIN)?;
         plan.brings_task_term();
         plan.declare_term("ce", "CE(z_s, y)");
         plan.declare_term("inter", "β · τ² · mean (1 − ρ over classes)");
@@ -141,7 +96,7 @@ impl Prepared for Dist {
             terms.push(Term {
                 name: "ce",
                 value: cross_entropy(student.clone(), step.labels.clone()),
-                weight: self.config.ce_weight,
+                weight: self.ce_weight,
             });
             for teacher in &teachers {
                 terms.extend(self.terms(student.clone(), teacher.clone(), epoch, share));
@@ -152,24 +107,15 @@ impl Prepared for Dist {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "correlations over classes and over pictures, for teachers much stronger than the student",
-        paper: Paper {
+    PluginEntry::new::<Dist>(
+        "correlations over classes and over pictures, for teachers much stronger than the student",
+        Paper {
             title: "Knowledge Distillation from a Stronger Teacher",
             authors: "Huang, You, Wang, Qian, Xu",
             year: 2022,
             arxiv: "2205.10536",
         },
-        options: &[
-            PluginOption { name: "tau", doc: "τ, above 0" },
-            PluginOption { name: "beta", doc: "weight of the correlation over classes, 0 or more; a number or a schedule" },
-            PluginOption { name: "gamma", doc: "weight of the correlation over pictures, 0 or more; a number or a schedule" },
-            PluginOption { name: "ce-weight", doc: "weight of the cross-entropy, 0 or more" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Dist::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

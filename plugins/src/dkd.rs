@@ -9,17 +9,12 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 use potstill_core::loss::{cross_entropy, kl_divergence_per_sample};
+use potstill_core::options;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
 use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
-use crate::{check_soft_term, check_weight};
-
-const NAME: &str = "dkd";
 /// Subtracted from the true class's logit, it leaves nothing of its probability.
 const OUT: f64 = 1000.0;
 
@@ -29,66 +24,31 @@ fn log_sum_exp(logits: Tensor<2>) -> Tensor<2> {
     (logits - largest.clone()).exp().sum_dim(1).log() + largest
 }
 
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// T, above 0.
-    pub temperature: f64,
-    /// α, weight of the target class against the others, 0 or more.
-    pub alpha: f64,
-    /// β, weight of the other classes among themselves, 0 or more.
-    pub beta: f64,
-    /// w(t).
-    pub weight: Schedule,
-    /// Weight of the cross-entropy, 0 or more.
-    pub ce_weight: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            temperature: 4.0,
-            alpha: 1.0,
-            beta: 8.0,
-            weight: Schedule::Constant(1.0),
-            ce_weight: 1.0,
-        }
+options! {
+    /// Decoupled knowledge distillation.
+    pub struct Dkd for "dkd" {
+        /// T
+        temperature: f64 = 4.0, in above(0.0);
+        /// weight of the true class against all others
+        alpha: f64 = 1.0, in 0.0..;
+        /// weight of the other classes among themselves
+        beta: f64 = 8.0, in 0.0..;
+        /// factor of both, a number or a schedule; the authors raise it over the first epochs
+        weight: Schedule = Schedule::Constant(1.0), in 0.0..;
+        /// weight of the cross-entropy
+        ce_weight: f64 = 1.0, in 0.0..;
     }
-}
-
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Dkd {
-    config: Config,
 }
 
 impl Dkd {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// A value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        check_soft_term(NAME, config.temperature, &config.weight, 0.0)?;
-        for (option, weight) in [
-            ("alpha", config.alpha),
-            ("beta", config.beta),
-            ("ce-weight", config.ce_weight),
-        ] {
-            check_weight(NAME, option, weight)?;
-        }
-        Ok(Self { config })
-    }
-
     fn terms(
         &self,
         student: Tensor<2>,
         teacher: Tensor<2>,
         labels: &Tensor<1, Int>,
-        epoch: f64,
-        share: f64,
+        weight: f64,
     ) -> Vec<Term> {
-        let temperature = self.config.temperature;
+        let temperature = self.temperature;
         let classes = student.dims()[1];
         let target = labels.clone().one_hot::<2>(classes).float();
         let split = |logits: Tensor<2>| {
@@ -107,17 +67,16 @@ impl Dkd {
         let (teacher_binary, teacher_others) = split(teacher);
         let scale = temperature * temperature;
         let kl = |target, predicted| kl_divergence_per_sample(target, predicted).mean() * scale;
-        let weight = self.config.weight.at(epoch) * share;
         vec![
             Term {
                 name: "tckd",
                 value: kl(teacher_binary, student_binary),
-                weight: weight * self.config.alpha,
+                weight: weight * self.alpha,
             },
             Term {
                 name: "nckd",
                 value: kl(teacher_others, student_others),
-                weight: weight * self.config.beta,
+                weight: weight * self.beta,
             },
         ]
     }
@@ -125,11 +84,11 @@ impl Dkd {
 
 impl Plugin for Dkd {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        plan.require_teacher(NAME)?;
+        plan.require_teacher(Self::PLUGIN)?;
         plan.brings_task_term();
         plan.declare_term("ce", "CE(z_s, y)");
         plan.declare_term("tckd", "w(t) · α · T² · KL(b_t ‖ b_s)");
@@ -144,9 +103,9 @@ impl Plugin for Dkd {
         let mut terms = vec![Term {
             name: "ce",
             value: cross_entropy(student.clone(), labels.clone()),
-            weight: self.config.ce_weight,
+            weight: self.ce_weight,
         }];
-        terms.extend(self.terms(student, teacher, &labels, record.epoch(), 1.0));
+        terms.extend(self.terms(student, teacher, &labels, self.weight.at(record.epoch())));
         Ok(terms)
     }
 }
@@ -154,8 +113,7 @@ impl Plugin for Dkd {
 impl Prepared for Dkd {
     fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let teachers = step.teacher_logits()?;
-        let share = 1.0 / teachers.len().max(1) as f64;
-        let epoch = step.time.epoch;
+        let weight = self.weight.at(step.time.epoch) / teachers.len().max(1) as f64;
         let mut terms = Vec::new();
         for (member, student) in step.students.iter().enumerate() {
             if !step.is_turn_of(member) {
@@ -165,10 +123,10 @@ impl Prepared for Dkd {
             terms.push(Term {
                 name: "ce",
                 value: cross_entropy(student.clone(), step.labels.clone()),
-                weight: self.config.ce_weight,
+                weight: self.ce_weight,
             });
             for teacher in &teachers {
-                terms.extend(self.terms(student.clone(), teacher.clone(), &step.labels, epoch, share));
+                terms.extend(self.terms(student.clone(), teacher.clone(), &step.labels, weight));
             }
         }
         Ok(terms)
@@ -176,25 +134,15 @@ impl Prepared for Dkd {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "the true class against the others, and the others among themselves, weighted apart",
-        paper: Paper {
+    PluginEntry::new::<Dkd>(
+        "the true class against the others, and the others among themselves, weighted apart",
+        Paper {
             title: "Decoupled Knowledge Distillation",
             authors: "Zhao, Cui, Song, Qiu, Liang",
             year: 2022,
             arxiv: "2203.08679",
         },
-        options: &[
-            PluginOption { name: "temperature", doc: "T, above 0" },
-            PluginOption { name: "alpha", doc: "weight of the true class against all others, 0 or more" },
-            PluginOption { name: "beta", doc: "weight of the other classes among themselves, 0 or more" },
-            PluginOption { name: "weight", doc: "factor of both, a number or a schedule; the authors raise it over the first epochs" },
-            PluginOption { name: "ce-weight", doc: "weight of the cross-entropy, 0 or more" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Dkd::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

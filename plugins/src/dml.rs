@@ -9,15 +9,13 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
+use potstill_core::options;
 use potstill_core::plugin::{
-    Chosen, Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step,
-    Structure, Term, Turns, parse_options,
+    Chosen, Cohort, Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step,
+    Structure, Term, Turns,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
-use toml::Table;
-
-const NAME: &str = "dml";
 
 /// What a peer learns from the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,62 +39,38 @@ pub enum UpdateOrder {
     Alternating,
 }
 
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// m; 0: as many as students are named, 2 where it is one.
-    pub peers: usize,
-    /// T, above 0.
-    pub temperature: f64,
-    /// The weight of the mutual term.
-    pub weight: Schedule,
-    /// What a peer learns from the others.
-    pub target: Target,
-    /// When the peers are updated.
-    pub update: UpdateOrder,
-    /// Whether the gradient stops at the target.
-    pub detach_target: bool,
-    /// Added to the target's probabilities.
-    pub target_eps: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            peers: 0,
-            temperature: 1.0,
-            weight: Schedule::Constant(1.0),
-            target: Target::Peers,
-            update: UpdateOrder::Simultaneous,
-            detach_target: true,
-            target_eps: 0.0,
-        }
+options! {
+    /// Deep mutual learning.
+    pub struct Dml for "dml", check Dml::check_peers {
+        /// m, 2 or more; 0: as many as students are named, 2 where it is one
+        peers: usize = 0;
+        /// T; 1 in the paper
+        temperature: f64 = 1.0, in above(0.0);
+        /// weight of the mutual term; a number or a schedule
+        weight: Schedule = Schedule::Constant(1.0), in 0.0..;
+        /// peers, ensemble (mean of their probabilities) or mean-logits (as OKDDip's code)
+        target: Target = Target::Peers;
+        /// simultaneous, or alternating: peer after peer, predictions refreshed in between
+        update: UpdateOrder = UpdateOrder::Simultaneous;
+        /// whether the gradient stops at the target
+        detach_target: bool = true;
+        /// added to the target's probabilities; reference code has 1e-7
+        target_eps: f64 = 0.0, in 0.0..;
     }
 }
 
-/// Deep mutual learning with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Dml {
-    config: Config,
-}
-
 impl Dml {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// One peer, a temperature of 0 or less, a negative weight.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        if config.peers == 1 {
+    /// Refuses a single peer.
+    fn check_peers(&self) -> Result<(), PluginError> {
+        if self.peers == 1 {
             return Err(PluginError::bad_value(
-                NAME,
+                Self::PLUGIN,
                 "peers",
                 1,
                 "2 or more, or 0 for as many as students are named",
             ));
         }
-        super::check_soft_term(NAME, config.temperature, &config.weight, config.target_eps)?;
-        Ok(Self { config })
+        Ok(())
     }
 
     /// The terms of the peers that `counts`.
@@ -107,7 +81,7 @@ impl Dml {
         epoch: f64,
         counts: impl Fn(usize) -> bool,
     ) -> Vec<Term> {
-        let weight = self.config.weight.at(epoch);
+        let weight = self.weight.at(epoch);
         let mut terms = Vec::with_capacity(2 * peers.len());
         for (index, peer) in peers.iter().enumerate().filter(|(index, _)| counts(*index)) {
             let others: Vec<Tensor<2>> = peers
@@ -131,14 +105,14 @@ impl Dml {
     }
 
     fn mutual(&self, peer: Tensor<2>, others: Vec<Tensor<2>>) -> Tensor<1> {
-        let Config {
+        let Self {
             temperature,
             target_eps,
             ..
-        } = self.config;
+        } = *self;
         let count = others.len().max(1) as f64;
         let learn = |log_target: Tensor<2>| {
-            let log_target = if self.config.detach_target {
+            let log_target = if self.detach_target {
                 log_target.detach()
             } else {
                 log_target
@@ -146,7 +120,7 @@ impl Dml {
             soft_target_loss(peer.clone(), log_target, temperature)
         };
         let zero = || peer.clone().sum().mul_scalar(0.0);
-        match self.config.target {
+        match self.target {
             Target::Peers => others
                 .into_iter()
                 .map(|other| learn(soft_targets(other, temperature, target_eps)))
@@ -172,14 +146,12 @@ impl Dml {
 
 impl Plugin for Dml {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn cohort(&self) -> Option<Cohort> {
         Some(Cohort {
-            structure: Structure::Networks {
-                members: self.config.peers,
-            },
+            structure: Structure::Networks { members: self.peers },
             leader: false,
         })
     }
@@ -189,13 +161,13 @@ impl Plugin for Dml {
         plan.declare_term("ce", "Σ_k CE(z_k, y)");
         plan.declare_term(
             "kl",
-            match self.config.target {
+            match self.target {
                 Target::Peers => "w · Σ_k 1/(m − 1) Σ_{l≠k} T² · KL(p_l^T ‖ p_k^T)",
                 Target::Ensemble => "w · Σ_k T² · KL(mean_{l≠k} p_l^T ‖ p_k^T)",
                 Target::MeanLogits => "w · Σ_k T² · KL(softmax(mean_{l≠k} z_l / T) ‖ p_k^T)",
             },
         );
-        if self.config.update == UpdateOrder::Alternating {
+        if self.update == UpdateOrder::Alternating {
             plan.update_in(Turns::InTurn);
         }
         plan.choose(Chosen::Best);
@@ -219,27 +191,15 @@ impl Prepared for Dml {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "peers that learn from one another from scratch",
-        paper: Paper {
+    PluginEntry::new::<Dml>(
+        "peers that learn from one another from scratch",
+        Paper {
             title: "Deep Mutual Learning",
             authors: "Zhang, Xiang, Hospedales, Lu",
             year: 2018,
             arxiv: "1706.00384",
         },
-        options: &[
-            PluginOption { name: "peers", doc: "m, 2 or more; 0: as many as students are named, 2 where it is one" },
-            PluginOption { name: "temperature", doc: "T, above 0; 1 in the paper" },
-            PluginOption { name: "weight", doc: "weight of the mutual term, 0 or more; a number or a schedule" },
-            PluginOption { name: "target", doc: "peers, ensemble (mean of their probabilities) or mean-logits (as OKDDip's code)" },
-            PluginOption { name: "update", doc: "simultaneous, or alternating: peer after peer, predictions refreshed in between" },
-            PluginOption { name: "detach-target", doc: "whether the gradient stops at the target" },
-            PluginOption { name: "target-eps", doc: "added to the target's probabilities; reference code has 1e-7" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Dml::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -11,34 +11,20 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
+use potstill_core::options;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term, Update,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term, Update,
 };
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
-const NAME: &str = "dot";
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// μ, 0 to 1.
-    pub momentum: f64,
-    /// Δ; μ − Δ and μ + Δ are from 0 to below 1.
-    pub delta: f64,
-    /// Share of the weights that is added to the task's gradient.
-    pub weight_decay: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            momentum: 0.9,
-            delta: 0.075,
-            weight_decay: 5e-4,
-        }
+options! {
+    /// Distillation-oriented training.
+    pub struct Dot for "dot", check Dot::check_momenta {
+        /// μ; the optimizer's own is to be 0
+        momentum: f64 = 0.9;
+        /// Δ: the task's momentum is μ − Δ, the distillation's μ + Δ
+        delta: f64 = 0.075;
+        /// share of the weights added to the task's gradient; the optimizer's own is to be 0
+        weight_decay: f64 = 5e-4, in 0.0..;
     }
 }
 
@@ -49,60 +35,40 @@ struct Velocity {
     soft: Tensor<1>,
 }
 
-/// DOT with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Dot {
-    config: Config,
-}
-
 /// DOT at work.
 #[derive(Debug)]
 struct PreparedDot {
-    config: Config,
+    method: Dot,
     /// By network and weight.
     velocities: BTreeMap<(usize, usize), Velocity>,
 }
 
 impl Dot {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Momenta outside 0 to below 1, a negative decay.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
+    /// Refuses momenta outside 0 to below 1.
+    fn check_momenta(&self) -> Result<(), PluginError> {
         let range = 0.0..1.0;
-        if !range.contains(&(config.momentum - config.delta))
-            || !range.contains(&(config.momentum + config.delta))
-        {
-            let got = format!("{} beside a momentum of {}", config.delta, config.momentum);
-            return Err(PluginError::bad_value(
-                NAME,
-                "delta",
-                got,
-                "both μ − Δ and μ + Δ from 0 to below 1",
-            ));
+        if range.contains(&(self.momentum - self.delta)) && range.contains(&(self.momentum + self.delta)) {
+            return Ok(());
         }
-        if !(config.weight_decay.is_finite() && config.weight_decay >= 0.0) {
-            return Err(PluginError::bad_value(
-                NAME,
-                "weight-decay",
-                config.weight_decay,
-                "0 or more",
-            ));
-        }
-        Ok(Self { config })
+        Err(PluginError::bad_value(
+            Self::PLUGIN,
+            "delta",
+            format!("{} beside a momentum of {}", self.delta, self.momentum),
+            "both μ − Δ and μ + Δ from 0 to below 1",
+        ))
     }
 }
 
 impl Plugin for Dot {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.separate_task_gradient();
-        plan.keeps_momentum(NAME);
+        plan.keeps_momentum(Self::PLUGIN);
         Ok(Box::new(PreparedDot {
-            config: self.config.clone(),
+            method: self.clone(),
             velocities: BTreeMap::new(),
         }))
     }
@@ -122,11 +88,11 @@ impl Prepared for PreparedDot {
         let Some(task) = update.task_gradients else {
             return Ok(());
         };
-        let Config {
+        let Dot {
             momentum,
             delta,
             weight_decay,
-        } = self.config;
+        } = self.method;
         let velocities = &mut self.velocities;
         for (index, network) in update.students.iter().enumerate() {
             let task = network.gradients(task);
@@ -193,21 +159,13 @@ impl Prepared for PreparedDot {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "separate momenta for the task's and the distillation's gradient; goes with a method that distils",
-        paper: Paper {
+    PluginEntry::new::<Dot>(
+        "separate momenta for the task's and the distillation's gradient; goes with a method that distils",
+        Paper {
             title: "DOT: A Distillation-Oriented Trainer",
             authors: "Zhao, Cui, Song, Liang",
             year: 2023,
             arxiv: "2307.08436",
         },
-        options: &[
-            PluginOption { name: "momentum", doc: "μ; the optimizer's own is to be 0" },
-            PluginOption { name: "delta", doc: "Δ: the task's momentum is μ − Δ, the distillation's μ + Δ" },
-            PluginOption { name: "weight-decay", doc: "share of the weights added to the task's gradient; the optimizer's own is to be 0" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Dot::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }

@@ -34,3 +34,15 @@ pub fn summed(losses: impl IntoIterator<Item = Tensor<1>>) -> Tensor<1> {
         .reduce(|sum, next| sum + next)
         .unwrap_or_else(|| Tensor::zeros([1], &Device::default()))
 }
+
+/// The sum of a loss over pairs, the student's value before the teacher's.
+pub fn summed_over<const D: usize>(
+    pairs: &[(Tensor<D>, Tensor<D>)],
+    loss: impl Fn(Tensor<D>, Tensor<D>) -> Tensor<1>,
+) -> Tensor<1> {
+    summed(
+        pairs
+            .iter()
+            .map(|(guided, hint)| loss(guided.clone(), hint.clone())),
+    )
+}

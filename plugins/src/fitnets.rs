@@ -13,17 +13,15 @@ use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use potstill_core::graph::{Attribute, Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
+use potstill_core::options;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Stage, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Stage, Step, Term,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
-use toml::Table;
 
-use crate::pairs;
+use crate::pairs::{OneOrMany, check_lengths};
 
-const NAME: &str = "fitnets";
 const HINT_STAGE: &str = "hint";
 /// λ at the start and at the end of stage 2: section 3.1 of the paper.
 const LAMBDA: (f64, f64) = (4.0, 1.0);
@@ -48,53 +46,28 @@ pub enum Reduction {
     Mean,
 }
 
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Values of the teacher.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub hint: Vec<String>,
-    /// Values of the student, one for each hint.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub guided: Vec<String>,
-    /// When the hint is learnt.
-    pub stages: Stages,
-    /// How the squared differences are summed up.
-    pub reduction: Reduction,
-    /// Length of stage 1.
-    pub hint_epochs: usize,
-    /// Learning rate of stage 1 over its epochs. The paper's sum over a map makes large gradients: what trains well with `reduction = mean` diverges here.
-    pub hint_learning_rate: Schedule,
-    /// Weight of the hint's term.
-    pub hint_weight: Schedule,
-    /// T, above 0.
-    pub temperature: f64,
-    /// λ(t); linear from 4 to 1 over the main stage where not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lambda: Option<Schedule>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hint: Vec::new(),
-            guided: Vec::new(),
-            stages: Stages::Two,
-            reduction: Reduction::Paper,
-            hint_epochs: 20,
-            hint_learning_rate: Schedule::Constant(1e-4),
-            hint_weight: Schedule::Constant(1.0),
-            temperature: 3.0,
-            lambda: None,
-        }
+options! {
+    /// Hint-based training.
+    pub struct FitNets for "fitnets", check FitNets::check_hints {
+        /// value of the teacher, or a list of them
+        hint: OneOrMany = OneOrMany::default();
+        /// value of the student, one for each hint
+        guided: OneOrMany = OneOrMany::default();
+        /// two: first the hint, then the rest; joint: both at once
+        stages: Stages = Stages::Two;
+        /// paper: half the sum over the map; mean: the mean, as RepDistiller computes it
+        reduction: Reduction = Reduction::Paper;
+        /// length of the first stage
+        hint_epochs: usize = 20;
+        /// learning rate of the first stage, a number or a schedule; a sum over a map needs a small one
+        hint_learning_rate: Schedule = Schedule::Constant(1e-4), in 0.0..;
+        /// weight of the hint's term; a number or a schedule
+        hint_weight: Schedule = Schedule::Constant(1.0), in 0.0..;
+        /// T
+        temperature: f64 = 3.0, in above(0.0);
+        /// weight of the soft term; from 4 down to 1 over the main stage where not given
+        lambda: Option<Schedule> = None, in 0.0..;
     }
-}
-
-/// Hint-based training with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct FitNets {
-    config: Config,
 }
 
 /// How a regressor brings the guided map to the hint's extents.
@@ -205,39 +178,24 @@ fn auxiliary(pair: usize) -> String {
 }
 
 impl FitNets {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// No hint, another number of guided values than of hints, no epochs for stage 1, a temperature of 0 or less.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        pairs::check_lengths(NAME, &config.hint, &config.guided)?;
-        if config.stages == Stages::Two && config.hint_epochs == 0 {
-            return Err(PluginError::bad_value(NAME, "hint-epochs", 0, "1 or more"));
+    /// Refuses another number of guided values than of hints, and a first stage without epochs.
+    fn check_hints(&self) -> Result<(), PluginError> {
+        if self.stages == Stages::Two && self.hint_epochs == 0 {
+            return Err(PluginError::bad_value(
+                Self::PLUGIN,
+                "hint-epochs",
+                0,
+                "1 or more",
+            ));
         }
-        let one = Schedule::Constant(1.0);
-        for (option, schedule) in [
-            ("hint-weight", &config.hint_weight),
-            ("lambda", config.lambda.as_ref().unwrap_or(&one)),
-            ("hint-learning-rate", &config.hint_learning_rate),
-        ] {
-            if schedule.range().0 < 0.0 {
-                return Err(PluginError::bad_value(
-                    NAME,
-                    option,
-                    schedule,
-                    "values of 0 or more",
-                ));
-            }
-        }
-        super::check_soft_term(NAME, config.temperature, &one, 0.0)?;
-        Ok(Self { config })
+        check_lengths(Self::PLUGIN, &self.hint.0, &self.guided.0)
     }
 
     /// L_HT of one pair.
     fn hint_loss<const D: usize>(&self, hint: Tensor<D>, regressed: Tensor<D>) -> Tensor<1> {
         let batch = hint.dims()[0].max(1) as f64;
         let squares = (hint - regressed).square();
-        match self.config.reduction {
+        match self.reduction {
             Reduction::Paper => squares.sum() * (0.5 / batch),
             Reduction::Mean => squares.mean(),
         }
@@ -245,7 +203,7 @@ impl FitNets {
 
     fn hint_terms(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let mut terms = Vec::new();
-        for (pair, (hint, guided)) in self.config.hint.iter().zip(&self.config.guided).enumerate() {
+        for (pair, (hint, guided)) in self.hint.0.iter().zip(&self.guided.0).enumerate() {
             let guided = step.students[0].value(guided)?.clone();
             for teacher in step.teachers {
                 let value = if guided.rank() == 2 {
@@ -258,7 +216,7 @@ impl FitNets {
                 terms.push(Term {
                     name: "hint",
                     value,
-                    weight: self.config.hint_weight.at(step.time.epoch) / step.teachers.len() as f64,
+                    weight: self.hint_weight.at(step.time.epoch) / step.teachers.len() as f64,
                 });
             }
         }
@@ -268,14 +226,14 @@ impl FitNets {
 
 impl Plugin for FitNets {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        plan.require_teacher(NAME)?;
-        if self.config.hint.is_empty() {
+        plan.require_teacher(Self::PLUGIN)?;
+        if self.hint.0.is_empty() {
             return Err(PluginError::bad_value(
-                NAME,
+                Self::PLUGIN,
                 "hint",
                 "not given",
                 "a value of the teacher, and `guided` one of the student (`potstill inspect FILE` and `potstill inspect ARCHITECTURE` list them)",
@@ -288,7 +246,7 @@ impl Plugin for FitNets {
             });
         }
         plan.brings_task_term();
-        for (pair, (hint, guided)) in self.config.hint.iter().zip(&self.config.guided).enumerate() {
+        for (pair, (hint, guided)) in self.hint.0.iter().zip(&self.guided.0).enumerate() {
             let from = plan.students[0].dims(guided)?;
             let mut regressor = None;
             for teacher in &plan.teachers {
@@ -296,7 +254,7 @@ impl Plugin for FitNets {
                 let fits = Regressor::new(&from, &to).filter(|_| from.len() == to.len());
                 let built = fits.ok_or_else(|| {
                     PluginError::bad_value(
-                        NAME,
+                        Self::PLUGIN,
                         "guided",
                         format!("`{guided}` of shape {from:?}"),
                         &format!("a map not smaller than half of the hint `{hint}`, {to:?}"),
@@ -307,24 +265,24 @@ impl Plugin for FitNets {
             if let Some(graph) = regressor {
                 plan.add_auxiliary(&auxiliary(pair), graph);
             }
-            if self.config.stages == Stages::Joint {
+            if self.stages == Stages::Joint {
                 plan.tap_teachers(hint)?;
                 plan.tap_students(guided)?;
             }
         }
-        if self.config.stages == Stages::Two {
+        if self.stages == Stages::Two {
             plan.add_stage(Stage {
                 name: HINT_STAGE.to_owned(),
-                plugin: NAME,
-                epochs: self.config.hint_epochs,
-                learning_rate: Some(self.config.hint_learning_rate.clone()),
-                student_values: self.config.guided.clone(),
-                teacher_values: self.config.hint.clone(),
+                plugin: Self::PLUGIN,
+                epochs: self.hint_epochs,
+                learning_rate: Some(self.hint_learning_rate.clone()),
+                student_values: self.guided.0.clone(),
+                teacher_values: self.hint.0.clone(),
             });
         }
         plan.declare_term(
             "hint",
-            match self.config.reduction {
+            match self.reduction {
                 Reduction::Paper => "½ ‖u_h(x) − r(v_g(x))‖²",
                 Reduction::Mean => "mean (u_h(x) − r(v_g(x)))²",
             },
@@ -376,7 +334,7 @@ impl Plugin for FitNets {
         Ok(vec![Term {
             name: "hint",
             value: self.hint_loss(hint, regressor.apply(guided, weight, bias)),
-            weight: self.config.hint_weight.at(record.epoch()),
+            weight: self.hint_weight.at(record.epoch()),
         }])
     }
 }
@@ -387,8 +345,8 @@ impl Prepared for FitNets {
             return self.hint_terms(step);
         }
         let student = step.students[0].logits()?;
-        let temperature = self.config.temperature;
-        let lambda = match &self.config.lambda {
+        let temperature = self.temperature;
+        let lambda = match &self.lambda {
             Some(lambda) => lambda.at(step.time.epoch),
             None => {
                 let share = step.time.epoch / step.time.epochs.max(1) as f64;
@@ -411,7 +369,7 @@ impl Prepared for FitNets {
             ),
             weight: lambda / count,
         }));
-        if self.config.stages == Stages::Joint {
+        if self.stages == Stages::Joint {
             terms.extend(self.hint_terms(step)?);
         }
         Ok(terms)
@@ -419,29 +377,15 @@ impl Prepared for FitNets {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "hints: an inner value of the student learns to predict one of the teacher, then soft targets",
-        paper: Paper {
+    PluginEntry::new::<FitNets>(
+        "hints: an inner value of the student learns to predict one of the teacher, then soft targets",
+        Paper {
             title: "FitNets: Hints for Thin Deep Nets",
             authors: "Romero, Ballas, Kahou, Chassang, Gatta, Bengio",
             year: 2015,
             arxiv: "1412.6550",
         },
-        options: &[
-            PluginOption { name: "hint", doc: "value of the teacher, or a list of them" },
-            PluginOption { name: "guided", doc: "value of the student, one for each hint" },
-            PluginOption { name: "stages", doc: "two: first the hint, then the rest; joint: both at once" },
-            PluginOption { name: "reduction", doc: "paper: half the sum over the map; mean: the mean, as RepDistiller computes it" },
-            PluginOption { name: "hint-epochs", doc: "length of the first stage" },
-            PluginOption { name: "hint-learning-rate", doc: "learning rate of the first stage, a number or a schedule; a sum over a map needs a small one" },
-            PluginOption { name: "hint-weight", doc: "weight of the hint's term, 0 or more; a number or a schedule" },
-            PluginOption { name: "temperature", doc: "T, above 0" },
-            PluginOption { name: "lambda", doc: "weight of the soft term; from 4 down to 1 over the main stage where not given" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(FitNets::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -13,141 +13,75 @@
 use burn::tensor::Tensor;
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Stage, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Stage, Step, Term,
 };
-use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, OnPairs, Pairs, Suggestion};
+use crate::form::Form;
+use crate::pairs::{OnPairs, PairOptions, Pairs, Suggestion, pair_options};
 
-const NAME: &str = "ft";
-
-/// Whose arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// The paper's.
-    Paper,
-    /// That of the reference code.
-    Code,
-}
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Values of the teacher.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub hint: Vec<String>,
-    /// Values of the student, one for each hint.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub guided: Vec<String>,
-    /// β.
-    pub weight: Schedule,
-    /// p, 1 or 2.
-    pub power: u32,
-    /// Channels of the factors over those of the map of the teacher, above 0.
-    pub rate: f64,
-    /// Length of the paraphraser's stage.
-    pub paraphraser_epochs: usize,
-    /// Whose loss.
-    pub form: Form,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hint: Vec::new(),
-            guided: Vec::new(),
-            weight: Schedule::Constant(500.0),
-            power: 1,
-            rate: 0.5,
-            paraphraser_epochs: 10,
-            form: Form::Paper,
-        }
+pair_options! {
+    /// Factor transfer.
+    pub struct Ft for "ft" {
+        /// β; a number or a schedule
+        weight = 500.0;
+        /// p
+        power: u32 = 1, in 1..=2;
+        /// channels of the factors over those of the map of the teacher
+        rate: f64 = 0.5, in above(0.0);
+        /// length of the stage in which the paraphraser learns
+        paraphraser_epochs: usize = 10;
+        /// paper: factors; code: their squares averaged over channels
+        form: Form = Form::Paper;
     }
-}
-
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Ft {
-    config: Config,
-    pairs: Pairs,
 }
 
 impl Ft {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Lists of different lengths, a value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        pairs::check_weight(NAME, &config.weight)?;
-        if !(1..=2).contains(&config.power) {
-            return Err(PluginError::bad_value(NAME, "power", config.power, "1 or 2"));
-        }
-        if !(config.rate.is_finite() && config.rate > 0.0) {
-            return Err(PluginError::bad_value(
-                NAME,
-                "rate",
-                config.rate,
-                "a number above 0",
-            ));
-        }
-        let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::LastStage)?;
-        Ok(Self { config, pairs })
-    }
-
-    fn compared(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
-        features::summed(pairs.iter().map(|(guided, hint)| {
-            let (guided, hint) = features::pooled_alike(guided.clone(), hint.clone());
+    fn compared(&self, factors: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
+        features::summed_over(factors, |guided, hint| {
+            let (guided, hint) = features::pooled_alike(guided, hint);
             let rows = |factors: Tensor<4>| {
-                let factors = match self.config.form {
+                let factors = match self.form {
                     Form::Paper => factors,
                     Form::Code => factors.square().mean_dim(1),
                 };
                 features::unit_rows(factors.flatten::<2>(1, 3))
             };
             let difference = (rows(guided) - rows(hint)).abs();
-            difference.powi_scalar(self.config.power as i32).mean()
-        }))
+            difference.powi_scalar(self.power as i32).mean()
+        })
     }
 }
 
 impl Plugin for Ft {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, pairs.chosen(), false)?;
-        for (student, pairs) in pairs.chosen().iter().enumerate() {
-            for (place, pair) in pairs.iter().enumerate() {
-                let factors = (pair.to[1] as f64 * self.config.rate).round().max(1.0) as usize;
-                let name = auxiliary(TRANSLATOR, student, place);
-                plan.add_auxiliary(&name, translator(&name, &pair.from, factors)?);
-                // Students of one kind of teacher's map share its paraphraser.
-                if student == 0 {
-                    let name = auxiliary(PARAPHRASER, student, place);
-                    plan.add_auxiliary(&name, paraphraser(&name, &pair.to, factors)?);
-                }
+        let pairs = Pairs::new(self, Suggestion::LastStage).prepare::<4>(plan)?;
+        for (student, place, pair) in pairs.each() {
+            let factors = (pair.to[1] as f64 * self.rate).round().max(1.0) as usize;
+            let name = auxiliary(TRANSLATOR, student, place);
+            plan.add_auxiliary(&name, translator(&name, &pair.from, factors)?);
+            // Students of one kind of teacher's map share its paraphraser.
+            if student == 0 {
+                let name = auxiliary(PARAPHRASER, student, place);
+                plan.add_auxiliary(&name, paraphraser(&name, &pair.to, factors)?);
             }
         }
-        if let (Some(first), true) = (pairs.chosen().first(), self.config.paraphraser_epochs > 0) {
+        if self.paraphraser_epochs > 0 {
             plan.add_stage(Stage {
                 name: STAGE.to_owned(),
-                plugin: NAME,
-                epochs: self.config.paraphraser_epochs,
+                plugin: Self::PLUGIN,
+                epochs: self.paraphraser_epochs,
                 learning_rate: None,
                 student_values: Vec::new(),
-                teacher_values: first.iter().map(|pair| pair.hint.clone()).collect(),
+                teacher_values: pairs.of(0).iter().map(|pair| pair.hint.clone()).collect(),
             });
         }
         plan.declare_term(PARAPHRASER, "(t − P(t))²");
-        plan.declare_term(NAME, "β · |F_t/‖F_t‖ − F_s/‖F_s‖|^p");
+        plan.declare_term(Self::PLUGIN, "β · |F_t/‖F_t‖ − F_s/‖F_s‖|^p");
         Ok(Box::new(OnPairs {
             method: self.clone(),
             pairs,
@@ -157,11 +91,7 @@ impl Plugin for Ft {
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
         let ours = record.float::<4>("student_factor")?;
         let theirs = record.float_like("teacher_factor", &ours)?;
-        Ok(vec![Term {
-            name: NAME,
-            value: self.compared(&[(ours, theirs)]),
-            weight: self.config.weight.at(record.epoch()),
-        }])
+        Ok(vec![self.recorded_term(self.compared(&[(ours, theirs)]), record)])
     }
 }
 
@@ -170,18 +100,17 @@ impl Prepared for OnPairs<Ft> {
         if step.stage == Some(STAGE) {
             return self.paraphrased(step);
         }
-        self.pairs
-            .terms::<4>(step, &self.method.config.weight, |student, pairs| {
-                let mut factors = Vec::new();
-                for (place, (guided, hint)) in pairs.iter().enumerate() {
-                    let translator = auxiliary(TRANSLATOR, student, place);
-                    let ours = step.auxiliary_output::<4>(&translator, guided.clone().into())?;
-                    let paraphraser =
-                        step.auxiliary(&auxiliary(PARAPHRASER, 0, place), hint.clone().into())?;
-                    factors.push((ours, paraphraser.float::<4>(FACTORS)?.detach()));
-                }
-                Ok(self.method.compared(&factors))
-            })
+        let method = &self.method;
+        self.pairs.terms::<4>(step, &method.weight, |student, pairs| {
+            let mut factors = Vec::new();
+            for (place, (guided, hint)) in pairs.iter().enumerate() {
+                let translator = auxiliary(TRANSLATOR, student, place);
+                let ours = step.auxiliary_output::<4>(&translator, guided.clone().into())?;
+                let paraphraser = step.auxiliary(&auxiliary(PARAPHRASER, 0, place), hint.clone().into())?;
+                factors.push((ours, paraphraser.float::<4>(FACTORS)?.detach()));
+            }
+            Ok(method.compared(&factors))
+        })
     }
 }
 
@@ -190,8 +119,8 @@ impl OnPairs<Ft> {
     fn paraphrased(&self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let mut losses = Vec::new();
         for teacher in step.teachers {
-            for (place, hint) in self.pairs.hints(0).into_iter().enumerate() {
-                let hint = teacher.tap::<4>(&hint)?;
+            for (place, pair) in self.pairs.of(0).iter().enumerate() {
+                let hint = teacher.tap::<4>(&pair.hint)?;
                 let outputs = step.auxiliary(&auxiliary(PARAPHRASER, 0, place), hint.clone().into())?;
                 losses.push((outputs.float::<4>(AGAIN)? - hint).square().mean());
             }
@@ -249,27 +178,15 @@ fn paraphraser(name: &str, dims: &[usize], factors: usize) -> Result<Graph, Grap
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "factors of the teacher's map, which an autoencoder finds",
-        paper: Paper {
+    PluginEntry::new::<Ft>(
+        "factors of the teacher's map, which an autoencoder finds",
+        Paper {
             title: "Paraphrasing Complex Network: Network Compression via Factor Transfer",
             authors: "Kim, Park, Kwak",
             year: 2018,
             arxiv: "1802.04977",
         },
-        options: &[
-            pairs::HINT,
-            pairs::GUIDED,
-            PluginOption { name: "weight", doc: "β, 0 or more; a number or a schedule" },
-            PluginOption { name: "power", doc: "p, 1 or 2" },
-            PluginOption { name: "rate", doc: "channels of the factors over those of the map of the teacher" },
-            PluginOption { name: "paraphraser-epochs", doc: "length of the stage in which the paraphraser learns" },
-            PluginOption { name: "form", doc: "paper: factors; code: their squares averaged over channels" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Ft::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -13,15 +13,12 @@
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
 use potstill_core::loss::{cross_entropy, soft_target_loss_per_sample};
+use potstill_core::options;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
-use toml::Table;
-
-const NAME: &str = "kd";
 
 /// What to do with samples that the teacher gets wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,82 +48,49 @@ pub enum PerSample {
     Confidence,
 }
 
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// T, above 0.
-    pub temperature: f64,
-    /// α, from 0 to 1.
-    pub alpha: Schedule,
-    /// What to do with samples that the teacher gets wrong.
-    pub teacher_errors: TeacherErrors,
-    /// How much each of several teachers counts.
-    pub teacher_weights: TeacherWeights,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            temperature: 2.0,
-            alpha: Schedule::Constant(0.9),
-            teacher_errors: TeacherErrors::Keep,
-            teacher_weights: TeacherWeights::Fixed(Vec::new()),
-        }
+options! {
+    /// Knowledge distillation with soft targets.
+    pub struct Kd for "kd", check Kd::check_weights {
+        /// T; 1, 2, 5 and 10 are the usual candidates
+        temperature: f64 = 2.0, in above(0.0);
+        /// weight of the soft term; the hard term gets the rest; a number or a schedule
+        alpha: Schedule = Schedule::Constant(0.9), in 0.0..=1.0;
+        /// keep, or skip: no soft term on samples that the teacher gets wrong
+        teacher_errors: TeacherErrors = TeacherErrors::Keep;
+        /// one weight per teacher, all alike when empty; or confidence: for each sample by the
+        /// teachers' losses on its class
+        teacher_weights: TeacherWeights = TeacherWeights::Fixed(Vec::new());
     }
 }
 
-/// Knowledge distillation with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Kd {
-    config: Config,
-}
-
 impl Kd {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// A temperature of 0 or less, α outside 0 to 1, a negative teacher's weight.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        let bad =
-            |option: &str, got: String, expected: &str| PluginError::bad_value(NAME, option, got, expected);
-        if !(config.temperature.is_finite() && config.temperature > 0.0) {
-            return Err(bad(
-                "temperature",
-                config.temperature.to_string(),
-                "a number above 0",
-            ));
-        }
-        let (low, high) = config.alpha.range();
-        if !(low >= 0.0 && high <= 1.0) {
-            return Err(bad("alpha", config.alpha.to_string(), "values from 0 to 1"));
-        }
-        let weights = match &config.teacher_weights {
-            TeacherWeights::Fixed(weights) => &weights[..],
-            TeacherWeights::PerSample(_) => &[],
+    /// Refuses teachers' weights that are negative, or all 0.
+    fn check_weights(&self) -> Result<(), PluginError> {
+        let TeacherWeights::Fixed(weights) = &self.teacher_weights else {
+            return Ok(());
         };
         let usable = weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0);
-        let alike = weights.is_empty();
-        if !(alike || usable && weights.iter().sum::<f64>() > 0.0) {
-            return Err(bad(
-                "teacher-weights",
-                format!("{weights:?}"),
-                "numbers of 0 or more, one above 0",
-            ));
+        if weights.is_empty() || usable && weights.iter().sum::<f64>() > 0.0 {
+            return Ok(());
         }
-        Ok(Self { config })
+        Err(PluginError::bad_value(
+            Self::PLUGIN,
+            "teacher-weights",
+            format!("{weights:?}"),
+            "numbers of 0 or more, one above 0",
+        ))
     }
 
     /// log p_t^T of the weighted mean of the teachers' probabilities, `[batch, classes]`.
     fn log_target(&self, teachers: &[Tensor<2>], labels: &Tensor<1, Int>) -> Option<Tensor<2>> {
-        let temperature = self.config.temperature;
+        let temperature = self.temperature;
         if let [only] = teachers {
             return Some(log_softmax(only.clone() / temperature, 1));
         }
         let probabilities = teachers
             .iter()
             .map(|logits| softmax(logits.clone() / temperature, 1));
-        let weighted: Vec<Tensor<2>> = match &self.config.teacher_weights {
+        let weighted: Vec<Tensor<2>> = match &self.teacher_weights {
             TeacherWeights::Fixed(weights) => {
                 let weight = |index: usize| weights.get(index).copied().unwrap_or(1.0);
                 let total: f64 = (0..teachers.len()).map(weight).sum();
@@ -157,7 +121,7 @@ impl Kd {
         labels: Tensor<1, Int>,
         epoch: f64,
     ) -> Vec<Term> {
-        let alpha = self.config.alpha.at(epoch);
+        let alpha = self.alpha.at(epoch);
         let hard = Term {
             name: "ce",
             value: cross_entropy(student.clone(), labels.clone()),
@@ -166,8 +130,8 @@ impl Kd {
         let Some(log_target) = self.log_target(teachers, &labels) else {
             return vec![hard];
         };
-        let per_sample = soft_target_loss_per_sample(student, log_target.clone(), self.config.temperature);
-        let per_sample = match self.config.teacher_errors {
+        let per_sample = soft_target_loss_per_sample(student, log_target.clone(), self.temperature);
+        let per_sample = match self.teacher_errors {
             TeacherErrors::Keep => per_sample,
             TeacherErrors::Skip => {
                 let right = log_target.argmax(1).squeeze_dim::<1>(1).equal(labels);
@@ -198,18 +162,18 @@ fn confidence(teachers: &[Tensor<2>], labels: &Tensor<1, Int>) -> Tensor<2> {
 
 impl Plugin for Kd {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        plan.require_teacher(NAME)?;
-        let weights = match &self.config.teacher_weights {
+        plan.require_teacher(Self::PLUGIN)?;
+        let weights = match &self.teacher_weights {
             TeacherWeights::Fixed(weights) => weights.len(),
             TeacherWeights::PerSample(_) => 0,
         };
         if weights != 0 && weights != plan.teachers.len() {
             return Err(PluginError::Count {
-                plugin: NAME.to_owned(),
+                plugin: Self::PLUGIN.to_owned(),
                 what: "teacher-weights".to_owned(),
                 got: weights,
                 expected: format!("one for each of {} teachers", plan.teachers.len()),
@@ -244,24 +208,15 @@ impl Prepared for Kd {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "soft targets: the teacher's probabilities at a raised temperature",
-        paper: Paper {
+    PluginEntry::new::<Kd>(
+        "soft targets: the teacher's probabilities at a raised temperature",
+        Paper {
             title: "Distilling the Knowledge in a Neural Network",
             authors: "Hinton, Vinyals, Dean",
             year: 2015,
             arxiv: "1503.02531",
         },
-        options: &[
-            PluginOption { name: "temperature", doc: "T, above 0; 1, 2, 5 and 10 are the usual candidates" },
-            PluginOption { name: "alpha", doc: "weight of the soft term, 0 to 1; the hard term gets the rest; a number or a schedule" },
-            PluginOption { name: "teacher-errors", doc: "keep, or skip: no soft term on samples that the teacher gets wrong" },
-            PluginOption { name: "teacher-weights", doc: "one weight per teacher, all alike when empty; or confidence: for each sample by the teachers' losses on its class" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Kd::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]
@@ -293,11 +248,10 @@ mod tests {
     #[test]
     fn a_wrong_temperature_does_not_agree_with_the_record() {
         let path = golden("kd_T5_a0p9.safetensors");
-        let plugin = Kd::new(Config {
+        let plugin = Kd {
             temperature: 4.0,
-            ..Config::default()
-        })
-        .unwrap();
+            ..Kd::default()
+        };
         let report = check(&plugin, &Recorded::open(&path).unwrap(), Tolerance::default()).unwrap();
         assert!(!report.agrees());
     }
@@ -330,11 +284,10 @@ mod tests {
         let student = Tensor::<2>::from_data([[0.0, 0.0], [0.0, 0.0]], &device);
         let labels = Tensor::<1, Int>::from_data([0, 1], &device);
         let soft = |teacher_errors| {
-            let kd = Kd::new(Config {
+            let kd = Kd {
                 teacher_errors,
-                ..Config::default()
-            })
-            .unwrap();
+                ..Kd::default()
+            };
             let terms = kd.terms(
                 student.clone(),
                 std::slice::from_ref(&teacher),
@@ -353,7 +306,7 @@ mod tests {
         let teacher = Tensor::<2>::from_data([[2.0, 1.0, -1.0]], &device);
         let student = Tensor::<2>::from_data([[0.0, 0.5, 0.1]], &device);
         let labels = Tensor::<1, Int>::from_data([0], &device);
-        let kd = Kd::new(Config::default()).unwrap();
+        let kd = Kd::default();
         let soft = |teachers: &[Tensor<2>]| {
             kd.terms(student.clone(), teachers, labels.clone(), 0.0)[1]
                 .value
@@ -394,11 +347,11 @@ mod tests {
         let teacher = Tensor::<2>::from_data([[2.0, 0.5], [0.3, 0.0]], &device);
         let labels = Tensor::<1, Int>::from_data([0, 1], &device);
         let target = |teacher_weights| {
-            let kd = Kd::new(Config {
+            let kd = Kd {
                 teacher_weights,
-                ..Config::default()
-            });
-            let target = kd.unwrap().log_target(std::slice::from_ref(&teacher), &labels);
+                ..Kd::default()
+            };
+            let target = kd.log_target(std::slice::from_ref(&teacher), &labels);
             target.unwrap().into_data().iter::<f32>().collect::<Vec<_>>()
         };
         let by_confidence = TeacherWeights::PerSample(PerSample::Confidence);

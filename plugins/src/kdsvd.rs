@@ -10,72 +10,33 @@
 //! an eigenvector of Mᵀ M, dv_i = Σ_{j≠i} v_j (v_jᵀ dA v_i) / (λ_i − λ_j).
 
 use burn::tensor::{Tensor, TensorData};
-use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
-};
-use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
+use potstill_core::plugin::{Paper, PluginEntry};
 
 use crate::features;
-use crate::pairs::{self, OnPairs, Pairs, Suggestion};
+use crate::pairs::{Comparing, PairLoss, Pairs, Suggestion, pair_options};
 
-const NAME: &str = "kdsvd";
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Values of the teacher.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub hint: Vec<String>,
-    /// Values of the student, one for each hint.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub guided: Vec<String>,
-    /// Factor of the term.
-    pub weight: Schedule,
-    /// k, 1 or more.
-    pub vectors: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hint: Vec::new(),
-            guided: Vec::new(),
-            weight: Schedule::Constant(1.0),
-            vectors: 1,
-        }
+pair_options! {
+    /// Distillation of singular vectors.
+    pub struct KdSvd for "kdsvd" {
+        /// factor of the term; a number or a schedule
+        weight = 1.0;
+        /// k, singular vectors of each map
+        vectors: usize = 1, in 1..;
     }
 }
 
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct KdSvd {
-    config: Config,
-    pairs: Pairs,
-}
+impl PairLoss<4> for KdSvd {
+    const FORMULA: &'static str = "w · Σ ‖R_s − R_t‖²";
 
-impl KdSvd {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Lists of different lengths, a value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        pairs::check_weight(NAME, &config.weight)?;
-        if config.vectors == 0 {
-            return Err(PluginError::bad_value(NAME, "vectors", 0, "1 or more"));
-        }
-        let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::Stages)?;
-        Ok(Self { config, pairs })
+    fn pairs(&self) -> Pairs {
+        Pairs::new(self, Suggestion::Stages).of_same_channels()
     }
 
-    fn compared(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
+    fn loss(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
         let mut before: Option<(Tensor<3>, Tensor<3>)> = None;
         let mut losses = Vec::new();
         for (guided, hint) in pairs {
-            let (ours, theirs) = self.vectors(guided.clone(), hint.clone());
+            let (ours, theirs) = self.matched(guided.clone(), hint.clone());
             if let Some((ours_before, theirs_before)) = before {
                 let student = relation(ours.clone(), ours_before);
                 let teacher = relation(theirs.clone(), theirs_before);
@@ -86,12 +47,14 @@ impl KdSvd {
         }
         features::summed(losses)
     }
+}
 
+impl KdSvd {
     /// The student's and the teacher's vectors, matched and scaled, `[batch, channels, k]`.
-    fn vectors(&self, guided: Tensor<4>, hint: Tensor<4>) -> (Tensor<3>, Tensor<3>) {
+    fn matched(&self, guided: Tensor<4>, hint: Tensor<4>) -> (Tensor<3>, Tensor<3>) {
         let (ours, theirs) = (gram(guided), gram(hint));
         let [batch, channels, _] = ours.dims();
-        let k = self.config.vectors.min(channels);
+        let k = self.vectors.min(channels);
         let (found_ours, found_theirs) = (Eigen::of(&ours), Eigen::of(&theirs));
         let mut student = Vec::with_capacity(batch);
         let mut teacher = Vec::new();
@@ -124,41 +87,6 @@ impl KdSvd {
         (Eigen::differentiable(&found_ours, &ours, &student), teacher)
     }
 }
-
-impl Plugin for KdSvd {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, pairs.chosen(), true)?;
-        plan.declare_term(NAME, "w · Σ ‖R_s − R_t‖²");
-        Ok(Box::new(OnPairs {
-            method: self.clone(),
-            pairs,
-        }))
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let pairs = pairs::recorded::<4>(record)?;
-        Ok(vec![Term {
-            name: NAME,
-            value: self.compared(&pairs),
-            weight: self.config.weight.at(record.epoch()),
-        }])
-    }
-}
-
-impl Prepared for OnPairs<KdSvd> {
-    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<4>(step, &self.method.config.weight, |_, pairs| {
-                Ok(self.method.compared(pairs))
-            })
-    }
-}
-
 /// Vectors of the student among which each of the teacher's finds its own, beside as many as the teacher has.
 const MORE: usize = 3;
 /// Divisor of the squared differences.
@@ -311,26 +239,16 @@ fn rotate(matrix: &mut [f64], vectors: &mut [f64], size: usize, p: usize, q: usi
         }
     }
 }
-
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "how the main directions of each map follow from those of the one before",
-        paper: Paper {
+    PluginEntry::new::<Comparing<KdSvd, 4>>(
+        "how the main directions of each map follow from those of the one before",
+        Paper {
             title: "Self-supervised Knowledge Distillation Using Singular Value Decomposition",
             authors: "Lee, Kim, Song",
             year: 2018,
             arxiv: "1807.06819",
         },
-        options: &[
-            pairs::HINT,
-            pairs::GUIDED,
-            PluginOption { name: "weight", doc: "0 or more; a number or a schedule" },
-            PluginOption { name: "vectors", doc: "singular vectors of each map, 1 or more" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(KdSvd::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -4,12 +4,11 @@ use burn::tensor::Tensor;
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError};
 use potstill_core::plugin::{PluginError, Recorded};
 
-/// A 1 × 1 convolution from `from` to `to` channels with BatchNorm, for maps of the shape `dims`.
+/// A 1 × 1 convolution to `to` channels with BatchNorm, for maps of the shape `dims`.
 ///
 /// # Errors
 /// A shape that no convolution takes.
-pub fn connector(name: &str, dims: &[usize], from: usize, to: usize) -> Result<Graph, GraphError> {
-    debug_assert_eq!(dims.get(1), Some(&from));
+pub fn connector(name: &str, dims: &[usize], to: usize) -> Result<Graph, GraphError> {
     let mut b = GraphBuilder::new(name, 0);
     let x = b.input("guided", &dims[1..]);
     let y = b.conv("conv", &x, Conv::same(to, 1))?;

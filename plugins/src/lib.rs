@@ -59,70 +59,10 @@ pub mod vid;
 #[allow(dead_code, reason = "which methods a build has is up to its features")]
 mod features;
 #[allow(dead_code, reason = "which methods a build has is up to its features")]
-mod layers;
+mod form;
 #[allow(dead_code, reason = "which methods a build has is up to its features")]
+mod layers;
+#[allow(unused, reason = "which methods a build has is up to its features")]
 mod pairs;
 #[cfg(test)]
 mod records;
-
-use potstill_core::plugin::PluginError;
-use potstill_core::schedule::Schedule;
-
-/// Refuses what no soft term can have: a temperature of 0 or less, a negative weight, a negative ε.
-#[allow(dead_code, reason = "which methods a build has is up to its features")]
-fn check_soft_term(
-    plugin: &str,
-    temperature: f64,
-    weight: &Schedule,
-    epsilon: f64,
-) -> Result<(), PluginError> {
-    if !(temperature.is_finite() && temperature > 0.0) {
-        return Err(PluginError::bad_value(
-            plugin,
-            "temperature",
-            temperature,
-            "a number above 0",
-        ));
-    }
-    if weight.range().0 < 0.0 {
-        return Err(PluginError::bad_value(
-            plugin,
-            "weight",
-            weight,
-            "values of 0 or more",
-        ));
-    }
-    if !(epsilon.is_finite() && epsilon >= 0.0) {
-        return Err(PluginError::bad_value(plugin, "target-eps", epsilon, "0 or more"));
-    }
-    Ok(())
-}
-
-/// Refuses a negative weight, or one that is no number.
-#[allow(dead_code, reason = "which methods a build has is up to its features")]
-fn check_weight(plugin: &str, option: &str, weight: f64) -> Result<(), PluginError> {
-    if weight.is_finite() && weight >= 0.0 {
-        return Ok(());
-    }
-    Err(PluginError::bad_value(plugin, option, weight, "0 or more"))
-}
-
-#[cfg(test)]
-mod tests {
-    use potstill_core::plugin::entries;
-
-    #[test]
-    fn options_and_defaults_have_the_same_keys() {
-        // What follows from other choices unless it is given has no default to list.
-        let absent = ["lambda"];
-        for entry in entries().unwrap().values() {
-            let mut listed: Vec<&str> = entry.options.iter().map(|option| option.name).collect();
-            listed.retain(|name| !absent.contains(name));
-            listed.sort_unstable();
-            let defaults = (entry.defaults)();
-            let mut defaulted: Vec<&str> = defaults.keys().map(String::as_str).collect();
-            defaulted.sort_unstable();
-            assert_eq!(listed, defaulted, "{}", entry.name);
-        }
-    }
-}

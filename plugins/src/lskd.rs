@@ -8,76 +8,35 @@
 
 use burn::tensor::Tensor;
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
+use potstill_core::options;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
 use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
-use crate::{check_soft_term, check_weight};
+use crate::form::Form;
 
-const NAME: &str = "lskd";
-
-/// Whose arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// The paper's.
-    Paper,
-    /// That of the reference code.
-    Code,
-}
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// T, above 0.
-    pub temperature: f64,
-    /// w(t).
-    pub weight: Schedule,
-    /// Weight of the cross-entropy, 0 or more.
-    pub ce_weight: f64,
-    /// Whose standard deviation.
-    pub form: Form,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            temperature: 2.0,
-            weight: Schedule::Constant(9.0),
-            ce_weight: 0.1,
-            form: Form::Paper,
-        }
+options! {
+    /// Distillation of standardised logits.
+    pub struct Lskd for "lskd" {
+        /// T
+        temperature: f64 = 2.0, in above(0.0);
+        /// weight of the soft term; a number or a schedule
+        weight: Schedule = Schedule::Constant(9.0), in 0.0..;
+        /// weight of the cross-entropy
+        ce_weight: f64 = 0.1, in 0.0..;
+        /// paper: the biased standard deviation; code: the unbiased one plus 1e-7
+        form: Form = Form::Paper;
     }
-}
-
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Lskd {
-    config: Config,
 }
 
 impl Lskd {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// A value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        check_soft_term(NAME, config.temperature, &config.weight, 0.0)?;
-        check_weight(NAME, "ce-weight", config.ce_weight)?;
-        Ok(Self { config })
-    }
-
     /// Z(z).
     fn standardised(&self, logits: Tensor<2>) -> Tensor<2> {
         let classes = logits.dims()[1];
         let centred = logits.clone() - logits.mean_dim(1);
         let sum = centred.clone().square().sum_dim(1);
-        let (over, added) = match self.config.form {
+        let (over, added) = match self.form {
             Form::Paper => (classes, 0.0),
             Form::Code => (classes.saturating_sub(1), 1e-7),
         };
@@ -87,23 +46,23 @@ impl Lskd {
     }
 
     fn term(&self, student: Tensor<2>, teacher: Tensor<2>, epoch: f64, share: f64) -> Term {
-        let temperature = self.config.temperature;
+        let temperature = self.temperature;
         let target = soft_targets(self.standardised(teacher), temperature, 0.0);
         Term {
             name: "kd",
             value: soft_target_loss(self.standardised(student), target, temperature),
-            weight: self.config.weight.at(epoch) * share,
+            weight: self.weight.at(epoch) * share,
         }
     }
 }
 
 impl Plugin for Lskd {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        plan.require_teacher(NAME)?;
+        plan.require_teacher(Self::PLUGIN)?;
         plan.brings_task_term();
         plan.declare_term("ce", "w_ce · CE(z_s, y)");
         plan.declare_term("kd", "w(t) · T² · KL(softmax(Z(z_t)/T) ‖ softmax(Z(z_s)/T))");
@@ -117,7 +76,7 @@ impl Plugin for Lskd {
         let hard = Term {
             name: "ce",
             value: cross_entropy(student.clone(), labels),
-            weight: self.config.ce_weight,
+            weight: self.ce_weight,
         };
         Ok(vec![hard, self.term(student, teacher, record.epoch(), 1.0)])
     }
@@ -137,7 +96,7 @@ impl Prepared for Lskd {
             terms.push(Term {
                 name: "ce",
                 value: cross_entropy(student.clone(), step.labels.clone()),
-                weight: self.config.ce_weight,
+                weight: self.ce_weight,
             });
             for teacher in &teachers {
                 terms.push(self.term(student.clone(), teacher.clone(), epoch, share));
@@ -148,24 +107,15 @@ impl Prepared for Lskd {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "soft targets from logits of mean 0 and deviation 1",
-        paper: Paper {
+    PluginEntry::new::<Lskd>(
+        "soft targets from logits of mean 0 and deviation 1",
+        Paper {
             title: "Logit Standardization in Knowledge Distillation",
             authors: "Sun, Ren, Li, Wang, Cao",
             year: 2024,
             arxiv: "2403.01427",
         },
-        options: &[
-            PluginOption { name: "temperature", doc: "T, above 0" },
-            PluginOption { name: "weight", doc: "weight of the soft term, 0 or more; a number or a schedule" },
-            PluginOption { name: "ce-weight", doc: "weight of the cross-entropy, 0 or more" },
-            PluginOption { name: "form", doc: "paper: the biased standard deviation; code: the unbiased one plus 1e-7" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Lskd::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -13,47 +13,19 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Tensor, TensorData};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
 use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, Pairs, PreparedPairs, Suggestion};
+use crate::pairs::{self, PairOptions, Pairs, PreparedPairs, Suggestion, pair_options};
 
-const NAME: &str = "ofd";
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Values of the teacher.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub hint: Vec<String>,
-    /// Values of the student, one for each hint.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub guided: Vec<String>,
-    /// Factor of the term.
-    pub weight: Schedule,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hint: Vec::new(),
-            guided: Vec::new(),
-            weight: Schedule::Constant(1e-3),
-        }
+pair_options! {
+    /// The overhaul of feature distillation.
+    pub struct Ofd for "ofd" {
+        /// factor of the term; a number or a schedule
+        weight = 1e-3;
     }
-}
-
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Ofd {
-    config: Config,
-    pairs: Pairs,
 }
 
 /// The method at work.
@@ -86,30 +58,18 @@ fn negatives(map: &Tensor<4>) -> (Tensor<1>, Tensor<1>) {
     let below = map.clone().clamp_max(0.0);
     (sum(below.clone()), sum(below.lower_elem(0.0).float()))
 }
-
-impl Ofd {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Lists of different lengths, a value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        pairs::check_weight(NAME, &config.weight)?;
-        let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::BeforeActivation)?.connected();
-        Ok(Self { config, pairs })
-    }
-}
-
 impl Plugin for Ofd {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, pairs.chosen(), false)?;
-        plan.declare_term(NAME, "w · Σ d_p(max(t, m), s)");
+        let pairs = Pairs::new(self, Suggestion::BeforeActivation)
+            .connected()
+            .prepare::<4>(plan)?;
+        plan.declare_term(Self::PLUGIN, "w · Σ d_p(max(t, m), s)");
         Ok(Box::new(PreparedOfd {
-            weight: self.config.weight.clone(),
+            weight: self.weight.clone(),
             pairs,
             seen: BTreeMap::new(),
         }))
@@ -139,11 +99,7 @@ impl Plugin for Ofd {
             let margins = gaussian_margins(&of("weight")?, &of("bias")?);
             compared.push((guided, hint, margins));
         }
-        Ok(vec![Term {
-            name: NAME,
-            value: distance(compared),
-            weight: self.config.weight.at(record.epoch()),
-        }])
+        Ok(vec![self.recorded_term(distance(compared), record)])
     }
 }
 
@@ -266,23 +222,15 @@ fn normal_below(z: f64) -> f64 {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "the teacher's maps before their ReLU, whose negative part only has to stay negative",
-        paper: Paper {
+    PluginEntry::new::<Ofd>(
+        "the teacher's maps before their ReLU, whose negative part only has to stay negative",
+        Paper {
             title: "A Comprehensive Overhaul of Feature Distillation",
             authors: "Heo, Kim, Yun, Park, Kwak, Choi",
             year: 2019,
             arxiv: "1904.01866",
         },
-        options: &[
-            pairs::HINT,
-            pairs::GUIDED,
-            PluginOption { name: "weight", doc: "0 or more; a number or a schedule" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Ofd::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -13,16 +13,14 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 use potstill_core::graph::{Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
+use potstill_core::options;
 use potstill_core::plugin::{
-    Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Structure,
-    Term, parse_options,
+    Cohort, Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Structure, Term,
 };
 use potstill_core::schedule::Schedule;
 use potstill_core::value::Value;
 use serde::{Deserialize, Serialize};
-use toml::Table;
 
-const NAME: &str = "okddip";
 const ATTENTION: &str = "okddip.attention";
 /// The projections have a share of the features' dimensions.
 const REDUCTION: usize = 8;
@@ -59,53 +57,28 @@ pub struct Phase {
     pub target: LeaderTarget,
 }
 
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// m, the leader included.
-    pub members: usize,
-    /// Where the members live.
-    pub structure: Layout,
-    /// T, above 0.
-    pub temperature: f64,
-    /// w(t).
-    pub weight: Schedule,
-    /// The value that holds the features; empty: what the classifier reads.
-    pub features: String,
-    /// The leader's target at the start.
-    pub leader_target: LeaderTarget,
-    /// Later targets, ascending.
-    pub leader_phases: Vec<Phase>,
-    /// Whether the gradient stops at the targets.
-    pub detach_target: bool,
-    /// Added to the targets' probabilities.
-    pub target_eps: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            members: 4,
-            structure: Layout::Branch,
-            temperature: 3.0,
-            weight: Schedule::RampUp {
-                to: 1.0,
-                epochs: 80.0,
-            },
-            features: String::new(),
-            leader_target: LeaderTarget::Mean,
-            leader_phases: Vec::new(),
-            detach_target: false,
-            target_eps: 0.0,
-        }
+options! {
+    /// Online distillation with diverse peers.
+    pub struct OkdDip for "okddip", check OkdDip::check_phases {
+        /// m: m − 1 peers, at least two, and the leader
+        members: usize = 4, in 3..;
+        /// branch: branches of one network; network: networks of their own, better and dearer
+        structure: Layout = Layout::Branch;
+        /// T
+        temperature: f64 = 3.0, in above(0.0);
+        /// w(t); the paper ramps it up over 80 of 300 epochs
+        weight: Schedule = Schedule::RampUp { to: 1.0, epochs: 80.0 }, in 0.0..;
+        /// value [batch, features, …] that the attention reads; empty: what the classifier reads
+        features: String = String::new();
+        /// mean, best or weighted: what of its peers the leader learns
+        leader_target: LeaderTarget = LeaderTarget::Mean;
+        /// later targets of the leader: [{ epoch = 100, target = "best" }]
+        leader_phases: Vec<Phase> = Vec::new();
+        /// whether the gradient stops at the targets; the attention then never trains
+        detach_target: bool = false;
+        /// added to the targets' probabilities; the authors' code has 1e-7
+        target_eps: f64 = 0.0, in 0.0..;
     }
-}
-
-/// OKDDip with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct OkdDip {
-    config: Config,
 }
 
 /// OKDDip at work.
@@ -116,51 +89,48 @@ struct PreparedOkdDip {
     features: Vec<String>,
 }
 
+/// What the members make of a batch.
+struct Predictions<'a> {
+    /// The peers' logits, `[batch, classes]` each.
+    peers: &'a [Tensor<2>],
+    /// The leader's.
+    leader: &'a Tensor<2>,
+    /// Queries of the peers' attention, `[batch, peers, features / 8]`.
+    queries: Tensor<3>,
+    /// Its keys, of the same shape.
+    keys: Tensor<3>,
+}
+
 impl OkdDip {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Less than two peers and a leader, a temperature of 0 or less, phases that do not ascend.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        if config.members < 3 {
-            return Err(PluginError::bad_value(
-                NAME,
-                "members",
-                config.members,
-                "3 or more: two peers and a leader",
-            ));
+    /// Refuses phases that do not ascend.
+    fn check_phases(&self) -> Result<(), PluginError> {
+        if self.leader_phases.is_sorted_by(|a, b| a.epoch < b.epoch) {
+            return Ok(());
         }
-        if !config.leader_phases.is_sorted_by(|a, b| a.epoch < b.epoch) {
-            return Err(PluginError::bad_value(
-                NAME,
-                "leader-phases",
-                "not in order",
-                "ascending epochs",
-            ));
-        }
-        super::check_soft_term(NAME, config.temperature, &config.weight, config.target_eps)?;
-        Ok(Self { config })
+        Err(PluginError::bad_value(
+            Self::PLUGIN,
+            "leader-phases",
+            "not in order",
+            "ascending epochs",
+        ))
     }
 
-    /// `peers` and `leader`: logits; `queries` and `keys`: `[batch, peers, features / 8]`.
-    fn terms(
-        &self,
-        peers: &[Tensor<2>],
-        leader: &Tensor<2>,
-        queries: Tensor<3>,
-        keys: Tensor<3>,
-        labels: &Tensor<1, Int>,
-        epoch: f64,
-    ) -> Vec<Term> {
-        let Config {
+    fn terms(&self, predictions: Predictions<'_>, labels: &Tensor<1, Int>, epoch: f64) -> Vec<Term> {
+        let Predictions {
+            peers,
+            leader,
+            queries,
+            keys,
+        } = predictions;
+        let Self {
             temperature,
             target_eps,
             ..
-        } = self.config;
-        let weight = self.config.weight.at(epoch);
+        } = *self;
+        let weight = self.weight.at(epoch);
         let target = |logits: Tensor<2>| {
             let target = soft_targets(logits, temperature, target_eps);
-            if self.config.detach_target {
+            if self.detach_target {
                 target.detach()
             } else {
                 target
@@ -199,13 +169,8 @@ impl OkdDip {
     }
 
     fn leader_target(&self, peers: &[Tensor<2>], hard: &[Tensor<1>], epoch: f64) -> Tensor<2> {
-        let phase = self
-            .config
-            .leader_phases
-            .iter()
-            .rev()
-            .find(|phase| epoch >= phase.epoch);
-        let weights: Vec<f64> = match phase.map_or(self.config.leader_target, |phase| phase.target) {
+        let phase = self.leader_phases.iter().rev().find(|phase| epoch >= phase.epoch);
+        let weights: Vec<f64> = match phase.map_or(self.leader_target, |phase| phase.target) {
             LeaderTarget::Mean => vec![1.0 / peers.len() as f64; peers.len()],
             other => {
                 let losses: Vec<f64> = hard
@@ -259,13 +224,13 @@ fn pooled(value: Value) -> Tensor<2> {
 
 impl Plugin for OkdDip {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn cohort(&self) -> Option<Cohort> {
-        let members = self.config.members;
+        let members = self.members;
         Some(Cohort {
-            structure: match self.config.structure {
+            structure: match self.structure {
                 Layout::Branch => Structure::Branches {
                     forks: vec![members],
                     rescale: false,
@@ -286,19 +251,19 @@ impl Plugin for OkdDip {
         for student in 0..plan.students.len() {
             let observed = &plan.students[student];
             let missing = || PluginError::NotFound {
-                plugin: NAME.to_owned(),
+                plugin: Self::PLUGIN.to_owned(),
                 what: "features before the classifier".to_owned(),
                 network: observed.name.clone(),
                 option: "features".to_owned(),
             };
-            let name = match self.config.features.as_str() {
+            let name = match self.features.as_str() {
                 "" => observed.features().ok_or_else(missing)?,
                 name => name.to_owned(),
             };
             let dims = observed.dims(&name)?;
             if !(2..=4).contains(&dims.len()) || *width.get_or_insert(dims[1]) != dims[1] {
                 return Err(PluginError::bad_value(
-                    NAME,
+                    Self::PLUGIN,
                     "features",
                     format!("`{name}` of shape {dims:?}"),
                     "a value [batch, features, …] with as many features in every member",
@@ -346,7 +311,13 @@ impl Plugin for OkdDip {
                 expected: format!("{:?}", queries.dims()),
             });
         }
-        Ok(self.terms(&peers, &leader, queries, keys, &labels, record.epoch()))
+        let predictions = Predictions {
+            peers: &peers,
+            leader: &leader,
+            queries,
+            keys,
+        };
+        Ok(self.terms(predictions, &labels, record.epoch()))
     }
 }
 
@@ -363,37 +334,26 @@ impl Prepared for PreparedOkdDip {
             queries.push(projected.float::<2>("query")?);
             keys.push(projected.float::<2>("key")?);
         }
-        let (queries, keys) = (Tensor::stack(queries, 1), Tensor::stack(keys, 1));
-        Ok(self
-            .method
-            .terms(peers, leader, queries, keys, &step.labels, step.time.epoch))
+        let predictions = Predictions {
+            peers,
+            leader,
+            queries: Tensor::stack(queries, 1),
+            keys: Tensor::stack(keys, 1),
+        };
+        Ok(self.method.terms(predictions, &step.labels, step.time.epoch))
     }
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "diverse peers that mix their targets by attention, and a leader that learns from them",
-        paper: Paper {
+    PluginEntry::new::<OkdDip>(
+        "diverse peers that mix their targets by attention, and a leader that learns from them",
+        Paper {
             title: "Online Knowledge Distillation with Diverse Peers",
             authors: "Chen, Mei, Wang, Feng, Chen",
             year: 2020,
             arxiv: "1912.00350",
         },
-        options: &[
-            PluginOption { name: "members", doc: "m, 3 or more: m − 1 peers and the leader" },
-            PluginOption { name: "structure", doc: "branch: branches of one network; network: networks of their own, better and dearer" },
-            PluginOption { name: "temperature", doc: "T, above 0" },
-            PluginOption { name: "weight", doc: "w(t), 0 or more; the paper ramps it up over 80 of 300 epochs" },
-            PluginOption { name: "features", doc: "value [batch, features, …] that the attention reads; empty: what the classifier reads" },
-            PluginOption { name: "leader-target", doc: "mean, best or weighted: what of its peers the leader learns" },
-            PluginOption { name: "leader-phases", doc: "later targets of the leader: [{ epoch = 100, target = \"best\" }]" },
-            PluginOption { name: "detach-target", doc: "whether the gradient stops at the targets; the attention then never trains" },
-            PluginOption { name: "target-eps", doc: "added to the targets' probabilities; the authors' code has 1e-7" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(OkdDip::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -11,15 +11,14 @@
 use burn::tensor::{Int, Tensor};
 use potstill_core::graph::{GraphBuilder, GraphError};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
+use potstill_core::options;
 use potstill_core::plugin::{
-    Chosen, Cohort, Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step,
-    Structure, Term, gated, parse_options,
+    Chosen, Cohort, Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step,
+    Structure, Term, gated,
 };
 use potstill_core::schedule::Schedule;
 use serde::{Deserialize, Serialize};
-use toml::Table;
 
-const NAME: &str = "one";
 const GATE: &str = "one.gate";
 
 /// What weighs the branches.
@@ -42,67 +41,27 @@ pub enum Exported {
     Ensemble,
 }
 
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// m, 2 or more.
-    pub branches: usize,
-    /// T, above 0.
-    pub temperature: f64,
-    /// w(t).
-    pub weight: Schedule,
-    /// What weighs the branches.
-    pub ensemble: Ensemble,
-    /// Whether the gradient stops at the target.
-    pub detach_target: bool,
-    /// Added to the target's probabilities.
-    pub target_eps: f64,
-    /// What is exported.
-    pub export: Exported,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            branches: 3,
-            temperature: 3.0,
-            weight: Schedule::RampUp {
-                to: 1.0,
-                epochs: 80.0,
-            },
-            ensemble: Ensemble::Gate,
-            detach_target: false,
-            target_eps: 0.0,
-            export: Exported::Branch,
-        }
+options! {
+    /// On-the-fly native ensemble.
+    pub struct One for "one" {
+        /// m
+        branches: usize = 3, in 2..;
+        /// T
+        temperature: f64 = 3.0, in above(0.0);
+        /// w(t); the paper's runs ramp it up over 80 of 300 epochs
+        weight: Schedule = Schedule::RampUp { to: 1.0, epochs: 80.0 }, in 0.0..;
+        /// gate, or mean: all branches weigh alike
+        ensemble: Ensemble = Ensemble::Gate;
+        /// whether the gradient stops at the ensemble; the reference code lets it through
+        detach_target: bool = false;
+        /// added to the target's probabilities; reference code has 1e-7
+        target_eps: f64 = 0.0, in 0.0..;
+        /// branch (the first), or ensemble: all branches with their gate
+        export: Exported = Exported::Branch;
     }
-}
-
-/// On-the-fly native ensemble with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct One {
-    config: Config,
 }
 
 impl One {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Less than two branches, a temperature of 0 or less, a negative weight.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        if config.branches < 2 {
-            return Err(PluginError::bad_value(
-                NAME,
-                "branches",
-                config.branches,
-                "2 or more",
-            ));
-        }
-        super::check_soft_term(NAME, config.temperature, &config.weight, config.target_eps)?;
-        Ok(Self { config })
-    }
-
     /// `gate`: `[batch, branches]`; `None` where all weigh alike.
     fn terms(
         &self,
@@ -111,11 +70,11 @@ impl One {
         labels: &Tensor<1, Int>,
         epoch: f64,
     ) -> Vec<Term> {
-        let Config {
+        let Self {
             temperature,
             target_eps,
             ..
-        } = self.config;
+        } = *self;
         let count = branches.len() as f64;
         let ensemble = match gate {
             Some(gate) => gated(branches, gate),
@@ -128,7 +87,7 @@ impl One {
             }
         };
         let target = soft_targets(ensemble.clone(), temperature, target_eps);
-        let target = if self.config.detach_target {
+        let target = if self.detach_target {
             target.detach()
         } else {
             target
@@ -149,7 +108,7 @@ impl One {
         terms.extend(branches.iter().map(|branch| Term {
             name: "kl",
             value: soft_target_loss(branch.clone(), target.clone(), temperature),
-            weight: self.config.weight.at(epoch),
+            weight: self.weight.at(epoch),
         }));
         terms
     }
@@ -172,13 +131,13 @@ fn gate(dims: &[usize], branches: usize) -> Result<potstill_core::graph::Graph, 
 
 impl Plugin for One {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn cohort(&self) -> Option<Cohort> {
         Some(Cohort {
             structure: Structure::Branches {
-                forks: vec![self.config.branches],
+                forks: vec![self.branches],
                 rescale: false,
             },
             leader: false,
@@ -190,14 +149,14 @@ impl Plugin for One {
         plan.declare_term("ce", "Σ_i CE(z_i, y)");
         plan.declare_term("ce-ensemble", "CE(z_e, y)");
         plan.declare_term("kl", "w(t) · Σ_i T² · KL(p_e^T ‖ p_i^T)");
-        if self.config.ensemble == Ensemble::Gate
+        if self.ensemble == Ensemble::Gate
             && let Some(fork) = plan.tap_fork()?
         {
             let dims = plan.students[0].dims(&fork)?;
-            plan.add_auxiliary(GATE, gate(&dims, self.config.branches)?);
+            plan.add_auxiliary(GATE, gate(&dims, self.branches)?);
             plan.gate_ensemble(GATE);
         }
-        plan.choose(match self.config.export {
+        plan.choose(match self.export {
             Exported::Branch => Chosen::Member(0),
             Exported::Ensemble => Chosen::Ensemble,
         });
@@ -207,7 +166,7 @@ impl Plugin for One {
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
         let branches = record.members("logits")?;
         let labels = record.labels("labels", &branches[0])?;
-        let gate = match self.config.ensemble {
+        let gate = match self.ensemble {
             Ensemble::Mean => None,
             Ensemble::Gate => Some(recorded_gate(record, branches.len())?),
         };
@@ -218,7 +177,7 @@ impl Plugin for One {
 impl Prepared for One {
     fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         let gate = match step.fork {
-            Some(fork) if self.config.ensemble == Ensemble::Gate => {
+            Some(fork) if self.ensemble == Ensemble::Gate => {
                 let shared = step.students[0].value(fork)?.clone();
                 Some(step.auxiliary_output(GATE, shared)?)
             }
@@ -259,27 +218,15 @@ fn recorded_gate(record: &Recorded, branches: usize) -> Result<Tensor<2>, Plugin
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "branches of one network that learn from their gated ensemble",
-        paper: Paper {
+    PluginEntry::new::<One>(
+        "branches of one network that learn from their gated ensemble",
+        Paper {
             title: "Knowledge Distillation by On-the-Fly Native Ensemble",
             authors: "Lan, Zhu, Gong",
             year: 2018,
             arxiv: "1806.04606",
         },
-        options: &[
-            PluginOption { name: "branches", doc: "m, 2 or more" },
-            PluginOption { name: "temperature", doc: "T, above 0" },
-            PluginOption { name: "weight", doc: "w(t), 0 or more; the paper's runs ramp it up over 80 of 300 epochs" },
-            PluginOption { name: "ensemble", doc: "gate, or mean: all branches weigh alike" },
-            PluginOption { name: "detach-target", doc: "whether the gradient stops at the ensemble; the reference code lets it through" },
-            PluginOption { name: "target-eps", doc: "added to the target's probabilities; reference code has 1e-7" },
-            PluginOption { name: "export", doc: "branch (the first), or ensemble: all branches with their gate" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(One::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -9,161 +9,70 @@
 //! the code.
 
 use burn::tensor::Tensor;
-use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
-};
-use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
+use potstill_core::plugin::{Paper, PluginEntry};
 
 use crate::features;
-use crate::pairs::{self, OnPairs, Pairs, Suggestion};
+use crate::form::Form;
+use crate::pairs::{Comparing, PairLoss, Pairs, Suggestion, pair_options};
 
-const NAME: &str = "pkt";
 /// What the reference code adds to norms and probabilities.
 const EPSILON: f64 = 1e-7;
 
-/// Whose arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// The paper's.
-    Paper,
-    /// That of the reference code.
-    Code,
-}
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Values of the teacher.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub hint: Vec<String>,
-    /// Values of the student, one for each hint.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub guided: Vec<String>,
-    /// Factor of the mean.
-    pub weight: Schedule,
-    /// Whether a picture is compared with itself.
-    pub form: Form,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hint: Vec::new(),
-            guided: Vec::new(),
-            weight: Schedule::Constant(30000.0),
-            form: Form::Paper,
-        }
+pair_options! {
+    /// Probabilistic knowledge transfer.
+    pub struct Pkt for "pkt" {
+        /// factor of the mean; a number or a schedule
+        weight = 30000.0;
+        /// paper: pairs of distinct pictures; code: all pairs
+        form: Form = Form::Paper;
     }
 }
 
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Pkt {
-    config: Config,
-    pairs: Pairs,
+/// The conditional probabilities `[batch, batch]`; which entries count is 1 in `counted`.
+fn probabilities(features: Tensor<2>, counted: &Tensor<2>) -> Tensor<2> {
+    let norm = features.clone().square().sum_dim(1).clamp_min(1e-24).sqrt() + EPSILON;
+    let directions = features / norm;
+    let cosines = directions.clone().matmul(directions.transpose());
+    let similarities = (cosines + 1.0) * 0.5 * counted.clone();
+    let sum = similarities.clone().sum_dim(1).clamp_min(1e-12);
+    similarities / sum
 }
 
-impl Pkt {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Lists of different lengths, a value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        pairs::check_weight(NAME, &config.weight)?;
-        let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::Features)?;
-        Ok(Self { config, pairs })
+impl PairLoss<2> for Pkt {
+    const FORMULA: &'static str = "w · mean p log(p / q)";
+
+    fn pairs(&self) -> Pairs {
+        Pairs::new(self, Suggestion::Features)
     }
 
-    /// The conditional probabilities `[batch, batch]`; which entries count is 1 in `counted`.
-    fn probabilities(features: &Tensor<2>, counted: &Tensor<2>) -> Tensor<2> {
-        // Guarded as the reference code: the norm by 1e-7.
-        let norm = features.clone().square().sum_dim(1).clamp_min(1e-24).sqrt() + EPSILON;
-        let directions = features.clone() / norm;
-        let cosines = directions.clone().matmul(directions.transpose());
-        let similarities = (cosines + 1.0) * 0.5 * counted.clone();
-        let sum = similarities.clone().sum_dim(1).clamp_min(1e-12);
-        similarities / sum
-    }
-
-    fn compared(&self, pairs: &[(Tensor<2>, Tensor<2>)]) -> Tensor<1> {
-        features::summed(pairs.iter().map(|(guided, hint)| {
-            let batch = guided.dims()[0];
-            let all = Tensor::<2>::ones([batch, batch], &guided.device());
-            let counted = match self.config.form {
+    fn loss(&self, pairs: &[(Tensor<2>, Tensor<2>)]) -> Tensor<1> {
+        features::summed_over(pairs, |guided, hint| {
+            let (batch, device) = (guided.dims()[0], guided.device());
+            let all = Tensor::<2>::ones([batch, batch], &device);
+            let counted = match self.form {
                 Form::Code => all,
-                Form::Paper => all - Tensor::<2>::eye(batch, &guided.device()),
+                Form::Paper => all - Tensor::<2>::eye(batch, &device),
             };
-            let (q, p) = (
-                Self::probabilities(guided, &counted),
-                Self::probabilities(hint, &counted),
-            );
-            // p log((p + ε) / (q + ε)) summed, without the difference of nearly equal numbers that the logarithm of a ratio near 1 is: the rows of p
-            // and q have the same sum.
+            let (q, p) = (probabilities(guided, &counted), probabilities(hint, &counted));
+            // p log((p + ε) / (q + ε)) summed, without the difference of nearly equal numbers that the
+            // logarithm of a ratio near 1 is: the rows of p and q have the same sum.
             let change = (q - p.clone()) / (p.clone() + EPSILON);
             let terms = p * (change.clone() - change.clone().log1p()) + change * EPSILON;
             terms.sum() / counted.sum().clamp_min(1.0)
-        }))
-    }
-}
-
-impl Plugin for Pkt {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        let pairs = self.pairs.prepare(plan)?;
-        pairs::require_vectors(NAME, pairs.chosen())?;
-        plan.declare_term(NAME, "w · mean p log(p / q)");
-        Ok(Box::new(OnPairs {
-            method: self.clone(),
-            pairs,
-        }))
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let pairs = pairs::recorded::<2>(record)?;
-        Ok(vec![Term {
-            name: NAME,
-            value: self.compared(&pairs),
-            weight: self.config.weight.at(record.epoch()),
-        }])
-    }
-}
-
-impl Prepared for OnPairs<Pkt> {
-    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<2>(step, &self.method.config.weight, |_, pairs| {
-                Ok(self.method.compared(pairs))
-            })
+        })
     }
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "the probabilities with which pictures of a batch are neighbours",
-        paper: Paper {
+    PluginEntry::new::<Comparing<Pkt, 2>>(
+        "the probabilities with which pictures of a batch are neighbours",
+        Paper {
             title: "Learning Deep Representations with Probabilistic Knowledge Transfer",
             authors: "Passalis, Tefas",
             year: 2018,
             arxiv: "1803.10837",
         },
-        options: &[
-            pairs::HINT,
-            pairs::GUIDED,
-            PluginOption { name: "weight", doc: "0 or more; a number or a schedule" },
-            PluginOption { name: "form", doc: "paper: pairs of distinct pictures; code: all pairs" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Pkt::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

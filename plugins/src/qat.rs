@@ -8,22 +8,19 @@
 use burn::tensor::TensorData;
 use potstill_core::graph::{Graph, Role, StoredTensor};
 use potstill_core::ops::fake_quantize::{FakeQuantize, FakeQuantizeWeight};
+use potstill_core::options;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term, parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
-const NAME: &str = "qat";
-
-/// Quantisation-aware training. It has no options.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Qat {}
+options! {
+    /// Quantisation-aware training. It has no options.
+    pub struct Qat for "qat" {}
+}
 
 impl Plugin for Qat {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn rewrite(&self, graph: &mut Graph) -> Result<(), PluginError> {
@@ -65,19 +62,15 @@ impl Prepared for Qat {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "the student computes in the steps of 8-bit integers while it learns; goes with a method that distils",
-        paper: Paper {
+    PluginEntry::new::<Qat>(
+        "the student computes in the steps of 8-bit integers while it learns; goes with a method that distils",
+        Paper {
             title: "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
             authors: "Jacob, Kligys, Chen, Zhu, Tang, Howard, Adam, Kalenichenko",
             year: 2018,
             arxiv: "1712.05877",
         },
-        options: &[],
-        defaults: Table::new,
-        build: |options| Ok(Box::new(parse_options::<Qat>(NAME, options)?)),
-    }
+    )
 }
 
 #[cfg(test)]

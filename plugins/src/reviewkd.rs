@@ -13,131 +13,44 @@ use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
-use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, OnPairs, Pairs, Suggestion};
+use crate::pairs::{self, OnPairs, PairOptions, Pairs, Suggestion, pair_options};
 
-const NAME: &str = "reviewkd";
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Values of the teacher.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub hint: Vec<String>,
-    /// Values of the student, one for each hint.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub guided: Vec<String>,
-    /// Factor of the term.
-    pub weight: Schedule,
-    /// Channels of the fused maps.
-    pub width: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hint: Vec::new(),
-            guided: Vec::new(),
-            weight: Schedule::Constant(1.0),
-            width: 64,
-        }
-    }
-}
-
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct ReviewKd {
-    config: Config,
-    pairs: Pairs,
-}
-
-impl ReviewKd {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Lists of different lengths, a value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        pairs::check_weight(NAME, &config.weight)?;
-        if config.width == 0 {
-            return Err(PluginError::bad_value(NAME, "width", 0, "1 or more"));
-        }
-        let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::Stages)?;
-        Ok(Self { config, pairs })
-    }
-
-    fn compared(&self, pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
-        features::summed(pairs.iter().map(|(guided, hint)| {
-            let (guided, hint) = features::pooled_alike(guided.clone(), hint.clone());
-            context_loss(guided, hint)
-        }))
-    }
-
-    /// What the student's maps become before they are compared, from the shallowest on.
-    fn fused(
-        &self,
-        step: &Step<'_>,
-        student: usize,
-        pairs: &[(Tensor<4>, Tensor<4>)],
-    ) -> Result<Vec<(Tensor<4>, Tensor<4>)>, PluginError> {
-        let mut above: Option<Tensor<4>> = None;
-        let mut fused = Vec::new();
-        for (place, (guided, hint)) in pairs.iter().enumerate().rev() {
-            let run =
-                |part, x: Tensor<4>| step.auxiliary_output::<4>(&auxiliary(part, student, place), x.into());
-            let mut x = run(ENTRANCE, guided.clone())?;
-            if let Some(above) = above {
-                let [_, _, height, width] = x.dims();
-                let nearest = InterpolateOptions::new(InterpolateMode::Nearest);
-                let above = interpolate(above, nearest.with_output_size([height, width]));
-                let attention = run(ATTENTION, Tensor::cat(vec![x.clone(), above.clone()], 1))?;
-                let share = |of: usize| attention.clone().narrow(1, of, 1);
-                x = x * share(0) + above * share(1);
-            }
-            fused.push((run(EXIT, x.clone())?, hint.clone()));
-            above = Some(x);
-        }
-        fused.reverse();
-        Ok(fused)
+pair_options! {
+    /// Knowledge review.
+    pub struct ReviewKd for "reviewkd" {
+        /// factor of the term; a number or a schedule
+        weight = 1.0;
+        /// channels of the fused maps
+        width: usize = 64, in 1..;
     }
 }
 
 impl Plugin for ReviewKd {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, pairs.chosen(), false)?;
-        for (student, pairs) in pairs.chosen().iter().enumerate() {
-            for (place, pair) in pairs.iter().enumerate() {
-                let width = self.config.width;
-                let at = |channels: usize| {
-                    let mut dims = pair.from.clone();
-                    dims[1] = channels;
-                    dims
-                };
-                let mut add = |part, from, to| -> Result<(), PluginError> {
-                    let name = auxiliary(part, student, place);
-                    plan.add_auxiliary(&name, module(part, &name, &at(from), to)?);
-                    Ok(())
-                };
-                add(ENTRANCE, pair.from[1], width)?;
-                if place + 1 < pairs.len() {
-                    add(ATTENTION, 2 * width, 2)?;
-                }
-                add(EXIT, width, pair.to[1])?;
+        let pairs = Pairs::new(self, Suggestion::Stages).prepare::<4>(plan)?;
+        for (student, place, pair) in pairs.each() {
+            let mut add = |part, from, to| -> Result<(), PluginError> {
+                let name = auxiliary(part, student, place);
+                let mut dims = pair.from.clone();
+                dims[1] = from;
+                plan.add_auxiliary(&name, module(part, &name, &dims, to)?);
+                Ok(())
+            };
+            add(ENTRANCE, pair.from[1], self.width)?;
+            if place + 1 < pairs.of(student).len() {
+                add(ATTENTION, 2 * self.width, 2)?;
             }
+            add(EXIT, self.width, pair.to[1])?;
         }
-        plan.declare_term(NAME, "w · Σ HCL(fused_i, t_i)");
+        plan.declare_term(Self::PLUGIN, "w · Σ HCL(fused_i, t_i)");
         Ok(Box::new(OnPairs {
             method: self.clone(),
             pairs,
@@ -145,22 +58,43 @@ impl Plugin for ReviewKd {
     }
 
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let pairs = pairs::recorded::<4>(record)?;
-        Ok(vec![Term {
-            name: NAME,
-            value: self.compared(&pairs),
-            weight: self.config.weight.at(record.epoch()),
-        }])
+        let loss = compared(&pairs::recorded(record)?);
+        Ok(vec![self.recorded_term(loss, record)])
     }
 }
 
 impl Prepared for OnPairs<ReviewKd> {
     fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<4>(step, &self.method.config.weight, |student, pairs| {
-                Ok(self.method.compared(&self.method.fused(step, student, pairs)?))
-            })
+        self.pairs.terms(step, &self.method.weight, |student, pairs| {
+            Ok(compared(&fused(step, student, pairs)?))
+        })
     }
+}
+
+/// What the student's maps become before they are compared, from the shallowest on.
+fn fused(
+    step: &Step<'_>,
+    student: usize,
+    pairs: &[(Tensor<4>, Tensor<4>)],
+) -> Result<Vec<(Tensor<4>, Tensor<4>)>, PluginError> {
+    let mut above: Option<Tensor<4>> = None;
+    let mut fused = Vec::new();
+    for (place, (guided, hint)) in pairs.iter().enumerate().rev() {
+        let run = |part, x: Tensor<4>| step.auxiliary_output::<4>(&auxiliary(part, student, place), x.into());
+        let mut x = run(ENTRANCE, guided.clone())?;
+        if let Some(above) = above {
+            let [_, _, height, width] = x.dims();
+            let nearest = InterpolateOptions::new(InterpolateMode::Nearest);
+            let above = interpolate(above, nearest.with_output_size([height, width]));
+            let attention = run(ATTENTION, Tensor::cat(vec![x.clone(), above.clone()], 1))?;
+            let share = |of: usize| attention.clone().narrow(1, of, 1);
+            x = x * share(0) + above * share(1);
+        }
+        fused.push((run(EXIT, x.clone())?, hint.clone()));
+        above = Some(x);
+    }
+    fused.reverse();
+    Ok(fused)
 }
 
 const ENTRANCE: &str = "in";
@@ -191,6 +125,13 @@ fn module(part: &str, name: &str, dims: &[usize], to: usize) -> Result<Graph, Gr
     b.output("y", &y)?;
     b.finish()
 }
+/// Σ_i HCL(s_i, t_i).
+fn compared(pairs: &[(Tensor<4>, Tensor<4>)]) -> Tensor<1> {
+    features::summed_over(pairs, |guided, hint| {
+        let (guided, hint) = features::pooled_alike(guided, hint);
+        context_loss(guided, hint)
+    })
+}
 
 /// HCL of two maps of one shape.
 fn context_loss(guided: Tensor<4>, hint: Tensor<4>) -> Tensor<1> {
@@ -208,24 +149,15 @@ fn context_loss(guided: Tensor<4>, hint: Tensor<4>) -> Tensor<1> {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "late stages of the student reviewed by early ones of the teacher",
-        paper: Paper {
+    PluginEntry::new::<ReviewKd>(
+        "late stages of the student reviewed by early ones of the teacher",
+        Paper {
             title: "Distilling Knowledge via Knowledge Review",
             authors: "Chen, Liu, Zhao, Jia",
             year: 2021,
             arxiv: "2104.09044",
         },
-        options: &[
-            pairs::HINT,
-            pairs::GUIDED,
-            PluginOption { name: "weight", doc: "0 or more; a number or a schedule" },
-            PluginOption { name: "width", doc: "channels of the fused maps" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(ReviewKd::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -7,99 +7,44 @@
 //! code`, as the authors' code and RepDistiller have it, over all B² and B³ tuples, those that repeat a sample counting as 0.
 
 use burn::tensor::Tensor;
-use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
-};
-use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
+use potstill_core::plugin::{Paper, PluginEntry};
 
 use crate::features;
-use crate::pairs::{self, OnPairs, Pairs, Suggestion};
+use crate::form::Form;
+use crate::pairs::{Comparing, PairLoss, Pairs, Suggestion, pair_options};
 
-const NAME: &str = "rkd";
-
-/// Whose arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// The paper's.
-    Paper,
-    /// That of the reference code.
-    Code,
-}
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Values of the teacher.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub hint: Vec<String>,
-    /// Values of the student, one for each hint.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub guided: Vec<String>,
-    /// Factor of both terms.
-    pub weight: Schedule,
-    /// λ_D, 0 or more.
-    pub distance_weight: f64,
-    /// λ_A, 0 or more.
-    pub angle_weight: f64,
-    /// Over which tuples the means go.
-    pub form: Form,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hint: Vec::new(),
-            guided: Vec::new(),
-            weight: Schedule::Constant(1.0),
-            distance_weight: 25.0,
-            angle_weight: 50.0,
-            form: Form::Paper,
-        }
+pair_options! {
+    /// Relational knowledge distillation.
+    pub struct Rkd for "rkd" {
+        /// factor of both terms; a number or a schedule
+        weight = 1.0;
+        /// λ_D
+        distance_weight: f64 = 25.0, in 0.0..;
+        /// λ_A
+        angle_weight: f64 = 50.0, in 0.0..;
+        /// paper: means over tuples of distinct samples; code: over all tuples
+        form: Form = Form::Paper;
     }
 }
 
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Rkd {
-    config: Config,
-    pairs: Pairs,
-}
+impl PairLoss<2> for Rkd {
+    const FORMULA: &'static str = "λ_D · huber(ψ_D) + λ_A · huber(ψ_A)";
 
-impl Rkd {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Lists of different lengths, a value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        pairs::check_weight(NAME, &config.weight)?;
-        for (option, value) in [
-            ("distance-weight", config.distance_weight),
-            ("angle-weight", config.angle_weight),
-        ] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(PluginError::bad_value(NAME, option, value, "0 or more"));
-            }
-        }
-        let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::Features)?;
-        Ok(Self { config, pairs })
+    fn pairs(&self) -> Pairs {
+        Pairs::new(self, Suggestion::Features)
     }
 
-    fn compared(&self, pairs: &[(Tensor<2>, Tensor<2>)]) -> Tensor<1> {
-        features::summed(pairs.iter().map(|(guided, hint)| {
+    fn loss(&self, pairs: &[(Tensor<2>, Tensor<2>)]) -> Tensor<1> {
+        features::summed_over(pairs, |guided, hint| {
             let batch = guided.dims()[0] as f64;
-            let (pairs, triplets) = match self.config.form {
+            let (pairs, triplets) = match self.form {
                 Form::Paper => (batch * (batch - 1.0), batch * (batch - 1.0) * (batch - 2.0)),
                 Form::Code => (batch.powi(2), batch.powi(3)),
             };
-            let distances = huber(distances(guided) - distances(hint)).sum() / pairs.max(1.0);
-            let angles = huber(angles(guided) - angles(hint)).sum() / triplets.max(1.0);
-            distances * self.config.distance_weight + angles * self.config.angle_weight
-        }))
+            let distances = huber(distances(&guided) - distances(&hint)).sum() / pairs.max(1.0);
+            let angles = huber(angles(&guided) - angles(&hint)).sum() / triplets.max(1.0);
+            distances * self.distance_weight + angles * self.angle_weight
+        })
     }
 }
 
@@ -135,61 +80,16 @@ fn angles(features: &Tensor<2>) -> Tensor<3> {
     directions.clone().matmul(directions.swap_dims(1, 2))
 }
 
-impl Plugin for Rkd {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        let pairs = self.pairs.prepare(plan)?;
-        pairs::require_vectors(NAME, pairs.chosen())?;
-        plan.declare_term(NAME, "λ_D · huber(ψ_D) + λ_A · huber(ψ_A)");
-        Ok(Box::new(OnPairs {
-            method: self.clone(),
-            pairs,
-        }))
-    }
-
-    fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
-        let pairs = pairs::recorded::<2>(record)?;
-        Ok(vec![Term {
-            name: NAME,
-            value: self.compared(&pairs),
-            weight: self.config.weight.at(record.epoch()),
-        }])
-    }
-}
-
-impl Prepared for OnPairs<Rkd> {
-    fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
-        self.pairs
-            .terms::<2>(step, &self.method.config.weight, |_, pairs| {
-                Ok(self.method.compared(pairs))
-            })
-    }
-}
-
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "distances and angles between the pictures of a batch",
-        paper: Paper {
+    PluginEntry::new::<Comparing<Rkd, 2>>(
+        "distances and angles between the pictures of a batch",
+        Paper {
             title: "Relational Knowledge Distillation",
             authors: "Park, Kim, Lu, Cho",
             year: 2019,
             arxiv: "1904.05068",
         },
-        options: &[
-            pairs::HINT,
-            pairs::GUIDED,
-            PluginOption { name: "weight", doc: "factor of both terms, 0 or more; a number or a schedule" },
-            PluginOption { name: "distance-weight", doc: "λ_D, 0 or more" },
-            PluginOption { name: "angle-weight", doc: "λ_A, 0 or more" },
-            PluginOption { name: "form", doc: "paper: means over tuples of distinct samples; code: over all tuples" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Rkd::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

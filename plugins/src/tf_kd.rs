@@ -12,93 +12,41 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 use potstill_core::loss::{cross_entropy, kl_divergence_per_sample};
+use potstill_core::options;
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
 use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
-use crate::check_soft_term;
+use crate::form::Form;
 
-const NAME: &str = "tf-kd";
-
-/// Whose arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// The paper's: both distributions softened.
-    Paper,
-    /// That of the reference code: the virtual teacher's alone.
-    Code,
-}
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// T, above 0.
-    pub temperature: f64,
-    /// α, from 0 to 1.
-    pub alpha: Schedule,
-    /// a, the virtual teacher's probability of the true class, above 0 and below 1.
-    pub correct: f64,
-    /// Which distributions are softened.
-    pub form: Form,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            temperature: 20.0,
-            alpha: Schedule::Constant(0.1),
-            correct: 0.99,
-            form: Form::Code,
-        }
+options! {
+    /// Distillation without a teacher.
+    pub struct TfKd for "tf-kd" {
+        /// T
+        temperature: f64 = 20.0, in above(0.0);
+        /// weight of the virtual teacher's term; a number or a schedule
+        alpha: Schedule = Schedule::Constant(0.1), in 0.0..=1.0;
+        /// a, the virtual teacher's probability of the true class
+        correct: f64 = 0.99, in above(0.0).below(1.0);
+        /// code: the virtual teacher alone is softened; paper: the student as well
+        form: Form = Form::Code;
     }
-}
-
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct TfKd {
-    config: Config,
 }
 
 impl TfKd {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// A value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        check_soft_term(NAME, config.temperature, &config.alpha, 0.0)?;
-        let bad =
-            |option: &str, got: String, expected: &str| PluginError::bad_value(NAME, option, got, expected);
-        if config.alpha.range().1 > 1.0 {
-            return Err(bad("alpha", config.alpha.to_string(), "values from 0 to 1"));
-        }
-        if !(config.correct > 0.0 && config.correct < 1.0) {
-            return Err(bad(
-                "correct",
-                config.correct.to_string(),
-                "a number above 0 and below 1",
-            ));
-        }
-        Ok(Self { config })
-    }
-
     /// log p^d_T, `[batch, classes]`.
     fn log_target(&self, labels: Tensor<1, Int>, classes: usize) -> Tensor<2> {
-        let other = (1.0 - self.config.correct) / classes.saturating_sub(1).max(1) as f64;
+        let other = (1.0 - self.correct) / classes.saturating_sub(1).max(1) as f64;
         let right = labels.one_hot::<2>(classes).float();
-        let teacher = right * (self.config.correct - other) + other;
-        log_softmax(teacher / self.config.temperature, 1)
+        let teacher = right * (self.correct - other) + other;
+        log_softmax(teacher / self.temperature, 1)
     }
 
     fn terms(&self, logits: Tensor<2>, labels: Tensor<1, Int>, epoch: f64) -> [Term; 2] {
-        let alpha = self.config.alpha.at(epoch);
-        let temperature = match self.config.form {
-            Form::Paper => self.config.temperature,
+        let alpha = self.alpha.at(epoch);
+        let temperature = match self.form {
+            Form::Paper => self.temperature,
             Form::Code => 1.0,
         };
         let target = self.log_target(labels.clone(), logits.dims()[1]);
@@ -110,7 +58,7 @@ impl TfKd {
                 weight: 1.0 - alpha,
             },
             Term {
-                name: NAME,
+                name: Self::PLUGIN,
                 value: kl_divergence_per_sample(target, predicted).mean(),
                 weight: alpha,
             },
@@ -120,13 +68,13 @@ impl TfKd {
 
 impl Plugin for TfKd {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
         plan.brings_task_term();
         plan.declare_term("ce", "(1 − α) · CE(z, y)");
-        plan.declare_term(NAME, "α · KL(softmax(p^d/T) ‖ student)");
+        plan.declare_term(Self::PLUGIN, "α · KL(softmax(p^d/T) ‖ student)");
         Ok(Box::new(self.clone()))
     }
 
@@ -150,24 +98,15 @@ impl Prepared for TfKd {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "a virtual teacher that is nearly always right, instead of a network",
-        paper: Paper {
+    PluginEntry::new::<TfKd>(
+        "a virtual teacher that is nearly always right, instead of a network",
+        Paper {
             title: "Revisiting Knowledge Distillation via Label Smoothing Regularization",
             authors: "Yuan, Tay, Li, Wang, Feng",
             year: 2020,
             arxiv: "1909.11723",
         },
-        options: &[
-            PluginOption { name: "temperature", doc: "T, above 0" },
-            PluginOption { name: "alpha", doc: "weight of the virtual teacher's term, 0 to 1; a number or a schedule" },
-            PluginOption { name: "correct", doc: "a, the virtual teacher's probability of the true class, above 0 and below 1" },
-            PluginOption { name: "form", doc: "code: the virtual teacher alone is softened; paper: the student as well" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(TfKd::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]
@@ -186,15 +125,15 @@ mod tests {
     fn both_forms_have_pytorchs_values() {
         let device = Device::flex();
         for (form, expected) in [(Form::Code, CODE), (Form::Paper, PAPER)] {
-            let config = Config {
+            let method = TfKd {
                 correct: 0.9,
                 temperature: 2.0,
                 form,
-                ..Config::default()
+                ..TfKd::default()
             };
             let logits = Tensor::<2>::from_data([[1.5, -0.5, 0.25, 2.0], [-1.0, 3.0, 0.5, 0.0]], &device);
             let labels = Tensor::<1, Int>::from_data([3, 2], &device);
-            let terms = TfKd::new(config).unwrap().terms(logits, labels, 0.0);
+            let terms = method.terms(logits, labels, 0.0);
             for (term, expected) in terms.iter().zip([CE, expected]) {
                 let value = f64::from(term.value.clone().into_scalar::<f32>());
                 assert!(

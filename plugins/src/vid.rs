@@ -14,76 +14,32 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Role};
 use potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
-use potstill_core::schedule::Schedule;
-use serde::{Deserialize, Serialize};
-use toml::Table;
 
 use crate::features;
-use crate::pairs::{self, OnPairs, Pairs, Suggestion};
+use crate::pairs::{self, OnPairs, PairOptions, Pairs, Suggestion, pair_options};
 
-const NAME: &str = "vid";
-
-/// The method's options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Values of the teacher.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub hint: Vec<String>,
-    /// Values of the student, one for each hint.
-    #[serde(deserialize_with = "pairs::one_or_many")]
-    pub guided: Vec<String>,
-    /// Factor of the term.
-    pub weight: Schedule,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hint: Vec::new(),
-            guided: Vec::new(),
-            weight: Schedule::Constant(1.0),
-        }
-    }
-}
-
-/// The method with a checked configuration.
-#[derive(Clone, Debug)]
-pub struct Vid {
-    config: Config,
-    pairs: Pairs,
-}
-
-impl Vid {
-    /// Checks the ranges of a configuration.
-    ///
-    /// # Errors
-    /// Lists of different lengths, a value outside its range.
-    pub fn new(config: Config) -> Result<Self, PluginError> {
-        pairs::check_weight(NAME, &config.weight)?;
-        let pairs = Pairs::new(NAME, &config.hint, &config.guided, Suggestion::Stages)?;
-        Ok(Self { config, pairs })
+pair_options! {
+    /// Variational information distillation.
+    pub struct Vid for "vid" {
+        /// factor of the term; a number or a schedule
+        weight = 1.0;
     }
 }
 
 impl Plugin for Vid {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        let pairs = self.pairs.prepare(plan)?;
-        pairs::require_maps(NAME, pairs.chosen(), false)?;
-        for (student, pairs) in pairs.chosen().iter().enumerate() {
-            for (place, pair) in pairs.iter().enumerate() {
-                let name = auxiliary(student, place);
-                plan.add_auxiliary(&name, regressor(&name, &pair.from, pair.to[1])?);
-            }
+        let pairs = Pairs::new(self, Suggestion::Stages).prepare::<4>(plan)?;
+        for (student, place, pair) in pairs.each() {
+            let name = auxiliary(student, place);
+            plan.add_auxiliary(&name, regressor(&name, &pair.from, pair.to[1])?);
         }
-        plan.declare_term(NAME, "w · ½ ((t − μ(s))²/σ² + log σ²)");
+        plan.declare_term(Self::PLUGIN, "w · ½ ((t − μ(s))²/σ² + log σ²)");
         Ok(Box::new(OnPairs {
             method: self.clone(),
             pairs,
@@ -93,59 +49,62 @@ impl Plugin for Vid {
     fn recorded(&self, record: &Recorded) -> Result<Vec<Term>, PluginError> {
         let mut losses = Vec::new();
         for (guided, hint) in pairs::recorded::<4>(record)? {
-            let (mut mean, hint) = features::pooled_alike(guided, hint);
-            for layer in LAYERS {
-                if layer != LAYERS[0] {
-                    mean = relu(mean);
-                }
-                let name = format!("regressor.{layer}.weight");
-                let weight = record.float::<4>(&name)?;
-                let [out, from, ..] = weight.dims();
-                let last = layer == LAYERS[LAYERS.len() - 1];
-                if from != mean.dims()[1] || (last && out != hint.dims()[1]) {
-                    return Err(PluginError::RecordedShape {
-                        tensor: name,
-                        got: format!("{:?}", weight.dims()),
-                        expected: format!(
-                            "1 × 1 kernels from {} channels, at last to {}",
-                            mean.dims()[1],
-                            hint.dims()[1]
-                        ),
-                    });
-                }
-                mean = conv2d(mean, weight, None, ConvOptions::new([1; 2], [0; 2], [1; 2], 1));
-            }
+            let (guided, hint) = features::pooled_alike(guided, hint);
+            let channels = hint.dims()[1];
+            let mean = recorded_mean(record, guided, channels)?;
             let log_scale = record.float::<1>("log_scale")?;
-            if log_scale.dims()[0] != hint.dims()[1] {
+            if log_scale.dims()[0] != channels {
                 return Err(PluginError::RecordedShape {
                     tensor: "log_scale".to_owned(),
                     got: format!("{:?}", log_scale.dims()),
-                    expected: format!("[{}]", hint.dims()[1]),
+                    expected: format!("[{channels}]"),
                 });
             }
             losses.push(likelihood(hint, mean, log_scale));
         }
-        Ok(vec![Term {
-            name: NAME,
-            value: features::summed(losses),
-            weight: self.config.weight.at(record.epoch()),
-        }])
+        Ok(vec![self.recorded_term(features::summed(losses), record)])
     }
 }
 
 impl Prepared for OnPairs<Vid> {
     fn loss(&mut self, step: &Step<'_>) -> Result<Vec<Term>, PluginError> {
         self.pairs
-            .terms::<4>(step, &self.method.config.weight, |student, pairs| {
+            .terms::<4>(step, &self.method.weight, |student, pairs| {
                 let mut losses = Vec::new();
-                for (place, (guided, hint)) in pairs.iter().enumerate() {
-                    let (guided, hint) = features::pooled_alike(guided.clone(), hint.clone());
+                for (place, (guided, hint)) in pairs.iter().cloned().enumerate() {
+                    let (guided, hint) = features::pooled_alike(guided, hint);
                     let outputs = step.auxiliary(&auxiliary(student, place), guided.into())?;
                     losses.push(likelihood(hint, outputs.float(MEAN)?, outputs.float(LOG_SCALE)?));
                 }
                 Ok(features::summed(losses))
             })
     }
+}
+
+/// μ of a map by the recorded convolutions of a regressor, of as many channels as the teacher's map has.
+fn recorded_mean(record: &Recorded, guided: Tensor<4>, channels: usize) -> Result<Tensor<4>, PluginError> {
+    let mut mean = guided;
+    for layer in LAYERS {
+        if layer != LAYERS[0] {
+            mean = relu(mean);
+        }
+        let name = format!("regressor.{layer}.weight");
+        let weight = record.float::<4>(&name)?;
+        let [out, from, ..] = weight.dims();
+        let last = layer == LAYERS[LAYERS.len() - 1];
+        if from != mean.dims()[1] || (last && out != channels) {
+            return Err(PluginError::RecordedShape {
+                tensor: name,
+                got: format!("{:?}", weight.dims()),
+                expected: format!(
+                    "1 × 1 kernels from {} channels, at last to {channels}",
+                    mean.dims()[1]
+                ),
+            });
+        }
+        mean = conv2d(mean, weight, None, ConvOptions::new([1; 2], [0; 2], [1; 2], 1));
+    }
+    Ok(mean)
 }
 
 /// The convolutions of a regressor, by their numbers among its layers in the reference code.
@@ -189,23 +148,15 @@ fn regressor(name: &str, dims: &[usize], out: usize) -> Result<Graph, GraphError
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "the teacher's maps predicted with a variance that is learnt",
-        paper: Paper {
+    PluginEntry::new::<Vid>(
+        "the teacher's maps predicted with a variance that is learnt",
+        Paper {
             title: "Variational Information Distillation for Knowledge Transfer",
             authors: "Ahn, Hu, Damianou, Lawrence, Dai",
             year: 2019,
             arxiv: "1904.05835",
         },
-        options: &[
-            pairs::HINT,
-            pairs::GUIDED,
-            PluginOption { name: "weight", doc: "0 or more; a number or a schedule" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(Vid::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use potstill_core::plugin::{PluginEntry, entries, find};
+use potstill_core::plugin::{Paper, PluginEntry, PluginOption, entries, find};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -23,29 +23,16 @@ pub struct Plugins {
 struct Entry {
     name: &'static str,
     summary: &'static str,
-    paper: potstill_core::plugin::Paper,
-    options: Vec<OptionEntry>,
-}
-
-#[derive(Serialize)]
-struct OptionEntry {
-    name: &'static str,
-    default: Option<toml::Value>,
-    doc: &'static str,
+    paper: Paper,
+    options: Vec<PluginOption>,
 }
 
 fn entry(entry: &PluginEntry) -> Entry {
-    let defaults = (entry.defaults)();
-    let option = |option: &potstill_core::plugin::PluginOption| OptionEntry {
-        name: option.name,
-        default: defaults.get(option.name).cloned(),
-        doc: option.doc,
-    };
     Entry {
         name: entry.name,
         summary: entry.summary,
         paper: entry.paper,
-        options: entry.options.iter().map(option).collect(),
+        options: (entry.options)(),
     }
 }
 
@@ -72,10 +59,11 @@ impl Plugins {
                 write!(out, " (arXiv {})", paper.arxiv)?;
             }
             writeln!(out)?;
-            let mut options = table(["option", "default", "meaning"], 3);
+            let mut options = table(["option", "default", "range", "meaning"], 4);
             for option in entry.options {
                 let default = option.default.map(|value| value.to_string()).unwrap_or_default();
-                options.add_row([option.name, &default, option.doc]);
+                let range = option.range.map(|limits| limits.to_string()).unwrap_or_default();
+                options.add_row([option.name, default, range, option.doc]);
             }
             writeln!(out, "{options}\n")?;
         }

@@ -70,10 +70,9 @@ impl Key {
         }
         let mut keys = all_keys(run)?;
         for spec in plugins {
-            let entry = find(&spec.name)?;
+            let options = (find(&spec.name)?.options)();
             keys.extend(
-                entry
-                    .options
+                options
                     .iter()
                     .map(|option| format!("{}.{}", spec.name, option.name)),
             );
@@ -114,18 +113,7 @@ impl Key {
 }
 
 fn check_option(spec: &PluginSpec, option: &str) -> Result<(), CliError> {
-    let entry = find(&spec.name)?;
-    if entry.options.iter().any(|known| known.name == option) {
-        return Ok(());
-    }
-    let known = || entry.options.iter().map(|option| option.name);
-    Err(potstill_core::plugin::PluginError::UnknownOption {
-        plugin: spec.name.clone(),
-        option: option.to_owned(),
-        near: nearest(option, known(), 2),
-        known: known().map(str::to_owned).collect(),
-    }
-    .into())
+    Ok(find(&spec.name)?.check_option(option)?)
 }
 
 /// Sets a path in a table, with the tables on its way; says whether there was one.

@@ -4,8 +4,8 @@ use super::cohort::{Cohort, Students};
 use super::error::PluginError;
 use super::hooks::Plugin;
 use super::objective::{Method, Objective};
-use super::options::PluginSpec;
 use super::plan::Plan;
+use super::spec::PluginSpec;
 use crate::graph::Graph;
 
 /// The methods of a run, each as its options configure it.

@@ -5,7 +5,8 @@ use toml::Table;
 
 use super::error::PluginError;
 use super::hooks::Plugin;
-use super::options::PluginSpec;
+use super::options::{Options, PluginOption};
+use super::spec::PluginSpec;
 use crate::names::nearest;
 
 /// Where a method was published.
@@ -21,15 +22,6 @@ pub struct Paper {
     pub arxiv: &'static str,
 }
 
-/// One option of a method.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-pub struct PluginOption {
-    /// Its key.
-    pub name: &'static str,
-    /// What it does, with unit and range.
-    pub doc: &'static str,
-}
-
 /// A method's registration: data that `potstill plugins`, the documentation and the tests read.
 #[derive(Clone, Copy, Debug)]
 pub struct PluginEntry {
@@ -39,12 +31,41 @@ pub struct PluginEntry {
     pub summary: &'static str,
     /// Where it was published.
     pub paper: Paper,
-    /// Its options; the keys are those of its configuration.
-    pub options: &'static [PluginOption],
-    /// The default configuration, from the type that also reads it.
-    pub defaults: fn() -> Table,
-    /// Builds the method.
+    /// Its options.
+    pub options: fn() -> Vec<PluginOption>,
+    /// Builds the method from the options that were given, all of them known.
     pub build: fn(Table) -> Result<Box<dyn Plugin>, PluginError>,
+}
+
+impl PluginEntry {
+    /// The registration of a method that is its own configuration, declared with [`options!`](crate::options).
+    pub const fn new<P: Options + Plugin + 'static>(summary: &'static str, paper: Paper) -> Self {
+        Self {
+            name: P::PLUGIN,
+            summary,
+            paper,
+            options: P::declared,
+            build: |options| Ok(Box::new(P::read(options)?)),
+        }
+    }
+
+    /// Refuses an option that the method does not have.
+    ///
+    /// # Errors
+    /// [`PluginError::UnknownOption`] with the nearest, and with all that it has.
+    pub fn check_option(&self, option: &str) -> Result<(), PluginError> {
+        let options = (self.options)();
+        let known = || options.iter().map(|known| known.name.as_str());
+        if known().any(|known| known == option) {
+            return Ok(());
+        }
+        Err(PluginError::UnknownOption {
+            plugin: self.name.to_owned(),
+            option: option.to_owned(),
+            near: nearest(option, known(), 2),
+            known: known().map(str::to_owned).collect(),
+        })
+    }
 }
 
 inventory::collect!(PluginEntry);
@@ -86,18 +107,8 @@ impl PluginSpec {
     /// An unknown name, an unknown option, a value outside its range.
     pub fn build(&self) -> Result<Box<dyn Plugin>, PluginError> {
         let entry = find(&self.name)?;
-        let known = || entry.options.iter().map(|option| option.name);
-        if let Some(option) = self
-            .options
-            .keys()
-            .find(|key| known().all(|name| name != key.as_str()))
-        {
-            return Err(PluginError::UnknownOption {
-                plugin: self.name.clone(),
-                option: option.clone(),
-                near: nearest(option, known(), 2),
-                known: known().map(str::to_owned).collect(),
-            });
+        for option in self.options.keys() {
+            entry.check_option(option)?;
         }
         (entry.build)(self.options.clone())
     }
@@ -107,7 +118,11 @@ impl PluginSpec {
     /// # Errors
     /// An unknown name.
     pub fn resolved(&self) -> Result<Table, PluginError> {
-        let mut table = (find(&self.name)?.defaults)();
+        let options = (find(&self.name)?.options)();
+        let defaults = options
+            .into_iter()
+            .filter_map(|option| Some((option.name, option.default?)));
+        let mut table: Table = defaults.collect();
         table.extend(self.options.clone());
         Ok(table)
     }

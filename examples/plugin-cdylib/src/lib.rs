@@ -10,74 +10,39 @@
 
 use potstill_dylib::burn::tensor::Tensor;
 use potstill_dylib::potstill_core::plugin::{
-    Paper, Plan, Plugin, PluginEntry, PluginError, PluginOption, Prepared, Recorded, Step, Term,
-    parse_options,
+    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };
 use potstill_dylib::potstill_core::schedule::Schedule;
-use potstill_dylib::serde::{Deserialize, Serialize};
-use potstill_dylib::toml::Table;
 use potstill_dylib::{inventory, potstill_core};
 
 potstill_core::plugin_library!();
 
-const NAME: &str = "logit-matching";
-
-/// The method's options.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(
-    crate = "potstill_dylib::serde",
-    default,
-    deny_unknown_fields,
-    rename_all = "kebab-case"
-)]
-struct Config {
-    /// λ, 0 or more.
-    weight: Schedule,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            weight: Schedule::Constant(0.1),
-        }
+potstill_core::options! {
+    /// Logit matching.
+    struct LogitMatching for "logit-matching" {
+        /// λ; a number or a schedule
+        weight: Schedule = Schedule::Constant(0.1), in 0.0..;
     }
-}
-
-#[derive(Clone, Debug)]
-struct LogitMatching {
-    config: Config,
 }
 
 impl LogitMatching {
-    fn new(config: Config) -> Result<Self, PluginError> {
-        if config.weight.range().0 < 0.0 {
-            return Err(PluginError::bad_value(
-                NAME,
-                "weight",
-                &config.weight,
-                "values of 0 or more",
-            ));
-        }
-        Ok(Self { config })
-    }
-
     /// λ · mean (z_s − z_t)² over the batch and the classes; both: `[batch, classes]`.
     fn term(&self, student: Tensor<2>, teacher: Tensor<2>, epoch: f64) -> Term {
         Term {
             name: "mse",
             value: (student - teacher).square().mean(),
-            weight: self.config.weight.at(epoch),
+            weight: self.weight.at(epoch),
         }
     }
 }
 
 impl Plugin for LogitMatching {
     fn name(&self) -> &'static str {
-        NAME
+        Self::PLUGIN
     }
 
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        plan.require_teacher(NAME)?;
+        plan.require_teacher(Self::PLUGIN)?;
         plan.declare_term("mse", "λ · MSE(z_s, z_t)");
         Ok(Box::new(self.clone()))
     }
@@ -102,19 +67,13 @@ impl Prepared for LogitMatching {
 }
 
 inventory::submit! {
-    PluginEntry {
-        name: NAME,
-        summary: "the teacher's logits by their mean squared error",
-        paper: Paper {
+    PluginEntry::new::<LogitMatching>(
+        "the teacher's logits by their mean squared error",
+        Paper {
             title: "Do Deep Nets Really Need to be Deep?",
             authors: "Ba, Caruana",
             year: 2014,
             arxiv: "1312.6184",
         },
-        options: &[
-            PluginOption { name: "weight", doc: "λ, 0 or more; a number or a schedule" },
-        ],
-        defaults: || Table::try_from(Config::default()).unwrap_or_default(),
-        build: |options| Ok(Box::new(LogitMatching::new(parse_options(NAME, options)?)?)),
-    }
+    )
 }
