@@ -14,7 +14,7 @@ use potstill_core::train::TrainError;
 use potstill_core::zoo::ZooError;
 use potstill_exporters::ExportError;
 use potstill_run::RunError;
-use potstill_teachers::{CompiledError, DecodeError, TeacherError};
+use potstill_teachers::{ClassifierError, CompiledError, DecodeError};
 
 /// A comparison that was asked for does not hold: `check` disagrees with its record.
 pub const DISAGREES: u8 = 1;
@@ -173,9 +173,9 @@ pub enum CliError {
     /// A library of methods.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// A teacher.
+    /// A file that is no classifier for the data.
     #[error(transparent)]
-    Teacher(#[from] TeacherError),
+    Classifier(#[from] ClassifierError),
     /// A compiled teacher.
     #[error(transparent)]
     Compiled(#[from] CompiledError),

@@ -15,7 +15,7 @@ use potstill_core::network::{Network, Outputs};
 use potstill_core::npz::NpzReader;
 use potstill_core::ops::Mode;
 use potstill_core::value::Value;
-use potstill_teachers::{CompiledTeacher, Teacher, decode_file};
+use potstill_teachers::{Classifier, CompiledTeacher, decode_file};
 
 /// Absolute, on logits.
 const TOLERANCE: f32 = 1e-4;
@@ -49,10 +49,10 @@ fn assert_close(got: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-fn compiled(name: &str) -> Teacher {
+fn compiled(name: &str) -> Classifier {
     let device = Device::flex();
     let graph = CompiledTeacher::find(name).unwrap().graph(&device).unwrap();
-    Teacher::new(Path::new(name), graph, [3, 32, 32], &device).unwrap()
+    Classifier::new(Path::new(name), graph, [3, 32, 32], &device).unwrap()
 }
 
 /// Three steps on a little data.

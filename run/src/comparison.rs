@@ -6,7 +6,7 @@ use potstill_core::data::Loader;
 use potstill_core::graph::{Graph, summarise};
 use potstill_core::plugin::Students;
 use potstill_core::train::Retrieval;
-use potstill_teachers::Teacher;
+use potstill_teachers::Classifier;
 use serde::Serialize;
 
 use crate::default_run;
@@ -91,7 +91,7 @@ impl Row {
     ///
     /// # Errors
     /// Pictures that cannot be read.
-    pub(crate) fn teacher(teacher: &Teacher, test: &Loader) -> Result<Self, RunError> {
+    pub(crate) fn teacher(teacher: &Classifier, test: &Loader) -> Result<Self, RunError> {
         let evaluation = evaluate_classifier(teacher, test)?;
         let summary = summarise(teacher.network.graph()).map_err(|source| RunError::Network {
             path: teacher.path.clone(),

@@ -28,7 +28,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use burn::tensor::Device;
-    use potstill_teachers::{Teacher, decode};
+    use potstill_teachers::{Classifier, decode};
 
     use super::*;
 
@@ -37,7 +37,7 @@ mod tests {
         let config = config().unwrap();
         assert_eq!(config.teacher, [PathBuf::from(TEACHER).into()]);
         let graph = decode(TEACHER_BYTES, None).unwrap();
-        let teacher = Teacher::new(Path::new(TEACHER), graph, [3, 32, 32], &Device::flex());
+        let teacher = Classifier::new(Path::new(TEACHER), graph, [3, 32, 32], &Device::flex());
         assert_eq!(teacher.unwrap().classes, 20);
     }
 }

@@ -10,7 +10,7 @@ use potstill_core::precision::PrecisionError;
 use potstill_core::train::TrainError;
 use potstill_core::zoo::ZooError;
 use potstill_exporters::ExportError;
-use potstill_teachers::{CompiledError, DecodeError, TeacherError};
+use potstill_teachers::{ClassifierError, CompiledError, DecodeError};
 
 /// Why a run does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -126,9 +126,9 @@ pub enum RunError {
     /// A compiled teacher.
     #[error(transparent)]
     Compiled(#[from] CompiledError),
-    /// A teacher.
+    /// A file that is no classifier for the data.
     #[error(transparent)]
-    Teacher(#[from] TeacherError),
+    Classifier(#[from] ClassifierError),
     /// A student of the zoo.
     #[error(transparent)]
     Zoo(#[from] ZooError),

@@ -9,7 +9,7 @@ use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split};
 use potstill_core::plugin::PluginError;
 use potstill_core::train::{Evaluation, TrainError, evaluate};
 use potstill_exporters::runtime::Runtime;
-use potstill_teachers::Teacher;
+use potstill_teachers::Classifier;
 
 use crate::error::RunError;
 
@@ -57,7 +57,7 @@ pub(crate) fn threads(given: Option<usize>) -> usize {
 ///
 /// # Errors
 /// Pictures that cannot be read.
-pub fn evaluate_classifier(classifier: &Teacher, test: &Loader) -> Result<Evaluation, RunError> {
+pub fn evaluate_classifier(classifier: &Classifier, test: &Loader) -> Result<Evaluation, RunError> {
     evaluate(test, |pictures| {
         let outputs = classifier.forward(pictures, &[]).map_err(TrainError::from)?;
         Ok(outputs.float(classifier.logits()).map_err(PluginError::from)?)
@@ -68,7 +68,11 @@ pub fn evaluate_classifier(classifier: &Teacher, test: &Loader) -> Result<Evalua
 ///
 /// # Errors
 /// Pictures that cannot be read, a file that tract refuses.
-pub fn evaluate_in_tract(bytes: &[u8], classifier: &Teacher, test: &Loader) -> Result<Evaluation, RunError> {
+pub fn evaluate_in_tract(
+    bytes: &[u8],
+    classifier: &Classifier,
+    test: &Loader,
+) -> Result<Evaluation, RunError> {
     let inputs = &classifier.network.graph().inputs;
     // The last batch is a smaller one, and tract optimises for one size.
     let mut runtimes: IndexMap<usize, Runtime> = IndexMap::new();

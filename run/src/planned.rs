@@ -4,7 +4,7 @@ use potstill_core::data::Loader;
 use potstill_core::device::{Resolved, resolve, set_threads};
 use potstill_core::plugin::{Chosen, Objective, Students, build, prepare};
 use potstill_core::train::{CacheKey, CacheSetup};
-use potstill_teachers::Teacher;
+use potstill_teachers::Classifier;
 
 use crate::config::RunConfig;
 use crate::data::Data;
@@ -27,7 +27,7 @@ pub struct Planned {
     /// Batches for evaluation.
     pub test: Loader,
     /// Who teaches.
-    pub teachers: Vec<Teacher>,
+    pub teachers: Vec<Classifier>,
     /// Who learns.
     pub students: Students,
     /// Which of several students is the result; `None` leaves it to the methods.

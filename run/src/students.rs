@@ -6,7 +6,7 @@ use burn::tensor::{Device, TensorData};
 use potstill_core::graph::{self, Graph, GraphError, Role, branch_points};
 use potstill_core::plugin::{Chosen, Plugin, Structure, Students, cohort_of};
 use potstill_core::zoo;
-use potstill_teachers::{Teacher, decode_file};
+use potstill_teachers::{Classifier, decode_file};
 
 use crate::config::{Init, RunConfig};
 use crate::error::RunError;
@@ -129,7 +129,7 @@ fn graph(
     if config.init == Init::Random {
         graph.redraw(seed);
     }
-    let classifier = Teacher::new(path, graph, picture, &Device::flex())?;
+    let classifier = Classifier::new(path, graph, picture, &Device::flex())?;
     if classifier.classes != classes {
         return Err(RunError::Flag {
             flag: "--student",

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use potstill_core::data::Pipeline;
 use potstill_core::graph::Graph;
 use potstill_core::names::{did_you_mean, nearest};
-use potstill_teachers::{Adaptation, CompiledTeacher, Teacher, compiled, decode, decode_file};
+use potstill_teachers::{Adaptation, Classifier, CompiledTeacher, compiled, decode, decode_file};
 
 use crate::config::{Own, RunConfig, TeacherConfig};
 use crate::data::Data;
@@ -45,11 +45,11 @@ pub(crate) fn teachers(
     data: &Data,
     picture: [usize; 3],
     device: &Device,
-) -> Result<Vec<Teacher>, RunError> {
-    let one = |teacher: &TeacherConfig| -> Result<Teacher, RunError> {
+) -> Result<Vec<Classifier>, RunError> {
+    let one = |teacher: &TeacherConfig| -> Result<Classifier, RunError> {
         let graph = graph(&teacher.file, device)?;
         let adaptation = adaptation(teacher, &graph, data, picture)?;
-        let opened = Teacher::adapted(&teacher.file, graph, picture, &adaptation, device)?;
+        let opened = Classifier::adapted(&teacher.file, graph, picture, &adaptation, device)?;
         opened.check_classes(data.classes())?;
         Ok(opened)
     };

@@ -10,7 +10,7 @@ use potstill_core::train::Distance;
 use potstill_run::evaluation::{evaluate_classifier, test_loader};
 use potstill_run::retrieval::{Feed, Search};
 use potstill_run::{DataConfig, device, preprocessing, split, teachers};
-use potstill_teachers::Teacher;
+use potstill_teachers::Classifier;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -102,7 +102,7 @@ impl Eval {
         }
         let source = split(&config, Split::Test)?;
         let loader = test_loader(&source, &pipeline, config.limit, self.device.threads, &device)?;
-        let classifier = Teacher::new(&self.file, graph, loader.image_shape(), &device)?;
+        let classifier = Classifier::new(&self.file, graph, loader.image_shape(), &device)?;
         classifier.check_classes(source.classes().len())?;
         let evaluation = evaluate_classifier(&classifier, &loader)?;
         let report = Report {
@@ -135,7 +135,7 @@ impl Eval {
         feed: &Feed<'_>,
     ) -> Result<(), CliError> {
         let picture = search.picture(feed.pipeline)?;
-        let classifier = Teacher::new(&self.file, graph, picture, feed.device)?;
+        let classifier = Classifier::new(&self.file, graph, picture, feed.device)?;
         let graph = classifier.network.graph();
         let given = self.features.as_deref();
         let features = given.or_else(|| graph.features_before(classifier.logits()));

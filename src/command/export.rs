@@ -13,7 +13,7 @@ use potstill_exporters::quantise::{Calibration, Method};
 use potstill_exporters::{Export, Precision, Provenance};
 use potstill_run::evaluation::{evaluate_classifier, evaluate_in_tract};
 use potstill_run::{Data, DataConfig, Restored, RunFolder, preprocessing};
-use potstill_teachers::{Teacher, decode_file};
+use potstill_teachers::{Classifier, decode_file};
 
 use crate::error::CliError;
 use crate::flags::DataFlags;
@@ -173,8 +173,8 @@ impl ExportRun {
         let device = Device::flex();
         let test = data.test_loader(None, &device)?;
         let picture = test.image_shape();
-        let before = Teacher::new(&self.run, before, picture, &device)?;
-        let after = Teacher::open(&self.output, picture, &device)?;
+        let before = Classifier::new(&self.run, before, picture, &device)?;
+        let after = Classifier::open(&self.output, picture, &device)?;
         let content = std::fs::read(&self.output).map_err(|source| CliError::File {
             action: "read",
             path: self.output.clone(),

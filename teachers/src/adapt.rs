@@ -211,7 +211,7 @@ mod tests {
         let y = b.linear("fc", &pooled, 3).unwrap();
         b.output("logits", &y).unwrap();
         let path = std::path::Path::new("teacher.onnx");
-        let opened = crate::Teacher::new(path, b.finish().unwrap(), [2, 4, 4], &Device::flex()).unwrap();
+        let opened = crate::Classifier::new(path, b.finish().unwrap(), [2, 4, 4], &Device::flex()).unwrap();
         let graph = opened.network.graph().clone();
         assert_eq!(run(graph, &pictures(4)), run(teacher(4), &pictures(4)));
     }

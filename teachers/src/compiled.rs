@@ -244,7 +244,7 @@ mod tests {
     use potstill_core::ops::Mode;
 
     use super::*;
-    use crate::Teacher;
+    use crate::Classifier;
 
     /// Means of the channels as logits, and the picture's first row; takes 4 × 4 pictures.
     struct Means;
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_compiled_network_is_a_node_whose_outputs_are_taps() {
         let device = Device::flex();
-        let teacher = Teacher::new(Path::new("compiled:means"), means(), [3, 4, 4], &device).unwrap();
+        let teacher = Classifier::new(Path::new("compiled:means"), means(), [3, 4, 4], &device).unwrap();
         assert_eq!((teacher.classes, teacher.network.graph().parameters()), (3, 7));
         let network = Network::new(teacher.network.graph().clone(), &device).unwrap();
         let pictures = Value::from(Tensor::<4>::ones([5, 3, 4, 4], &device));
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn pictures_that_compiled_code_panics_on_are_refused() {
-        let refused = Teacher::new(Path::new("compiled:means"), means(), [3, 8, 8], &Device::flex());
+        let refused = Classifier::new(Path::new("compiled:means"), means(), [3, 8, 8], &Device::flex());
         let message = format!("{:?}", refused.unwrap_err());
         assert!(message.contains("made for other pictures"), "{message}");
     }

@@ -1,4 +1,4 @@
-//! A teacher: a graph checked against the data it is to teach on, frozen on a device.
+//! A classifier: a graph checked against the data, frozen on a device. Teachers are such, and whatever `eval` looks at.
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,9 @@ use potstill_core::value::Value;
 
 use crate::{Adaptation, DecodeError, decode_file};
 
-/// Why a file cannot teach.
+/// Why a file is no classifier for the data.
 #[derive(Debug, thiserror::Error)]
-pub enum TeacherError {
+pub enum ClassifierError {
     /// The file is no network that runs here.
     #[error("cannot import {path}")]
     Decode {
@@ -68,8 +68,10 @@ pub enum TeacherError {
 }
 
 /// A frozen network that gives `[batch, classes]` logits for `[batch, channels, height, width]` pictures.
+///
+/// A teacher is one that does not learn; a student under test is one too.
 #[derive(Clone, Debug)]
-pub struct Teacher {
+pub struct Classifier {
     /// Where it came from.
     pub path: PathBuf,
     /// The network, in inference mode and without gradients.
@@ -79,13 +81,13 @@ pub struct Teacher {
     logits: String,
 }
 
-impl Teacher {
+impl Classifier {
     /// Opens a classifier for pictures of a shape `[channels, height, width]`.
     ///
     /// # Errors
     /// A file that cannot be imported, is no classifier, or is one for other pictures.
-    pub fn open(path: &Path, picture: [usize; 3], device: &Device) -> Result<Self, TeacherError> {
-        let graph = decode_file(path).map_err(|source| TeacherError::Decode {
+    pub fn open(path: &Path, picture: [usize; 3], device: &Device) -> Result<Self, ClassifierError> {
+        let graph = decode_file(path).map_err(|source| ClassifierError::Decode {
             path: path.to_owned(),
             source,
         })?;
@@ -101,7 +103,7 @@ impl Teacher {
         graph: Graph,
         picture: [usize; 3],
         device: &Device,
-    ) -> Result<Self, TeacherError> {
+    ) -> Result<Self, ClassifierError> {
         Self::adapted(path, graph, picture, &Adaptation::default(), device)
     }
 
@@ -115,14 +117,14 @@ impl Teacher {
         picture: [usize; 3],
         adaptation: &Adaptation,
         device: &Device,
-    ) -> Result<Self, TeacherError> {
+    ) -> Result<Self, ClassifierError> {
         let path = path.to_owned();
         let adaptation = Adaptation {
             channels_last: is_channels_last(&graph, adaptation.picture(picture)),
             ..adaptation.clone()
         };
         check_classifier(&path, &mut graph, &adaptation, picture)?;
-        let run = |source| TeacherError::Graph {
+        let run = |source| ClassifierError::Graph {
             path: path.clone(),
             source,
         };
@@ -140,7 +142,7 @@ impl Teacher {
                     "output `{logits}` has shape {:?} at batch 2",
                     other.unwrap_or_default()
                 );
-                return Err(TeacherError::NotAClassifier {
+                return Err(ClassifierError::NotAClassifier {
                     path,
                     what,
                     expected: "[batch, classes]".to_owned(),
@@ -159,12 +161,12 @@ impl Teacher {
     /// Refuses another number of classes than the data's.
     ///
     /// # Errors
-    /// [`TeacherError::Classes`].
-    pub fn check_classes(&self, expected: usize) -> Result<(), TeacherError> {
+    /// [`ClassifierError::Classes`].
+    pub fn check_classes(&self, expected: usize) -> Result<(), ClassifierError> {
         if self.classes == expected {
             return Ok(());
         }
-        Err(TeacherError::Classes {
+        Err(ClassifierError::Classes {
             path: self.path.clone(),
             output: self.logits.clone(),
             got: self.classes,
@@ -203,14 +205,14 @@ fn check_classifier(
     graph: &mut Graph,
     adaptation: &Adaptation,
     picture: [usize; 3],
-) -> Result<(), TeacherError> {
+) -> Result<(), ClassifierError> {
     let [channels, height, width] = adaptation.picture(picture);
     let picture = if adaptation.channels_last {
         [height, width, channels]
     } else {
         [channels, height, width]
     };
-    let refuse = |what: String, expected: &str| TeacherError::NotAClassifier {
+    let refuse = |what: String, expected: &str| ClassifierError::NotAClassifier {
         path: path.to_owned(),
         what,
         expected: expected.to_owned(),
@@ -219,7 +221,7 @@ fn check_classifier(
     let [input] = graph.inputs.as_mut_slice() else {
         return Err(refuse(format!("{count} inputs"), "one input of pictures"));
     };
-    let mismatch = |got: String, input: &str| TeacherError::InputShape {
+    let mismatch = |got: String, input: &str| ClassifierError::InputShape {
         path: path.to_owned(),
         input: input.to_owned(),
         got,
