@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use potstill_core::data::{InMemory, Loader, LoaderOptions, Split, dataset};
 use potstill_core::loss::cross_entropy;
 use potstill_core::network::Network;
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::train::TrainConfig;
 use potstill_core::value::Value;
 use potstill_core::zoo;

@@ -14,7 +14,7 @@ use potstill_core::device::{Aligned, keep_freed_memory, set_threads};
 use potstill_core::graph::Graph;
 use potstill_core::loss::cross_entropy;
 use potstill_core::network::Network;
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::plugin::{Objective, PluginSpec, Structure, Students, Time, cohort_of, prepare};
 use potstill_core::precision::Precision;
 use potstill_core::train::distillation::TimedBatch;

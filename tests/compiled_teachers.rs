@@ -13,7 +13,7 @@ use potstill::{done, json_lines, refused};
 use potstill_compiled as _;
 use potstill_core::network::{Network, Outputs};
 use potstill_core::npz::NpzReader;
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::value::Value;
 use potstill_teachers::{Classifier, CompiledTeacher, decode_file};
 

@@ -4,8 +4,9 @@
 //! forms are held against the records of reference implementations, in each method's file.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use potstill_core::builder::{Conv, GraphBuilder};
 use potstill_core::data::Batch;
-use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Role};
+use potstill_core::graph::{Graph, GraphError, Init, Role};
 use potstill_core::network::Network;
 use potstill_core::plugin::{Method, Plugin, PluginSpec, Students, Time, cohort_of, prepare};
 use potstill_core::precision::Precision;

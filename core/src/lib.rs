@@ -2,8 +2,11 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | [`graph`] | the one representation of a network: named values, nodes, tensors; builder, inference of shapes |
-//! | [`ops`] | the ONNX operators, one file each |
+//! | [`graph`] | the one representation of a network: named values, nodes, tensors; inference of shapes |
+//! | [`op`] | what an operator is: its interface, facts, attributes |
+//! | [`ops`] | the ONNX operators, one file each, and their table |
+//! | [`builder`] | networks written by hand |
+//! | [`passes`] | what changes graphs: branching, pruning, other classifiers |
 //! | [`value`] | a tensor without its rank and kind in the type, as a graph needs it |
 //! | [`network`] | a graph with its tensors on a device: a Burn module |
 //! | [`zoo`] | student architectures, written with the graph's builder |
@@ -20,6 +23,7 @@
 //! The core knows no distillation method and not how ONNX is encoded: methods live in `potstill-plugins`, decoding in `potstill-teachers`, encoding in
 //! `potstill-exporters`.
 
+pub mod builder;
 mod cpu;
 pub mod data;
 pub mod device;
@@ -29,7 +33,9 @@ pub mod loss;
 pub mod names;
 pub mod network;
 pub mod npz;
+pub mod op;
 pub mod ops;
+pub mod passes;
 pub mod plugin;
 pub mod precision;
 pub mod schedule;

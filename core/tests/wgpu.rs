@@ -6,9 +6,10 @@
 use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use potstill_core::builder::{Conv, GraphBuilder, Pool};
 use potstill_core::data::Batch;
 use potstill_core::device::{Backend, available, self_test};
-use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Pool};
+use potstill_core::graph::{Graph, GraphError, Init};
 use potstill_core::plugin::{Students, Time, prepare};
 use potstill_core::precision::Precision;
 use potstill_core::train::TrainConfig;

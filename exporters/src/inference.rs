@@ -36,7 +36,8 @@ pub fn inference_form(graph: &mut Graph) {
 
 #[cfg(test)]
 mod tests {
-    use potstill_core::graph::{GraphBuilder, Init, Role};
+    use potstill_core::builder::GraphBuilder;
+    use potstill_core::graph::{Init, Role};
 
     use super::*;
 

@@ -3,9 +3,9 @@
 use burn::tensor::Device;
 use indexmap::IndexMap;
 use potstill_core::graph::Graph;
+use potstill_core::op::{Inputs, Mode, OpError, RunContext};
 use potstill_core::ops::binarize::Binarize;
 use potstill_core::ops::fake_quantize::{FakeQuantize, FakeQuantizeWeight};
-use potstill_core::ops::{Inputs, Mode, OpError, RunContext};
 use potstill_core::precision::Precision;
 use potstill_core::value::Value;
 
@@ -52,7 +52,7 @@ pub fn settle(graph: &mut Graph) -> Result<Option<Ranges>, ExportError> {
                 device,
                 precision: Precision::Fp32,
             };
-            use potstill_core::ops::Op;
+            use potstill_core::op::Op;
             let made = binarize.run(&Inputs(&[weight]), &context).map_err(refuse)?;
             if let (Some(tensor), Some(value)) = (graph.tensors.get_mut(&input), made.into_iter().next()) {
                 tensor.data = value.into_data().convert_dtype(tensor.data.dtype());

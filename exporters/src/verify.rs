@@ -2,7 +2,7 @@
 
 use potstill_core::graph::Graph;
 use potstill_core::network::Network;
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::value::Value;
 
 use burn::tensor::{Device, TensorData};

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, TensorData};
 use potstill_core::graph::{Dim, Graph, ValueInfo, infer, summarise};
 use potstill_core::network::Network;
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::value::{Kind, Value};
 use potstill_teachers::decode;
 

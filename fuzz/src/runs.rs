@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_optim::{GradientsParams, ModuleOptimizer};
 use potstill_core::data::Batch;
 use potstill_core::network::{Network, Outputs};
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::plugin::Recorded;
 use potstill_core::precision::Precision;
 use potstill_core::train::checkpoint::{Checkpoints, Which};

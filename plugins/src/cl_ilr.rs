@@ -9,8 +9,8 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
+use potstill_core::op::{Inputs, Mode, Op, RunContext};
 use potstill_core::ops::scale_gradient::ScaleGradient;
-use potstill_core::ops::{Inputs, Mode, Op, RunContext};
 use potstill_core::options;
 use potstill_core::plugin::{
     Cohort, Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Structure, Term,

@@ -11,7 +11,8 @@
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
-use potstill_core::graph::{Attribute, Graph, GraphBuilder, GraphError, Init, Role};
+use potstill_core::builder::GraphBuilder;
+use potstill_core::graph::{Attribute, Graph, GraphError, Init, Role};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
 use potstill_core::options;
 use potstill_core::plugin::{

@@ -11,7 +11,8 @@
 //! they are.
 
 use burn::tensor::Tensor;
-use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError};
+use potstill_core::builder::{Conv, GraphBuilder};
+use potstill_core::graph::{Graph, GraphError};
 use potstill_core::plugin::{
     Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Stage, Step, Term,
 };

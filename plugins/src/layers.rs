@@ -1,7 +1,8 @@
 //! Layers that several methods train beside the student: graphs of one layer, and the same on recorded tensors.
 
 use burn::tensor::Tensor;
-use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError};
+use potstill_core::builder::{Conv, GraphBuilder};
+use potstill_core::graph::{Graph, GraphError};
 use potstill_core::plugin::{PluginError, Recorded};
 
 /// A 1 × 1 convolution to `to` channels with BatchNorm, for maps of the shape `dims`.

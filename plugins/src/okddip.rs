@@ -11,7 +11,8 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
-use potstill_core::graph::{Graph, GraphBuilder, GraphError, Init, Role};
+use potstill_core::builder::GraphBuilder;
+use potstill_core::graph::{Graph, GraphError, Init, Role};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
 use potstill_core::options;
 use potstill_core::plugin::{

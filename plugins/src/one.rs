@@ -9,7 +9,8 @@
 //! features → linear → BatchNorm → ReLU → softmax.
 
 use burn::tensor::{Int, Tensor};
-use potstill_core::graph::{GraphBuilder, GraphError};
+use potstill_core::builder::GraphBuilder;
+use potstill_core::graph::GraphError;
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};
 use potstill_core::options;
 use potstill_core::plugin::{

@@ -11,7 +11,8 @@
 use burn::tensor::Tensor;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError};
+use potstill_core::builder::{Conv, GraphBuilder};
+use potstill_core::graph::{Graph, GraphError};
 use potstill_core::plugin::{
     Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };

@@ -12,7 +12,8 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, softplus};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use potstill_core::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Role};
+use potstill_core::builder::{Conv, GraphBuilder};
+use potstill_core::graph::{Graph, GraphError, Init, Role};
 use potstill_core::plugin::{
     Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
 };

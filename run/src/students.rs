@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
-use potstill_core::graph::{self, Graph, GraphError, Role, branch_points};
+use potstill_core::graph::{self, Graph, GraphError, Role};
+use potstill_core::passes::branch_points;
 use potstill_core::plugin::{Chosen, Plugin, Structure, Students, cohort_of};
 use potstill_core::zoo;
 use potstill_teachers::{Classifier, decode_file};

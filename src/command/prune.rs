@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use potstill_core::graph::{Criterion, Graph, Pruned, prune};
+use potstill_core::graph::Graph;
+use potstill_core::passes::{Criterion, Pruned, prune};
 use potstill_core::plugin::PluginSpec;
 use potstill_core::train::checkpoint::Which;
 use potstill_exporters::{Export, Precision};

@@ -11,7 +11,7 @@ use potstill_core::graph::ValueInfo;
 use potstill_core::names::nearest;
 use potstill_core::network::Network;
 use potstill_core::npz::{NpyFile, NpzReader, NpzWriter, Order};
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::value::{Kind, Value};
 use potstill_teachers::decode_file;
 

@@ -5,7 +5,8 @@
 //! the data's pictures and gives logits in the data's order. The teacher's values keep their names.
 
 use burn::tensor::TensorData;
-use potstill_core::graph::{Graph, GraphBuilder, GraphError, Role, ValueInfo};
+use potstill_core::builder::GraphBuilder;
+use potstill_core::graph::{Graph, GraphError, Role, ValueInfo};
 
 /// What a teacher needs of the data's pictures and gives to the data's classes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -126,7 +127,7 @@ impl Adaptation {
 #[cfg(test)]
 mod tests {
     use potstill_core::network::Network;
-    use potstill_core::ops::Mode;
+    use potstill_core::op::Mode;
     use potstill_core::value::Value;
 
     use burn::tensor::{Device, Tensor};

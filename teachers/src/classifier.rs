@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor};
 use potstill_core::graph::{Dim, Graph, GraphError, infer};
 use potstill_core::network::{Network, Outputs};
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::value::Value;
 
 use crate::{Adaptation, DecodeError, decode_file};

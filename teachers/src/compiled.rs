@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 use potstill_core::device::caught;
 use potstill_core::graph::{Fact, Graph, Node};
 use potstill_core::names::{did_you_mean, nearest};
-use potstill_core::ops::{Inputs, Op, OpError, RunContext};
+use potstill_core::op::{Inputs, Op, OpError, RunContext};
 use potstill_core::value::{Kind, Value};
 
 use crate::DecodeError;
@@ -241,7 +241,7 @@ mod tests {
     use onnx_protobuf::tensor_shape_proto::Dimension;
     use onnx_protobuf::{GraphProto, Message, ModelProto, ValueInfoProto};
     use potstill_core::network::Network;
-    use potstill_core::ops::Mode;
+    use potstill_core::op::Mode;
 
     use super::*;
     use crate::Classifier;

@@ -6,7 +6,8 @@ use burn::tensor::{DType, TensorData};
 use indexmap::IndexMap;
 use onnx_protobuf::{Message, ModelProto, NodeProto, StringStringEntryProto};
 use potstill_core::graph::{Attributes, Graph, ModelInfo, Node, Role, StoredTensor};
-use potstill_core::ops::{Op, OpError, table};
+use potstill_core::op::{Op, OpError};
+use potstill_core::ops::table;
 
 use crate::proto::{attribute, tensor, value_info};
 use crate::{DecodeError, inline};

@@ -1,7 +1,7 @@
 //! What can be wrong with an ONNX file.
 
 use potstill_core::graph::GraphError;
-use potstill_core::ops::OpError;
+use potstill_core::op::OpError;
 
 /// Why a file is no network that runs here; whoever passes it on adds the file's name.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use onnx_protobuf::tensor_shape_proto::dimension;
 use onnx_protobuf::{Message, ModelProto, type_proto};
 use potstill_core::graph::{Dim, Graph, ValueInfo, infer};
 use potstill_core::network::Network;
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::value::{Kind, Value};
 use potstill_teachers::decode;
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! Small networks as PyTorch's two exporters write them, at two batch sizes.
 
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 
 use crate::case::{cases, walk};
 use crate::operators::{check_facts, check_gradients, check_values, on_records};

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use potstill_core::graph::{Dim, Graph, Role, StoredTensor, infer};
 use potstill_core::network::Network;
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::value::{Kind, Value};
 
 use crate::case::{Case, cases, declared, reason, walk, weights};

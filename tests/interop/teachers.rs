@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, TensorData};
 use potstill_core::graph::Role;
 use potstill_core::network::Network;
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::value::Value;
 use potstill_evidence::record;
 use potstill_exporters::Export;

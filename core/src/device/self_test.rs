@@ -12,10 +12,11 @@ use serde::Serialize;
 
 use super::SelfTestError;
 use super::panics::caught;
-use crate::graph::{Conv, Graph, GraphBuilder, GraphError, Init, Pool};
+use crate::builder::{Conv, GraphBuilder, Pool};
+use crate::graph::{Graph, GraphError, Init};
 use crate::loss::cross_entropy;
 use crate::network::Network;
-use crate::ops::Mode;
+use crate::op::Mode;
 use crate::value::Value;
 
 /// The largest difference over the CPU's largest entry that is allowed in each tensor. Rounding in another order stays below 1e-5.

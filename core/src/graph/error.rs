@@ -1,7 +1,7 @@
 //! What can be wrong with a graph.
 
 use crate::names::did_you_mean;
-use crate::ops::OpError;
+use crate::op::OpError;
 
 /// A graph that cannot be used as it stands.
 #[derive(Debug, thiserror::Error)]

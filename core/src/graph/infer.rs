@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use indexmap::IndexMap;
 
 use super::{Fact, Graph, GraphError, Node, Role, StoredTensor, ValueInfo};
-use crate::ops::{Inputs, MOST_ELEMENTS, Mode, RunContext, element_count};
+use crate::op::{Inputs, MOST_ELEMENTS, Mode, RunContext, element_count};
 use crate::precision::Precision;
 use crate::value::{Kind, Value};
 
@@ -77,7 +77,7 @@ fn check_size(value: &str, fact: &Fact) -> Result<(), GraphError> {
     })
 }
 
-pub(super) fn tensor_fact(tensor: &StoredTensor) -> Fact {
+pub(crate) fn tensor_fact(tensor: &StoredTensor) -> Fact {
     let dtype = tensor.data.dtype();
     let kind = if dtype.is_bool() {
         Kind::Bool
@@ -92,7 +92,7 @@ pub(super) fn tensor_fact(tensor: &StoredTensor) -> Fact {
     Fact { kind, dims, value }
 }
 
-pub(super) fn node_facts(node: &Node, facts: &Facts) -> Result<Vec<Fact>, GraphError> {
+pub(crate) fn node_facts(node: &Node, facts: &Facts) -> Result<Vec<Fact>, GraphError> {
     let inputs: Vec<Option<Fact>> = node
         .inputs
         .iter()
@@ -144,7 +144,7 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
-    use crate::graph::GraphBuilder;
+    use crate::builder::GraphBuilder;
 
     #[test]
     fn a_value_beyond_all_memory_is_refused_by_its_name() {

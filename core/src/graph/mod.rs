@@ -4,40 +4,23 @@
 //! gives back the same model, any value can be tapped by its name, and every pass (folding, branching, pruning) is written once.
 //! A graph lives on the host and knows no device; [`Network`](crate::network::Network) is a graph that runs.
 
-mod attribute;
-mod branch;
-mod builder;
-mod classifier;
 mod error;
-mod fact;
 mod fingerprint;
-mod infer;
-mod join;
-mod prune;
-mod quantisable;
-mod redraw;
-mod reshape_stored;
-mod rewrite;
+pub(crate) mod infer;
 mod summary;
 mod tensor;
-mod untie;
 
-pub use attribute::{Attribute, Attributes};
-pub use branch::{Branched, Fork, Names, branch, branch_points, cut};
-pub use builder::{Conv, GraphBuilder, Pool};
+pub use crate::op::{Attribute, Attributes, Dim, ElementType, Fact, Role, ValueInfo};
 pub use error::GraphError;
-pub use fact::{Dim, ElementType, Fact, ValueInfo};
 pub(crate) use infer::infer_from;
 pub use infer::{Facts, infer, infer_node};
-pub use join::join;
-pub use prune::{Criterion, Pruned, prune};
 pub use summary::{NodeSummary, Summary, summarise};
-pub use tensor::{Init, Role, StoredTensor};
+pub use tensor::{Init, StoredTensor};
 
 use indexmap::IndexMap;
 
 use crate::names::nearest;
-use crate::ops::Op;
+use crate::op::Op;
 
 /// A network: what ONNX calls a model, with its graph.
 #[derive(Clone, Debug, Default)]

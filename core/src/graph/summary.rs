@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::{Fact, Graph, GraphError, infer};
-use crate::ops::Inputs;
+use crate::op::Inputs;
 
 /// One node's line in a [`Summary`].
 #[derive(Clone, Debug, Serialize)]

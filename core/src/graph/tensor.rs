@@ -5,16 +5,7 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// What a stored tensor is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Trained by the optimizer.
-    Weight,
-    /// Moved by training itself: running statistics.
-    Buffer,
-    /// Left alone: shapes, axes, fixed factors.
-    Constant,
-}
+use crate::op::Role;
 
 /// A tensor of a graph, in the element type of its file.
 #[derive(Clone, Debug)]

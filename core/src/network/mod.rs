@@ -16,7 +16,7 @@ use burn::tensor::{Device, Tensor};
 use burn_optim::GradientsParams;
 
 use crate::graph::{Dim, Graph, GraphError, Role, StoredTensor, ValueInfo, infer};
-use crate::ops::Mode;
+use crate::op::Mode;
 use crate::precision::Precision;
 use crate::value::{Kind, Value};
 use plan::{Plan, Source};

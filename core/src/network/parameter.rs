@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use burn_optim::GradientsParams;
 
 use crate::graph::GraphError;
-use crate::ops::OpError;
+use crate::op::OpError;
 use crate::value::Value;
 
 /// A float tensor of rank 1 to 6 that optimizers and records see as a Burn parameter. Scalars are stored as `[1]`.

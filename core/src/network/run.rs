@@ -9,7 +9,7 @@ use super::plan::{Action, Source};
 use super::step::Step;
 use crate::cpu::{BlockInputs, BlockMode, Fork, on_pool};
 use crate::graph::{Dim, Fact, Facts, GraphError, ValueInfo};
-use crate::ops::{Inputs, Mode, RunContext};
+use crate::op::{Inputs, Mode, RunContext};
 use crate::value::Value;
 
 /// A tap or output that cannot be used as asked.

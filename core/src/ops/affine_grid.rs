@@ -6,8 +6,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::shaped::{Shaped, extents};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, work};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, work};
 use crate::value::{Kind, Value};
 
 /// Places of pixels under an affine map.

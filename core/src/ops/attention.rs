@@ -10,8 +10,7 @@ use burn::backend::ops::{ActivationOps, FloatTensorOps};
 use burn::tensor::{Device, TensorData};
 
 use super::shaped::Shaped;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast, work};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast, work};
 use crate::value::{Kind, Value};
 
 /// Scaled dot product attention.

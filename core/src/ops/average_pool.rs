@@ -10,9 +10,8 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 
 use super::pool::{Placement, Pool};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::cpu::{self, Pooling};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::Value;
 
 /// Mean over windows of `[batch, channels, spatial…]`.
@@ -130,7 +129,7 @@ pub const OPERATORS: &[Operator] = &[Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Attribute;
+    use crate::op::Attribute;
     use crate::ops::testing::{assert_floats, assert_gradients, infer_op, ramp, run_op, waves};
 
     /// X = [[[1, 2, 3, 4, 5, 6]]], kernel_shape = [3], strides = [2].

@@ -15,8 +15,7 @@ use burn::backend::Dispatch;
 use burn::backend::ops::ModuleOps;
 use burn::tensor::Tensor;
 
-use super::{Inputs, Mode, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, Mode, NodeReader, Op, OpError, Operator, Role, RunContext};
 use crate::value::{Kind, Value};
 
 /// Batch normalisation over axis 1 of `[batch, channels, …]`.
@@ -151,7 +150,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
-    use crate::graph::GraphBuilder;
+    use crate::builder::GraphBuilder;
     use crate::network::Network;
     use crate::ops::testing::{assert_floats, floats, waves};
 

@@ -6,8 +6,7 @@
 //! No operator of ONNX: the exporter stores what it computes. Until then it is written `Identity`.
 
 use super::fake_quantize::{each_channel, straight_through, weight};
-use super::{Inputs, Op, OpError, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, Op, OpError, Role, RunContext};
 use crate::value::Value;
 
 /// A weight as ±α along an axis of output channels: 0, or 1 of two.
@@ -45,8 +44,8 @@ impl Op for Binarize {
 mod tests {
     use burn::tensor::{Device, Tensor};
 
-    use super::super::Mode;
     use super::*;
+    use crate::op::Mode;
 
     #[test]
     fn a_channel_becomes_its_sign_times_its_mean_magnitude() {

@@ -4,8 +4,7 @@
 //! one upwards stays. Two inputs broadcast.
 
 use super::binary::align;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
 use crate::value::{Kind, Value};
 
 /// Which operation.

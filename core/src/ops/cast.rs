@@ -6,8 +6,7 @@
 //!
 //! Floats made of integers go to the network's device.
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{ElementType, Fact};
+use crate::op::{ElementType, Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// Changes the type of the elements.

@@ -5,10 +5,10 @@
 
 use burn::tensor::Tensor;
 
+use super::Window;
 use super::scatter_nd::{Reduction, scatter};
 use super::shaped::Shaped;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, Window};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// The sum of patches.

@@ -7,8 +7,7 @@
 use burn::tensor::{Bool, Tensor};
 
 use super::binary::align;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
 use crate::value::{Kind, Value};
 
 /// Which comparison, under ONNX's name.

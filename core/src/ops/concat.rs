@@ -4,8 +4,7 @@
 
 use burn::tensor::Device;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, resolve_axis};
 use crate::value::Value;
 
 /// Joins tensors.
@@ -90,9 +89,9 @@ pub const OPERATORS: &[Operator] = &[Operator {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Mode;
     use super::super::testing::{assert_floats, assert_gradients, assert_ints, floats, ints, run_op};
     use super::*;
+    use crate::op::Mode;
     use burn::tensor::Tensor;
 
     #[test]

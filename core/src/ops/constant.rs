@@ -4,8 +4,7 @@
 
 use burn::tensor::{Device, TensorData};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// A tensor written into the node.
@@ -72,7 +71,7 @@ pub const OPERATORS: &[Operator] = &[Operator {
 mod tests {
     use super::super::testing::{assert_floats, assert_ints, run_op};
     use super::*;
-    use crate::graph::Attribute;
+    use crate::op::Attribute;
 
     #[test]
     fn every_numeric_attribute_is_read() {

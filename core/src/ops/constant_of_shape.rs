@@ -5,8 +5,7 @@
 use burn::tensor::{Device, TensorData};
 
 use super::shaped::extents;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// One number in a shape that is computed.
@@ -64,7 +63,7 @@ pub const OPERATORS: &[Operator] = &[Operator {
 mod tests {
     use super::super::testing::{assert_floats, assert_ints, infer_op, ints, run_op};
     use super::*;
-    use crate::graph::Attribute;
+    use crate::op::Attribute;
 
     #[test]
     fn the_number_fills_the_shape() {

@@ -7,9 +7,9 @@
 use burn::tensor::module::{conv1d, conv2d, conv3d};
 use burn::tensor::ops::{ConvOptions, PadMode};
 
-use super::read::LARGEST_SIZE;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, Window, work};
-use crate::graph::{Fact, Role};
+use super::Window;
+use crate::op::read::LARGEST_SIZE;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, work};
 use crate::value::{Kind, Value};
 
 /// Convolution; the kernel's extents are the weight's.

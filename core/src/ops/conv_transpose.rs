@@ -8,10 +8,10 @@
 use burn::tensor::module::{conv_transpose1d, conv_transpose2d};
 use burn::tensor::ops::ConvTransposeOptions;
 
-use super::read::LARGEST_SIZE;
 use super::window::reach;
-use super::{Inputs, NodeReader, Op, OpError, Operator, Padding, RunContext, Window, work};
-use crate::graph::{Fact, Role};
+use super::{Padding, Window};
+use crate::op::read::LARGEST_SIZE;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, work};
 use crate::value::{Kind, Value};
 
 /// Transposed convolution; the kernel's extents are the weight's.
@@ -277,7 +277,7 @@ pub const OPERATORS: &[Operator] = &[Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Attribute;
+    use crate::op::Attribute;
     use crate::ops::testing::{Written, assert_floats, assert_gradients, ramp, run_op, waves};
 
     fn line(attributes: Written<'_>) -> Result<Value, OpError> {

@@ -4,8 +4,7 @@
 //! `mode` says whether the place in the block (`DCR`) or the channel (`CRD`, PyTorch's `pixel_shuffle`) varies slowest along the channels.
 //! Opset 11 added `mode`, 13 bfloat16. `SpaceToDepth` is the inverse of `DCR`.
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::Value;
 
 /// Which way the elements go.

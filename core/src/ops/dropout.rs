@@ -12,8 +12,7 @@ use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::{Device, Distribution, FloatDType, Shape, TensorData};
 
-use super::{Inputs, Mode, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, Mode, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// Random dropping of elements.
@@ -147,12 +146,12 @@ pub const OPERATORS: &[Operator] = &[Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Attributes;
+    use crate::op::Attributes;
     use crate::ops::table;
     use crate::ops::testing::{assert_floats, assert_ints, bools, floats, infer_op, ramp, run_op, run_op_in};
 
     /// The share of elements that remain, after a check that they were scaled by 1 / (1 − ratio).
-    fn kept(opset: i64, attributes: &[(&'static str, crate::graph::Attribute)], further: &[Value]) -> f32 {
+    fn kept(opset: i64, attributes: &[(&'static str, crate::op::Attribute)], further: &[Value]) -> f32 {
         let mut inputs = vec![Some(ramp(&[100, 100], 1.0, 0.0))];
         inputs.extend(further.iter().cloned().map(Some));
         let made = run_op_in(Mode::Training, "Dropout", opset, attributes, &inputs).unwrap();

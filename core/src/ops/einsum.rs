@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, work};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, work};
 use crate::value::Value;
 
 /// An axis of a term as it is written.

@@ -13,8 +13,7 @@
 
 use burn::tensor::activation::relu;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// Which rectifier, under ONNX's name.

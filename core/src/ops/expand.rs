@@ -2,9 +2,10 @@
 //!
 //! The broadcast goes both ways: where the wanted shape has 1, the input's extent stays. Opset 8 introduced it, 13 adds bfloat16.
 
-use super::shaped::{Shaped, element_count, extents};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
-use crate::graph::{Fact, Role};
+use super::shaped::{Shaped, extents};
+use crate::op::{
+    Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, broadcast, element_count,
+};
 use crate::value::Value;
 
 /// Broadcasts to a shape.

@@ -5,8 +5,7 @@
 
 use burn::tensor::{Device, TensorData};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{ElementType, Fact};
+use crate::op::{ElementType, Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// Ones on a diagonal.

@@ -9,8 +9,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{Inputs, Mode, Op, OpError, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, Mode, Op, OpError, Role, RunContext};
 use crate::value::{Kind, Value};
 
 /// Steps between the ends of an activation's range.

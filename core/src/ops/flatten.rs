@@ -3,8 +3,7 @@
 //! Opset 9 allows all types, 11 negative axes; 13 and 21 add types. The form never changed.
 
 use super::shaped::Shaped;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};
 use crate::value::Value;
 
 /// Joins axes into two.

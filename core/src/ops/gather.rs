@@ -4,8 +4,7 @@
 //! never changed. Indices are read on the host, where their range is checked.
 
 use super::shaped::Shaped;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// Entries of one axis.

@@ -3,8 +3,7 @@
 //! y[i][j] = x[indices[i][j]][j] along axis 0. Opset 11 introduced it, 13 adds bfloat16; the form never changed.
 
 use super::gather::resolve_indices;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// One element per index.

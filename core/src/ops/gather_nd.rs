@@ -4,8 +4,7 @@
 //! axes of both belong together. Opset 11 introduced it, 12 adds `batch_dims`. Indices are read on the host, where their range is checked.
 
 use super::shaped::Shaped;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};
 use crate::value::{Kind, Value};
 
 /// Parts of a tensor.

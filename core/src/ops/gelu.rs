@@ -5,8 +5,7 @@
 
 use burn::tensor::activation::{gelu, gelu_approximate};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// x · Φ(x)

@@ -4,8 +4,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast, work};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, broadcast, work};
 use crate::value::{Kind, Value};
 
 /// General matrix product: what linear layers are exported as.

@@ -5,9 +5,8 @@
 
 use burn::tensor::Tensor;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::cpu;
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::Value;
 
 /// A pool over all spatial axes of `[batch, channels, spatial…]`.

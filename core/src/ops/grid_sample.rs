@@ -8,8 +8,7 @@
 
 use burn::tensor::{Device, Int, Tensor};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// What is read outside of the picture.

@@ -8,8 +8,7 @@
 use burn::tensor::Tensor;
 
 use super::standardise::standardise;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};
 use crate::value::{Kind, Value};
 
 /// Group normalisation of `[batch, channels, …]`.

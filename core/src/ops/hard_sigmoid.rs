@@ -3,8 +3,7 @@
 //! HardSigmoid(x) = max(0, min(1, alpha · x + beta)), HardSwish(x) = x · HardSigmoid(x) with alpha = 1/6, beta = 1/2 (Howard et al. 2019,
 //! arXiv 1905.02244). `HardSigmoid` has one form since opset 6, `HardSwish` came with 14 and has no attributes.
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// max(0, min(1, alpha · x + beta)), times x for `HardSwish`.

@@ -7,8 +7,7 @@ use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::{Device, IntDType};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// The largest element as one-hot rows.

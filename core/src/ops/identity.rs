@@ -2,8 +2,7 @@
 //!
 //! Opsets 13 to 21 add types; the form never changed.
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};
 use crate::value::Value;
 
 /// The input under another name.

@@ -7,8 +7,7 @@
 use burn::tensor::Tensor;
 
 use super::standardise::standardise;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};
 use crate::value::{Kind, Value};
 
 /// Instance normalisation of `[batch, channels, spatial…]`.

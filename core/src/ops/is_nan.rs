@@ -5,8 +5,7 @@
 
 use burn::tensor::{Device, TensorData};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// What is looked for.

@@ -8,8 +8,7 @@
 use burn::backend::Dispatch;
 use burn::backend::ops::ModuleOps;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast, resolve_axis};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, broadcast, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// Layer normalisation.
@@ -132,7 +131,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let fact = |dims: &[usize]| Some(Fact::float(dims));
-        let infer = |attributes: &[(&'static str, crate::graph::Attribute)], inputs: &[Option<Fact>]| {
+        let infer = |attributes: &[(&'static str, crate::op::Attribute)], inputs: &[Option<Fact>]| {
             infer_op("LayerNormalization", 17, attributes, inputs).unwrap_err()
         };
         let scale = infer(&[], &[fact(&[2, 3]), fact(&[2])]);

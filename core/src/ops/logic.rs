@@ -6,8 +6,7 @@ use burn::backend::Dispatch;
 use burn::backend::ops::BoolTensorOps;
 
 use super::binary::align;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
 use crate::value::{Kind, Value};
 
 /// Which connective, under ONNX's name.

@@ -7,8 +7,7 @@ use burn::tensor::Tensor;
 
 use super::average_pool::mean;
 use super::pool::Pool;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
 use crate::value::Value;
 
 /// What the norm is taken of.

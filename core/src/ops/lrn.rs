@@ -7,8 +7,7 @@ use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::{AvgPoolOptions, PadMode};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::Value;
 
 /// Local response normalisation of `[batch, channels, …]`.

@@ -6,8 +6,7 @@
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast, work};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, broadcast, work};
 use crate::value::Value;
 
 /// Matrix product with broadcasting.

@@ -7,9 +7,8 @@ use burn::backend::Dispatch;
 use burn::backend::ops::ModuleOps;
 
 use super::pool::Pool;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::cpu::{self, Pooling};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::Value;
 
 /// Maximum over windows of `[batch, channels, spatial…]`.
@@ -67,7 +66,7 @@ pub const OPERATORS: &[Operator] = &[Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Attribute, Attributes};
+    use crate::op::{Attribute, Attributes};
     use crate::ops::table;
     use crate::ops::testing::{assert_floats, assert_gradients, floats, infer_op, ramp, run_op};
 

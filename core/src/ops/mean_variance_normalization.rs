@@ -6,8 +6,7 @@
 use burn::tensor::Tensor;
 
 use super::shaped::resolve_axes;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::Value;
 
 /// Normalisation without weights.

@@ -3,8 +3,7 @@
 //! Opset 18 introduced it.
 
 use super::sigmoid::softplus;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// x · tanh(log(1 + exp x))

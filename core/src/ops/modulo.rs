@@ -8,8 +8,7 @@ use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::tensor::Tensor;
 
 use super::binary::{align, check_divisor};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
 use crate::value::{Kind, Value};
 
 /// a mod b

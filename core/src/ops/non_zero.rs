@@ -3,8 +3,7 @@
 //! The output's shape depends on the content, so that it is taken of constants and shapes alone (where exporters write it, as in
 //! `ConstantOfShape → NonZero`). Opset 9 introduced it; the form never changed. A scalar gives `[0, 1]` or `[0, 0]`, as NumPy's arrays do not.
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// Where a tensor is not zero.

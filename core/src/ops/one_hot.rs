@@ -6,8 +6,7 @@
 use burn::tensor::{Device, TensorData};
 
 use super::shaped::{Shaped, extents};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// One entry of an axis set.

@@ -7,9 +7,8 @@ use burn::backend::Dispatch;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps, PadMode};
 use burn::tensor::{Slice, TensorData};
 
-use super::shaped::{IntList, Shaped, element_count};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::Fact;
+use super::shaped::{IntList, Shaped};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, element_count, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// What the border is filled with.

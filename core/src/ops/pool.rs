@@ -8,8 +8,8 @@ use burn::backend::ops::FloatTensorOps;
 use burn::tensor::ops::PadMode;
 use potstill_kernels::pool::PoolShape;
 
-use super::{NodeReader, OpError, Window};
-use crate::graph::Fact;
+use super::Window;
+use crate::op::{Fact, NodeReader, OpError};
 use crate::value::Value;
 
 /// A pool's window and how partial windows at the end count.

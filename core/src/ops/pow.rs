@@ -9,8 +9,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::tensor::{Device, TensorData};
 
 use super::binary::align;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, broadcast};
 use crate::value::{Kind, Value};
 
 /// a ^ b

@@ -8,8 +8,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
 use super::binary::align;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, broadcast};
 use crate::value::{Kind, Value};
 
 /// Rectifier with learned slopes.

@@ -11,8 +11,7 @@
 
 use burn::tensor::{DType, Device};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::{ElementType, Fact};
+use crate::op::{ElementType, Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// Floats as whole numbers in the range of an integer type.

@@ -5,9 +5,7 @@
 
 use burn::tensor::TensorData;
 
-use super::shaped::element_count;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, element_count};
 use crate::value::{Kind, Value};
 
 /// Evenly spaced numbers.

@@ -14,8 +14,7 @@
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, work};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, work};
 use crate::value::{Kind, Value};
 
 /// What happens at a step.

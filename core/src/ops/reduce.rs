@@ -19,8 +19,7 @@ use burn::backend::ops::IntTensorOps;
 use burn::tensor::{Tensor, TensorData};
 
 use super::shaped::{IntList, Shaped, resolve_axes};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// What is computed from the elements.

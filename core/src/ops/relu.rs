@@ -5,8 +5,7 @@
 use burn::backend::Dispatch;
 use burn::backend::ops::ActivationOps;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// Rectified linear unit.

@@ -4,8 +4,7 @@
 //! shape an input; 13 to 21 add types.
 
 use super::shaped::{Shaped, extents};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};
 use crate::value::Value;
 
 /// The same elements under another shape.
@@ -92,11 +91,11 @@ pub const OPERATORS: &[Operator] = &[Operator {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Mode;
     use super::super::testing::{assert_gradients, assert_ints, floats, infer_op, ints, ramp, run_op};
     use super::*;
-    use crate::graph::GraphBuilder;
+    use crate::builder::GraphBuilder;
     use crate::network::Network;
+    use crate::op::Mode;
     use crate::value::Kind;
     use burn::tensor::{Device, TensorData};
 

@@ -13,8 +13,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::tensor::TensorData;
 
 use super::interpolation::{Coordinates, Interpolation, Rounding, Stretch, Tap};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// Interpolation to other extents.
@@ -342,7 +341,7 @@ pub const OPERATORS: &[Operator] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Attribute;
+    use crate::op::Attribute;
     use crate::ops::testing::{
         Written, assert_floats, assert_gradients, floats, infer_op, ints, ramp, read_op, run_op, waves,
     };

@@ -5,8 +5,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast, resolve_axis};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, broadcast, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// Root mean square normalisation.

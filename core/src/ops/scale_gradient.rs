@@ -6,9 +6,8 @@
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 
-use super::{Inputs, Mode, Op, OpError, RunContext};
 use crate::cpu;
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, Mode, Op, OpError, RunContext};
 use crate::value::{Kind, Value};
 
 /// The input unchanged; what flows back through it is multiplied by the factor.

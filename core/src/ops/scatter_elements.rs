@@ -5,8 +5,7 @@
 //! is there with the update. A place listed twice keeps one of its updates if there is no reduction.
 
 use super::scatter_nd::{Reduction, scatter};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// Replaces elements of a tensor.

@@ -3,8 +3,7 @@
 //! Opset 9 introduced it, 16 adds bfloat16; the form never changed.
 
 use super::binary::align;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};
 use crate::value::{Kind, Value};
 
 /// Chooses between two tensors, element by element.

@@ -2,8 +2,7 @@
 //!
 //! Opset 15 adds `start` and `end` to `Shape`; the others add types. The result is known while shapes are inferred, whatever the tensor holds.
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::Value;
 
 /// The extents of a tensor, from `start` to `end`.

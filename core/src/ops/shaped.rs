@@ -3,8 +3,7 @@
 //! Reshaping operators take shapes and axes from attributes or inputs. While shapes are inferred an input is a [`Fact`], when the network runs
 //! it is a [`Value`]; extents and integers are read from both in the same way.
 
-use super::{Inputs, NodeReader, OpError, resolve_axis};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, MOST_ELEMENTS, NodeReader, OpError, element_count, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// A fact or a value.
@@ -151,18 +150,6 @@ pub(super) fn extents(name: &'static str, values: &[i64]) -> Result<Vec<usize>, 
         got: format!("{values:?}"),
         expected: format!("extents of 0 or more, at most {MOST_ELEMENTS} elements"),
     })
-}
-
-/// A tensor may have this many elements, 8 GiB of floats. A file that states more is wrong, and counts up to here can be multiplied with each other.
-pub(crate) const MOST_ELEMENTS: usize = 1 << 31;
-
-/// The number of elements, if a tensor may have so many. An extent of 0 excuses nothing: operators multiply some extents and leave others out.
-pub(crate) fn element_count(dims: &[usize]) -> Option<usize> {
-    dims.iter()
-        .filter(|extent| **extent > 0)
-        .try_fold(1usize, |count, extent| count.checked_mul(*extent))
-        .filter(|count| *count <= MOST_ELEMENTS)
-        .map(|count| if dims.contains(&0) { 0 } else { count })
 }
 
 #[cfg(test)]

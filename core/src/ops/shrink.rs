@@ -3,8 +3,7 @@
 //! x + bias below −lambd, x − bias above lambd, 0 between: PyTorch's `hardshrink` with bias 0, `softshrink` with bias = lambd. Opset 9 introduced it; the form
 //! never changed. Integers are refused.
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// Shrinkage.

@@ -5,8 +5,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, sigmoid};
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// Which activation, under ONNX's name.

@@ -6,8 +6,7 @@
 use burn::tensor::Slice as Range;
 
 use super::shaped::{IntList, Shaped};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
 use crate::value::Value;
 
 /// A box of a tensor.

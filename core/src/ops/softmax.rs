@@ -7,8 +7,7 @@
 use burn::backend::Dispatch;
 use burn::backend::ops::ActivationOps;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
 use crate::value::Value;
 
 /// Softmax or its logarithm.

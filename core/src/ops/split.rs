@@ -4,8 +4,7 @@
 //! turns `split` from an attribute into an input, 18 adds `num_outputs` and lets the last piece be smaller.
 
 use super::shaped::{IntList, Shaped};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, resolve_axis};
 use crate::value::Value;
 
 /// Cuts a tensor into pieces.
@@ -129,10 +128,10 @@ pub const OPERATORS: &[Operator] = &[Operator {
 mod tests {
     use std::slice::from_ref;
 
+    use super::super::table;
     use super::super::testing::{assert_floats, ints, ramp};
-    use super::super::{Mode, table};
     use super::*;
-    use crate::graph::{Attribute, Attributes};
+    use crate::op::{Attribute, Attributes, Mode};
 
     fn split(
         opset: i64,

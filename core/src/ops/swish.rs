@@ -5,8 +5,7 @@
 
 use burn::tensor::activation::sigmoid;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// x · sigmoid(alpha · x)

@@ -3,28 +3,16 @@
 use burn::tensor::DType;
 
 use super::{
-    NodeReader, Op, OpError, affine_grid, argmax, attention, average_pool, batch_norm, binary, bitwise, cast,
-    clip, col2im, comparison, concat, constant, constant_of_shape, conv, conv_transpose, cumsum,
-    depth_to_space, dropout, einsum, elu, expand, eye_like, flatten, gather, gather_elements, gather_nd,
-    gelu, gemm, global_pool, grid_sample, group_norm, hard_sigmoid, hardmax, identity, instance_norm, is_nan,
-    layer_norm, leaky_relu, logic, lp_norm, lrn, matmul, max_pool, mean_variance_normalization, mish, modulo,
-    non_zero, one_hot, pad, pow, prelu, quantize_linear, range, recurrent, reduce, relu, reshape, resize,
-    rms_norm, scatter_elements, scatter_nd, select, shape, shrink, sigmoid, slice, softmax, split, squeeze,
-    swish, thresholded_relu, tile, top_k, transpose, trilu, unary, unsqueeze, variadic,
+    affine_grid, argmax, attention, average_pool, batch_norm, binary, bitwise, cast, clip, col2im,
+    comparison, concat, constant, constant_of_shape, conv, conv_transpose, cumsum, depth_to_space, dropout,
+    einsum, elu, expand, eye_like, flatten, gather, gather_elements, gather_nd, gelu, gemm, global_pool,
+    grid_sample, group_norm, hard_sigmoid, hardmax, identity, instance_norm, is_nan, layer_norm, leaky_relu,
+    logic, lp_norm, lrn, matmul, max_pool, mean_variance_normalization, mish, modulo, non_zero, one_hot, pad,
+    pow, prelu, quantize_linear, range, recurrent, reduce, relu, reshape, resize, rms_norm, scatter_elements,
+    scatter_nd, select, shape, shrink, sigmoid, slice, softmax, split, squeeze, swish, thresholded_relu,
+    tile, top_k, transpose, trilu, unary, unsqueeze, variadic,
 };
-use crate::graph::Attributes;
-
-/// An operator that files may name.
-#[derive(Clone, Copy, Debug)]
-pub struct Operator {
-    /// ONNX's name.
-    pub name: &'static str,
-    /// Versions of the operator set at which the written form changed (an attribute became an input, say) in a way that a node written for an
-    /// earlier version cannot simply be carried over. Empty: one form for all supported versions.
-    pub forms: &'static [i64],
-    /// Reads the attributes.
-    pub read: fn(&NodeReader<'_>) -> Result<Box<dyn Op>, OpError>,
-}
+use crate::op::{Attributes, NodeReader, Op, OpError, Operator};
 
 /// The oldest operator set that files may use.
 pub const OLDEST_OPSET: i64 = 9;
@@ -181,7 +169,7 @@ mod tests {
 
     use super::super::testing::{bools, floats, ints, run_op};
     use super::*;
-    use crate::graph::Attribute;
+    use crate::op::Attribute;
     use crate::value::Value;
 
     #[test]

@@ -4,8 +4,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Inputs, Mode, Op, OpError, RunContext, table};
-use crate::graph::{Attribute, Attributes, Fact};
+use super::table;
+use crate::op::{Attribute, Attributes, Fact, Inputs, Mode, Op, OpError, RunContext};
 use crate::value::{Kind, Value};
 
 /// Attributes as tests write them: `&[("axis", 1.into())]`.

@@ -4,8 +4,7 @@
 
 use burn::tensor::activation::thresholded_relu;
 
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
 
 /// Rectifier with a threshold.

@@ -2,9 +2,8 @@
 //!
 //! Opset 6 gave it today's form, 13 adds bfloat16.
 
-use super::shaped::{Shaped, element_count, extents};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{Fact, Role};
+use super::shaped::{Shaped, extents};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, element_count};
 use crate::value::Value;
 
 /// Repeats a tensor.

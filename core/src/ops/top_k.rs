@@ -7,8 +7,7 @@
 use std::cmp::Ordering;
 
 use super::shaped::Shaped;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
-use crate::graph::Fact;
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, resolve_axis};
 use crate::value::{Kind, Value};
 
 /// The first elements of an order.

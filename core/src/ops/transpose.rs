@@ -3,8 +3,7 @@
 //! Opsets 13 and 21 add types; the form never changed.
 
 use super::shaped::Shaped;
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};
 use crate::value::Value;
 
 /// The axes in another order.

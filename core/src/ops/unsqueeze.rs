@@ -3,8 +3,7 @@
 //! Opset 11 allows negative axes (counted in the output), 13 turns `axes` from an attribute into an input, 21 adds types.
 
 use super::shaped::{IntList, Shaped, resolve_axes};
-use super::{Inputs, NodeReader, Op, OpError, Operator, RunContext};
-use crate::graph::{Fact, Role};
+use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};
 use crate::value::Value;
 
 /// Inserts axes of extent 1.

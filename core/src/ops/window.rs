@@ -2,7 +2,7 @@
 //!
 //! <https://onnx.ai/onnx/operators/onnx__Conv.html>, attributes `auto_pad`, `dilations`, `pads`, `strides`.
 
-use super::{NodeReader, OpError};
+use crate::op::{NodeReader, OpError};
 
 /// How the borders are filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn windows_and_borders_beyond_reason_are_refused() {
         let refused = |window: Window| window.output("X", &[4], false).unwrap_err().to_string();
-        let most = crate::ops::read::LARGEST_SIZE;
+        let most = crate::op::read::LARGEST_SIZE;
         let border = window(Padding::Explicit(vec![(most, 0)]));
         assert!(refused(border).contains("at most 272"));
         let wide = Window {

@@ -4,7 +4,8 @@
 //! keeps what is needed to look at a member as if it were alone: its graph, and how its values are called in the network that holds it.
 
 use super::error::PluginError;
-use crate::graph::{Fork, Graph, GraphError, Names, branch, cut};
+use crate::graph::{Graph, GraphError};
+use crate::passes::{Fork, Names, branch, cut};
 
 /// What a method trains together.
 #[derive(Clone, Debug, PartialEq, Eq)]

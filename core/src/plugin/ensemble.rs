@@ -4,7 +4,9 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::cohort::Students;
 use super::error::PluginError;
-use crate::graph::{Dim, Graph, GraphBuilder, GraphError, Role, ValueInfo, join};
+use crate::builder::GraphBuilder;
+use crate::graph::{Dim, Graph, GraphError, Role, ValueInfo};
+use crate::passes::join;
 
 /// Σ_i g_i z_i: Lan et al. 2018, equation 3.
 ///

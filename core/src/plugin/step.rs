@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::error::PluginError;
 use crate::names::nearest;
 use crate::network::{Network, Outputs, TapError};
-use crate::ops::Mode;
+use crate::op::Mode;
 use crate::value::Value;
 
 /// When a step happens.

@@ -17,7 +17,7 @@ use crate::data::Batch;
 use crate::graph::Graph;
 use crate::loss::cross_entropy;
 use crate::network::{Network, Outputs};
-use crate::ops::Mode;
+use crate::op::Mode;
 use crate::plugin::{Gate, Member, Method, Objective, PluginError, Step, Students, Term, Time, gated};
 use crate::precision::Precision;
 use crate::value::Value;

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use super::distillation::{Distillation, Ran, TimedBatch};
 use super::error::TrainError;
 use crate::network::Network;
-use crate::ops::Mode;
+use crate::op::Mode;
 use crate::plugin::{Member, Method, Term};
 use crate::value::Value;
 

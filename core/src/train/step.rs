@@ -8,7 +8,7 @@ use super::distillation::{Distillation, Ran, TimedBatch};
 use super::error::TrainError;
 use crate::cpu::on_pool;
 use crate::network::Network;
-use crate::ops::Mode;
+use crate::op::Mode;
 use crate::plugin::{Member, Method, Term, Time, Update};
 
 /// The gradients of one step.

@@ -5,7 +5,7 @@ use indexmap::IndexSet;
 
 use super::error::TrainError;
 use crate::network::Network;
-use crate::ops::Mode;
+use crate::op::Mode;
 use crate::plugin::{Member, Objective, Stage, Students};
 use crate::value::Value;
 

@@ -6,7 +6,7 @@
 
 use super::layers::Layer;
 use super::{Architecture, Design, Landmarks};
-use crate::graph::{Conv, GraphBuilder, Pool};
+use crate::builder::{Conv, GraphBuilder, Pool};
 
 /// Channels before the first block.
 const STEM: usize = 16;

@@ -10,7 +10,7 @@
 
 use super::layers::{Layer, halves};
 use super::{Architecture, Design, Landmarks};
-use crate::graph::{Conv, GraphBuilder, Pool};
+use crate::builder::{Conv, GraphBuilder, Pool};
 
 /// Units of the maxout layer before the classifier.
 const UNITS: usize = 500;

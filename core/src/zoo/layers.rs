@@ -1,6 +1,7 @@
 //! The layers that several families share and that are more than one node.
 
-use crate::graph::{Conv, GraphBuilder, GraphError, Init, Role};
+use crate::builder::{Conv, GraphBuilder};
+use crate::graph::{GraphError, Init, Role};
 
 /// What a layer gives back: the name of its output value.
 pub(super) type Layer = Result<String, GraphError>;

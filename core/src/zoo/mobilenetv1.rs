@@ -5,7 +5,7 @@
 
 use super::layers::{Layer, conv_bn_relu};
 use super::{Architecture, Design, Landmarks};
-use crate::graph::{Conv, GraphBuilder};
+use crate::builder::{Conv, GraphBuilder};
 
 /// Channels of the stem.
 const STEM: usize = 32;

@@ -8,7 +8,7 @@
 
 use super::layers::{Layer, conv_bn, conv_bn_relu, narrow_linear};
 use super::{Architecture, Design, Landmarks};
-use crate::graph::{Conv, GraphBuilder};
+use crate::builder::{Conv, GraphBuilder};
 
 /// Channels of the stem: half of 32.
 const STEM: usize = 16;

@@ -5,7 +5,8 @@
 use std::sync::LazyLock;
 
 use super::FAMILIES;
-use crate::graph::{Graph, GraphBuilder, GraphError};
+use crate::builder::GraphBuilder;
+use crate::graph::{Graph, GraphError};
 use crate::names::{did_you_mean, nearest};
 
 /// Most classes that a network is built for.
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
     use crate::graph::{infer, summarise};
     use crate::network::{Network, Parameter};
-    use crate::ops::Mode;
+    use crate::op::Mode;
     use crate::value::Value;
 
     fn graph(architecture: &Architecture, classes: usize) -> Graph {

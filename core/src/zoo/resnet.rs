@@ -10,7 +10,7 @@
 
 use super::layers::{Layer, conv_bn, conv_bn_relu};
 use super::{Architecture, Design, Landmarks};
-use crate::graph::{Conv, GraphBuilder, Pool};
+use crate::builder::{Conv, GraphBuilder, Pool};
 
 /// What comes before the first stage.
 #[derive(Clone, Copy, Debug)]

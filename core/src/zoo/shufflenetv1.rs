@@ -6,7 +6,8 @@
 
 use super::layers::{Layer, conv_bn, conv_bn_relu, shuffle};
 use super::{Architecture, Design, Landmarks};
-use crate::graph::{Attribute, Conv, GraphBuilder};
+use crate::builder::{Conv, GraphBuilder};
+use crate::graph::Attribute;
 
 /// Channels of the stem.
 const STEM: usize = 24;

@@ -8,7 +8,7 @@
 
 use super::layers::{Layer, conv_bn, narrow_linear};
 use super::{Architecture, Design, Landmarks};
-use crate::graph::{Conv, GraphBuilder, Pool};
+use crate::builder::{Conv, GraphBuilder, Pool};
 
 /// Channels of the five stages.
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];

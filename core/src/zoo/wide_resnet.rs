@@ -6,7 +6,7 @@
 
 use super::layers::Layer;
 use super::{Architecture, Design, Landmarks};
-use crate::graph::{Conv, GraphBuilder};
+use crate::builder::{Conv, GraphBuilder};
 
 /// Channels before the first stage.
 const STEM: usize = 16;

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use indexmap::IndexMap;
 use potstill_core::graph::Graph;
 use potstill_core::network::Network;
-use potstill_core::ops::Mode;
+use potstill_core::op::Mode;
 use potstill_core::value::Value;
 
 use crate::ExportError;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use onnx_protobuf::{GraphProto, NodeProto};
 use potstill_core::graph::{Facts, Graph};
-use potstill_core::ops::OpError;
+use potstill_core::op::OpError;
 
 use super::{Names, Shapes, label, made, rename};
 use crate::DecodeError;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::Graph;
+use crate::graph::Graph;
 use crate::value::reshaped;
 
 impl Graph {
@@ -73,10 +73,11 @@ fn target(dims: &[usize], shape: impl Iterator<Item = i64>) -> Option<Vec<usize>
 mod tests {
     use burn::tensor::{Device, Tensor};
 
-    use super::target;
-    use crate::graph::{Graph, GraphBuilder, Init, Role};
+    use crate::builder::GraphBuilder;
+    use crate::graph::{Graph, Init, Role};
     use crate::network::Network;
-    use crate::ops::Mode;
+    use crate::op::Mode;
+    use crate::passes::reshape_stored::target;
     use crate::value::Value;
 
     /// A linear layer as burn-onnx's exporter writes it.

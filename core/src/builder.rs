@@ -5,11 +5,12 @@
 
 use burn::tensor::TensorData;
 
-use super::infer::{node_facts, tensor_fact};
-use super::{
+use crate::graph::infer::{node_facts, tensor_fact};
+use crate::graph::{
     Attribute, Attributes, Dim, Fact, Facts, Graph, GraphError, Init, Node, Role, StoredTensor, ValueInfo,
 };
-use crate::ops::{OpError, table};
+use crate::op::OpError;
+use crate::ops::table;
 
 /// The operator set that the builder writes.
 pub const BUILDER_OPSET: i64 = 17;

@@ -3,7 +3,7 @@
 //! PyTorch's exporter stores tensors of equal content once and lets `Identity` nodes stand for the others. In a fresh network that concerns every scale and every
 //! running mean. Trained as they stand, layers would share what was only equal by chance, and statistics behind an `Identity` would not move.
 
-use super::Graph;
+use crate::graph::Graph;
 
 impl Graph {
     /// Replaces every `Identity` of a stored tensor by a stored copy under the name that the `Identity` gave it.
@@ -28,9 +28,10 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::{GraphBuilder, Init, Role};
+    use crate::builder::GraphBuilder;
+    use crate::graph::{Init, Role};
     use crate::network::Network;
-    use crate::ops::Mode;
+    use crate::op::Mode;
     use crate::value::Value;
 
     use burn::tensor::{Device, Tensor};

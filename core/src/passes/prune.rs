@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use burn::tensor::{Bytes, TensorData};
 
 use self::channels::Channels;
-use super::{Attribute, Graph, GraphError, summarise};
+use crate::graph::{Attribute, Graph, GraphError, summarise};
 use crate::ops::conv::ConvOp;
 
 mod channels;
@@ -157,7 +157,7 @@ fn select(data: &TensorData, axis: usize, kept: &[usize]) -> TensorData {
 mod tests {
     use super::*;
     use crate::network::Network;
-    use crate::ops::Mode;
+    use crate::op::Mode;
     use crate::value::Value;
     use crate::zoo;
     use burn::tensor::{Device, Tensor};

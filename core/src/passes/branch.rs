@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Attributes, Graph, GraphError, Node, Role, infer};
+use crate::graph::{Attributes, Graph, GraphError, Node, Role, ValueInfo, infer};
 use crate::ops::scale_gradient::ScaleGradient;
 use crate::value::Kind;
 
@@ -69,7 +69,7 @@ pub fn branch(graph: &Graph, forks: &[Fork], rescale: bool) -> Result<Branched, 
     branched.outputs = members
         .iter()
         .flat_map(|member| {
-            graph.outputs.iter().map(|output| super::ValueInfo {
+            graph.outputs.iter().map(|output| ValueInfo {
                 name: member.names.of(&output.name).to_owned(),
                 ..output.clone()
             })
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use crate::graph::{Init, infer};
     use crate::network::Network;
-    use crate::ops::Mode;
+    use crate::op::Mode;
     use crate::value::Value;
     use crate::zoo;
 

@@ -9,10 +9,10 @@ use std::collections::{HashMap, HashSet};
 use indexmap::IndexMap;
 
 use crate::graph::{Attribute, Facts, Graph, GraphError, Node, infer};
+use crate::op::resolve_axis;
 use crate::ops::concat::Concat;
 use crate::ops::conv::ConvOp;
 use crate::ops::gemm::Gemm;
-use crate::ops::resolve_axis;
 
 /// Operators that treat each channel by itself and keep their number; zero stays zero in most of them.
 const EACH_CHANNEL: &[&str] = &[

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Graph, Init, Node, Role, StoredTensor};
+use crate::graph::{Graph, Init, Node, Role, StoredTensor};
 use crate::ops::gemm::Gemm;
 
 impl Graph {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use burn::tensor::TensorData;
 
-use super::{Dim, Graph, GraphError, Init, Node, Role, infer};
+use crate::graph::{Dim, Graph, GraphError, Init, Node, Role, infer};
 
 impl Graph {
     /// The features that a classifier decides by: what the last `Gemm` or `MatMul` on the way to `logits` is fed, apart from its weights. Nothing
@@ -181,7 +181,7 @@ fn class_axis(node: &Node) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::GraphBuilder;
+    use crate::builder::GraphBuilder;
     use crate::zoo;
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
         let mut b = GraphBuilder::new("net", 0);
         let pictures = b.input("input", &[3, 8, 8]);
         let conv = b
-            .conv("conv", &pictures, crate::graph::Conv::same(4, 1).with_bias())
+            .conv("conv", &pictures, crate::builder::Conv::same(4, 1).with_bias())
             .unwrap();
         let y = b.global_pool("pool", &conv).unwrap();
         b.output("logits", &y).unwrap();

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::{Graph, GraphError, Node, infer};
+use crate::graph::{Graph, GraphError, Node, infer};
 use crate::ops::gemm::Gemm;
 use crate::value::Kind;
 

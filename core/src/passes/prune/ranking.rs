@@ -13,9 +13,9 @@ use std::num::NonZeroUsize;
 
 use burn::tensor::DType;
 
-use super::Criterion;
-use super::channels::Channels;
 use crate::graph::Graph;
+use crate::passes::prune::Criterion;
+use crate::passes::prune::channels::Channels;
 
 /// Of a layer's filters, one in so many stays.
 const KEPT_OF: usize = 8;

@@ -2,8 +2,8 @@
 
 use indexmap::IndexMap;
 
-use super::{Graph, Node, Role};
-use crate::ops::Op;
+use crate::graph::{Graph, Node, Role};
+use crate::op::Op;
 
 impl Graph {
     /// Puts a node behind a value, so that all its readers read the node's first output, which is called `name`. `beside` are the node's further inputs.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Graph, Node};
+use crate::graph::{Graph, Node};
 
 /// Appends `other` to `graph` under `prefix`; `bound` are pairs (input of `other`, value of `graph`). Gives back how the outputs of `other` are called.
 ///

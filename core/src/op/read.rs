@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 
 use burn::tensor::{DType, TensorData};
 
-use super::OpError;
-use crate::graph::{Attribute, Attributes};
 use crate::names::nearest;
+use crate::op::{Attribute, Attributes, OpError};
 
 /// The largest stride, kernel or padding: products of two must not overflow.
 pub const LARGEST_SIZE: usize = i32::MAX as usize;
