@@ -42,8 +42,19 @@ pub struct Finished {
     pub gradients: GradientReport,
 }
 
+impl Planned {
+    /// Makes the folder of the run, or takes up that of one that is to go on.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); a folder that holds another run, or none where one should go on; a disk that refuses.
+    pub fn open(self, resume: bool) -> Result<Opened, RunError> {
+        self.check()?;
+        Opened::new(self, resume)
+    }
+}
+
 impl Opened {
-    pub(crate) fn new(mut planned: Planned, resume: bool) -> Result<Self, RunError> {
+    fn new(mut planned: Planned, resume: bool) -> Result<Self, RunError> {
         let folder = RunFolder::open(&planned.config, resume)?;
         if planned.data.pipeline.whitens() {
             planned.data = planned.data.whitened(&folder)?;

@@ -9,7 +9,6 @@ use potstill_teachers::Classifier;
 use crate::config::RunConfig;
 use crate::data::Data;
 use crate::error::RunError;
-use crate::opened::Opened;
 use crate::students::{chosen, students};
 use crate::teachers::teachers;
 
@@ -140,14 +139,5 @@ impl Planned {
     /// Whether [`open`](Self::open) fits a `zca` on the training pictures, which takes a while.
     pub fn fits_whitening(&self) -> bool {
         self.data.fits_whitening(&self.config.out)
-    }
-
-    /// Makes the folder of the run, or takes up that of one that is to go on.
-    ///
-    /// # Errors
-    /// As [`check`](Self::check); a folder that holds another run, or none where one should go on; a disk that refuses.
-    pub fn open(self, resume: bool) -> Result<Opened, RunError> {
-        self.check()?;
-        Opened::new(self, resume)
     }
 }

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use burn::tensor::{DType, TensorData};
 use indexmap::IndexMap;
 use onnx_protobuf::{Message, ModelProto, NodeProto, StringStringEntryProto};
-use potstill_core::graph::{Attributes, Graph, ModelInfo, Node, Role, StoredTensor};
-use potstill_core::op::{Op, OpError};
+use potstill_core::graph::{Graph, ModelInfo, Node, Role, StoredTensor};
 use potstill_core::ops::table;
 
-use crate::proto::{attribute, tensor, value_info};
-use crate::{DecodeError, inline};
+use crate::error::DecodeError;
+use crate::inline;
+use crate::node::{domain, is_own, node_error, provisional, read_node, trainable};
+use crate::proto::{tensor, value_info};
 
 /// Reads a model from a file; external data is looked for beside it.
 ///
@@ -89,15 +89,6 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Graph, DecodeError>
     Ok(graph)
 }
 
-/// A tensor before the nodes say what it is for.
-pub(crate) fn provisional(data: TensorData) -> StoredTensor {
-    let role = match trainable(&data) {
-        true => Role::Weight,
-        false => Role::Constant,
-    };
-    StoredTensor { role, data }
-}
-
 /// Reads what a model says of itself: inputs, outputs and metadata, as a graph without nodes. Nodes, tensors and operator sets are not looked at.
 ///
 /// # Errors
@@ -150,40 +141,6 @@ fn pairs(entries: &[StringStringEntryProto]) -> IndexMap<String, String> {
         .collect()
 }
 
-/// `ai.onnx` is the long form of ONNX's own domain.
-pub(crate) fn domain(domain: &str) -> &str {
-    if domain == "ai.onnx" { "" } else { domain }
-}
-
-/// Whether a domain is ONNX's own.
-pub(crate) fn is_own(name: &str) -> bool {
-    domain(name).is_empty()
-}
-
-/// A node of ONNX's own domain, or why its operator refuses it; `None` for an operator that is not in the table.
-pub(crate) fn read_node(
-    proto: &NodeProto,
-    graph: &Graph,
-    folder: Option<&Path>,
-) -> Result<Option<Result<Node, OpError>>, DecodeError> {
-    let attributes: Attributes = proto
-        .attribute
-        .iter()
-        .map(|proto| Ok((proto.name.clone(), attribute(proto, folder)?)))
-        .collect::<Result<_, DecodeError>>()?;
-    if !is_own(&proto.domain) {
-        return Ok(None);
-    }
-    let stored: Vec<Option<DType>> = proto
-        .input
-        .iter()
-        .map(|name| graph.tensors.get(name).map(|tensor| tensor.data.dtype()))
-        .collect();
-    let opset = graph.model.opset();
-    let read = table::read_stored(&proto.op_type, opset, &stored, proto.output.len(), &attributes);
-    Ok(read.map(|read| read.map(|op| node(proto, op, attributes))))
-}
-
 fn nodes(protos: &[NodeProto], graph: &Graph, folder: Option<&Path>) -> Result<Vec<Node>, DecodeError> {
     let mut unsupported: IndexMap<String, usize> = IndexMap::new();
     let mut nodes = Vec::with_capacity(protos.len());
@@ -211,35 +168,6 @@ fn nodes(protos: &[NodeProto], graph: &Graph, folder: Option<&Path>) -> Result<V
         });
     }
     refused.map_or(Ok(nodes), Err)
-}
-
-fn node(proto: &NodeProto, op: Box<dyn Op>, attributes: Attributes) -> Node {
-    Node {
-        name: proto.name.clone(),
-        op,
-        attributes,
-        inputs: proto.input.clone(),
-        outputs: proto.output.clone(),
-        doc: proto.doc_string.clone(),
-    }
-}
-
-pub(crate) fn node_error(proto: &NodeProto, source: OpError) -> DecodeError {
-    let name = if proto.name.is_empty() {
-        proto.output.first()
-    } else {
-        Some(&proto.name)
-    };
-    DecodeError::Node {
-        node: name.cloned().unwrap_or_default(),
-        op: proto.op_type.clone(),
-        source,
-    }
-}
-
-/// A single number (an epsilon, a factor) is never trained.
-fn trainable(data: &TensorData) -> bool {
-    data.dtype().is_float() && !data.shape().is_empty() && data.shape().num_elements() > 1
 }
 
 /// What each stored tensor is for, from where the nodes read it.

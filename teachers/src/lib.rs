@@ -13,6 +13,7 @@ pub mod compiled;
 mod decode;
 mod error;
 mod inline;
+mod node;
 mod proto;
 
 pub use adapt::Adaptation;

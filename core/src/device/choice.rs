@@ -1,12 +1,8 @@
 //! What a user may ask for with `--device`.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-
-use super::DeviceError;
-use crate::names::nearest;
 
 /// The device that a run asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,22 +49,6 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-impl FromStr for DeviceChoice {
-    type Err = DeviceError;
-
-    fn from_str(text: &str) -> Result<Self, DeviceError> {
-        let known = Self::ALL.map(DeviceChoice::name);
-        Self::ALL
-            .into_iter()
-            .find(|choice| choice.name() == text)
-            .ok_or_else(|| DeviceError::UnknownChoice {
-                name: text.to_owned(),
-                near: nearest(text, known, 2),
-                known: known.to_vec(),
-            })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,14 +60,5 @@ mod tests {
             let json = serde_json::to_string(&choice).unwrap();
             assert_eq!(json, format!("\"{choice}\""));
         }
-    }
-
-    #[test]
-    fn an_unknown_device_is_answered_with_the_near_and_the_known_ones() {
-        let message = "wgpuu".parse::<DeviceChoice>().unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "no device `wgpuu`; did you mean `wgpu`?; known: auto, cpu, flex, wgpu, cuda"
-        );
     }
 }

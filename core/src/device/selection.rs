@@ -1,10 +1,13 @@
 //! From a choice to a device, with the reason.
 
+use std::str::FromStr;
+
 use burn::tensor::Device;
 
 use super::found::{self, Backend, Found};
 use super::{DeviceChoice, DeviceError, SelfTestError, available, self_test};
 use crate::cpu;
+use crate::names::nearest;
 
 /// The device that a run takes.
 #[derive(Clone, Debug)]
@@ -17,6 +20,22 @@ pub struct Resolved {
     pub name: String,
     /// Why this one, as a fragment: `as asked`, `no GPU here`.
     pub why: String,
+}
+
+impl FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let known = Self::ALL.map(DeviceChoice::name);
+        Self::ALL
+            .into_iter()
+            .find(|choice| choice.name() == text)
+            .ok_or_else(|| DeviceError::UnknownChoice {
+                name: text.to_owned(),
+                near: nearest(text, known, 2),
+                known: known.to_vec(),
+            })
+    }
 }
 
 /// The device for a choice. [`DeviceChoice::Cpu`] and [`DeviceChoice::Flex`] touch no driver, and are one device of Burn's: which of the two was resolved last
@@ -124,6 +143,15 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
     use crate::device::Hardware;
+
+    #[test]
+    fn an_unknown_device_is_answered_with_the_near_and_the_known_ones() {
+        let message = "wgpuu".parse::<DeviceChoice>().unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "no device `wgpuu`; did you mean `wgpu`?; known: auto, cpu, flex, wgpu, cuda"
+        );
+    }
 
     fn gpu(name: &str, hardware: Hardware, device: Result<Device, String>) -> Found {
         Found {

@@ -15,7 +15,7 @@
 //! | `interrupter` | stops a run after its step |
 //! | `view` | what a step needs of each network, and how its members find it |
 //! | [`teacher_cache`] | teachers' outputs, computed once for each view of a picture |
-//! | `gradient_report` | how strongly each loss term pulls |
+//! | `gradient_norms`, `gradient_report` | how strongly each loss term pulls |
 //! | [`evaluation`] | accuracy and loss of a network on a data set |
 //! | [`retrieval`] | mean average precision and CMC, where pictures are looked for instead of named |
 //! | `sound_record` | records of a checkpoint, looked at before Burn takes them up |
@@ -28,6 +28,7 @@ mod descent;
 pub mod distillation;
 mod error;
 pub mod evaluation;
+mod gradient_norms;
 mod gradient_report;
 mod interrupter;
 pub mod learning_rate;

@@ -3,9 +3,10 @@
 
 use std::ops::Range;
 
+use super::geometry::Geometry;
 use super::output::Output;
 use super::packed::{Direction, Layout};
-use super::{ConvShape, Geometry};
+use super::shape::ConvShape;
 use crate::simd::Simd;
 
 /// A way to compute a convolution of some extents.

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::algorithm::{Algorithm, Layouts, Part, SumsPart, WeightSums};
 use super::packed::Direction;
-use super::{ConvShape, dense, depthwise, weight_gradient};
+use super::shape::ConvShape;
+use super::{dense, depthwise, weight_gradient};
 use crate::simd::Simd;
 
 /// As the definition says.

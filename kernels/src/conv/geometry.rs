@@ -1,7 +1,7 @@
 //! Where the pixels of a group of pictures are, for each direction and for the gradient of the weight.
 
-use super::ConvShape;
 use super::pairs::Pairs;
+use super::shape::ConvShape;
 use super::table::Table;
 use crate::simd::{Lanes, Simd};
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::ConvShape;
+use super::shape::ConvShape;
 use crate::parallel::Shared;
 
 /// Some neighbouring output channels, the last registers filled up with zeros.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::ConvShape;
+use super::shape::ConvShape;
 
 /// Pairs (input pixel, output pixel), in elements from the first picture on, padding left out, in chunks of neighbouring output pixels that stay in the innermost cache.
 #[derive(Debug)]

@@ -7,10 +7,10 @@
 //!
 //! The distance of two pixels is known when this is compiled, for the numbers of channels that small networks have; so one pointer serves a whole row.
 
-use super::ConvShape;
 use super::algorithm::{Algorithm, Layouts, Part};
 use super::output::Output;
 use super::packed::{Block, Direction, Layout};
+use super::shape::ConvShape;
 use crate::simd::{Kernel, Lanes, Simd};
 
 /// `f32`s in a register, of which there are 32.

@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
-use super::ConvShape;
 use super::algorithm::{SumsPart, WeightSums};
 use super::packed::{Block, Direction, Layout};
 use super::same::{LANES, keeps_size};
+use super::shape::ConvShape;
 use crate::simd::{Kernel, Lanes, Simd, load};
 
 #[derive(Debug)]

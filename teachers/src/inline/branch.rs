@@ -7,9 +7,10 @@ use onnx_protobuf::{GraphProto, NodeProto};
 use potstill_core::graph::{Facts, Graph};
 use potstill_core::op::OpError;
 
-use super::{Names, Shapes, label, made, rename};
-use crate::DecodeError;
-use crate::decode::{is_own, node_error, provisional};
+use super::names::{Names, label, made, rename};
+use super::shapes::Shapes;
+use crate::error::DecodeError;
+use crate::node::{is_own, node_error, provisional};
 use crate::proto::tensor;
 
 pub(super) fn is_branching(proto: &NodeProto) -> bool {

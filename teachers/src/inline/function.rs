@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 
 use onnx_protobuf::{AttributeProto, FunctionProto, ModelProto, NodeProto};
 
-use super::{Names, inner_graph, made, rename};
-use crate::DecodeError;
-use crate::decode::domain;
+use super::names::{Names, inner_graph, made, rename};
+use crate::error::DecodeError;
+use crate::node::domain;
 
 /// A model's functions by domain and name.
 pub(super) struct Functions<'a>(HashMap<Name<'a>, &'a FunctionProto>);

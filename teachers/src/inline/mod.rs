@@ -3,18 +3,21 @@
 
 mod branch;
 mod function;
+mod names;
+mod shapes;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 
-use onnx_protobuf::attribute_proto::AttributeType;
-use onnx_protobuf::{AttributeProto, GraphProto, Message, ModelProto, NodeProto};
-use potstill_core::graph::{Dim, Facts, Graph, Node, infer, infer_node};
+use onnx_protobuf::{Message, ModelProto, NodeProto};
+use potstill_core::graph::Graph;
 
-use crate::DecodeError;
-use crate::decode::{domain, read_node};
-use function::Functions;
+use self::function::Functions;
+use self::names::{Names, made};
+use self::shapes::Shapes;
+use crate::error::DecodeError;
+use crate::node::{domain, read_node};
 
 /// So many nodes, and bytes of them, may come of a model: functions that call functions multiply.
 const MOST_NODES: usize = 1 << 17;
@@ -74,110 +77,10 @@ pub(crate) fn straight<'a>(
     Ok(Cow::Owned(straight))
 }
 
-/// What is known of the values so far, at two batch sizes: what comes out the same holds for every batch. `None` after a node that is not understood.
-struct Shapes(Option<[Facts; 2]>);
-
-impl Shapes {
-    /// Of inputs and stored tensors. Nothing is known for sure where more than the first axis of an input is open.
-    fn of(graph: &Graph) -> Self {
-        let open = graph.inputs.iter().any(|input| {
-            let mut further = input.dims.iter().flatten().skip(1);
-            further.any(|dim| !matches!(dim, Dim::Known(_)))
-        });
-        let facts = match (open, infer(graph, 1), infer(graph, 2)) {
-            (false, Ok(one), Ok(two)) => Some([one, two]),
-            _ => None,
-        };
-        Self(facts)
-    }
-
-    /// Adds stored tensors: those of a graph without nodes.
-    fn extend(&mut self, graph: &Graph) {
-        let more = Self::of(graph).0;
-        match (&mut self.0, more) {
-            (Some(facts), Some(more)) => facts
-                .iter_mut()
-                .zip(more)
-                .for_each(|(facts, more)| facts.extend(more)),
-            (facts, _) => *facts = None,
-        }
-    }
-
-    fn add(&mut self, node: &Node) {
-        let understood =
-            |facts: &mut [Facts; 2]| facts.iter_mut().all(|facts| infer_node(node, facts).is_ok());
-        if !self.0.as_mut().is_some_and(understood) {
-            self.0 = None;
-        }
-    }
-}
-
-/// What a message calls a node.
-fn label(proto: &NodeProto) -> &str {
-    match proto.output.first() {
-        Some(output) if proto.name.is_empty() => output,
-        _ => &proto.name,
-    }
-}
-
-/// The names that values have.
-struct Names(HashSet<String>);
-
-impl Names {
-    /// Names for the values within a node: their own, with the node's before them where they are taken.
-    fn fresh<'a>(
-        &mut self,
-        node: &NodeProto,
-        inner: impl Iterator<Item = &'a String>,
-    ) -> HashMap<String, String> {
-        let mut renamed = HashMap::new();
-        for name in inner.filter(|name| !name.is_empty()) {
-            if renamed.contains_key(name) {
-                continue;
-            }
-            let mut new = name.clone();
-            while !self.0.insert(new.clone()) {
-                new = format!("{}/{new}", label(node));
-            }
-            renamed.insert(name.clone(), new);
-        }
-        renamed
-    }
-}
-
-/// The values that nodes make.
-fn made(nodes: &[NodeProto]) -> impl Iterator<Item = &String> {
-    nodes.iter().flat_map(|node| &node.output)
-}
-
-/// Changes names of values in the nodes of another one, and in the graphs within them. The nodes' own names get that one's before them.
-fn rename(nodes: &mut [NodeProto], within: &NodeProto, renamed: &HashMap<String, String>) {
-    let change = |name: &mut String| {
-        if let Some(new) = renamed.get(name) {
-            name.clone_from(new);
-        }
-    };
-    for node in nodes {
-        node.name = format!("{}/{}", label(within), node.name);
-        node.input.iter_mut().chain(&mut node.output).for_each(change);
-        for inner in node.attribute.iter_mut().filter_map(inner_graph) {
-            rename(&mut inner.node, within, renamed);
-            inner
-                .output
-                .iter_mut()
-                .for_each(|output| change(&mut output.name));
-        }
-    }
-}
-
-/// The graph that an attribute holds.
-fn inner_graph(attribute: &mut AttributeProto) -> Option<&mut GraphProto> {
-    let holds = attribute.type_.enum_value() == Ok(AttributeType::GRAPH);
-    holds.then(|| attribute.g.as_mut()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
+    use onnx_protobuf::GraphProto;
+
     use super::*;
     use crate::decode;
     use onnx_protobuf::{FunctionProto, OperatorSetIdProto, ValueInfoProto};

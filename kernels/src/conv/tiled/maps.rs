@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::super::ConvShape;
 use super::super::algorithm::SumsPart;
+use super::super::shape::ConvShape;
 use super::round::{interleave, round, turn};
 use crate::simd::tiles::{DEPTH, Factors, ROWS, Tiles};
 

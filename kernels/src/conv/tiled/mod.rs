@@ -8,9 +8,9 @@ mod slide;
 
 use std::ops::Range;
 
-use super::ConvShape;
 use super::algorithm::{Algorithm, Part, WeightSums};
 use super::packed::Direction;
+use super::shape::ConvShape;
 use crate::simd::{Simd, tiles};
 use maps::Maps;
 use slide::Slide;

@@ -5,8 +5,8 @@
 
 use rayon::prelude::*;
 
-use super::super::ConvShape;
 use super::super::algorithm::Part;
+use super::super::shape::ConvShape;
 use super::round::round;
 use crate::precision::bits;
 use crate::simd::tiles::{DEPTH, FACTOR, Factors, ROWS, Tiles};

@@ -15,9 +15,9 @@ mod work;
 
 use std::ops::Range;
 
-use super::ConvShape;
 use super::algorithm::{Algorithm, Layouts, Part, SumsPart, WeightSums};
 use super::packed::Direction;
+use super::shape::ConvShape;
 use crate::simd::Simd;
 use convolve::Convolve;
 use sums::{AddProducts, TransformSums};

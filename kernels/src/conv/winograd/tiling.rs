@@ -1,7 +1,7 @@
 //! Where the tiles of a convolution read and write.
 
-use super::super::ConvShape;
 use super::super::packed::Direction;
+use super::super::shape::ConvShape;
 
 /// The geometry of one direction.
 #[derive(Debug)]
