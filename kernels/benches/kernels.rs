@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use potstill_kernels::conv::{Conv, ConvShape, OutputGradient};
+use potstill_kernels::conv::{Conv, ConvShape, OutputGradient, WantedGradients};
 use potstill_kernels::memory::Aligned;
 use potstill_kernels::norm::{self, Affine, Clamp, Clamped, Moments, Normalised, Seen};
 use potstill_kernels::precision::Precision;
@@ -81,7 +81,11 @@ fn convolution(criterion: &mut Criterion, name: &str, conv: &Conv, peak: f64) {
     let flop = 2 * shape.multiplications();
     let [x, w, dy] = [shape.input_len(), shape.weight_len(), shape.output_len()].map(waves);
     let gradient = |of_input: bool| {
-        black_box(conv.backward(&x, &w, OutputGradient::Ready(&dy), of_input, !of_input));
+        let wanted = WantedGradients {
+            input: of_input,
+            weight: !of_input,
+        };
+        black_box(conv.backward(&x, &w, OutputGradient::Ready(&dy), wanted));
     };
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(flop));

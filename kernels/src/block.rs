@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::conv::{Conv, ConvGradients, Ending, OutputGradient, PackedWeight};
+use crate::conv::{Conv, ConvGradients, Ending, OutputGradient, PackedWeight, WantedGradients};
 use crate::norm::{self, Affine, Clamp, Clamped, Moments, Normalised, Seen, Slope};
 use crate::simd::Simd;
 
@@ -74,6 +74,16 @@ pub struct Wanted {
     pub bias: bool,
     /// Of the residual.
     pub residual: bool,
+}
+
+impl Wanted {
+    /// Those that the convolution computes.
+    fn of_conv(self) -> WantedGradients {
+        WantedGradients {
+            input: self.x,
+            weight: self.weight,
+        }
+    }
 }
 
 /// What the backward pass computes; `None` where it was not asked for, or is the output's gradient itself.
@@ -256,13 +266,8 @@ impl Block {
                     let (clamped, normalised) = (clamped.part(elements.clone()), normalised.part(elements));
                     norm::normalisation_gradient(self.simd, clamped, normalised, &slope, to);
                 };
-                conv.backward(
-                    operands.x,
-                    operands.weight,
-                    OutputGradient::Made(&make),
-                    wanted.x,
-                    wanted.weight,
-                )
+                let gradient = OutputGradient::Made(&make);
+                conv.backward(operands.x, operands.weight, gradient, wanted.of_conv())
             }
         };
         Gradients {
@@ -301,7 +306,7 @@ impl Block {
             None => OutputGradient::Made(&make),
         };
         let ConvGradients { input, weight } =
-            conv.backward(operands.x, operands.weight, gradient, wanted.x, wanted.weight);
+            conv.backward(operands.x, operands.weight, gradient, wanted.of_conv());
         Gradients {
             x: input,
             weight,

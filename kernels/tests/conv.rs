@@ -1,10 +1,15 @@
 //! Convolutions against their definition in double precision, on every instruction set of the machine, and on any number of threads.
 
-use potstill_kernels::conv::{Conv, ConvShape, Ending, OutputGradient};
+use potstill_kernels::conv::{Conv, ConvShape, Ending, OutputGradient, WantedGradients};
 use potstill_kernels::norm::Clamp;
 use potstill_kernels::precision::{Precision, rounded};
 use potstill_kernels::simd::Simd;
 use proptest::prelude::*;
+
+const BOTH: WantedGradients = WantedGradients {
+    input: true,
+    weight: true,
+};
 
 /// Numbers between −1 and 1 without a pattern.
 fn noise(len: usize, seed: u64) -> Vec<f32> {
@@ -110,14 +115,14 @@ fn agrees_in(shape: &ConvShape, precision: Precision) {
             clamp,
         };
         assert_eq!(conv.infer(&x, &conv.pack(&w), Some(&b), ending), ended);
-        let ready = conv.backward(&x, &w, OutputGradient::Ready(&dy), true, true);
+        let ready = conv.backward(&x, &w, OutputGradient::Ready(&dy), BOTH);
         assert_close("dx", simd, ready.input.as_ref().unwrap(), &dx);
         assert_close("dw", simd, ready.weight.as_ref().unwrap(), &dw);
         let channels = shape.channels[1];
         let make = |pixels: std::ops::Range<usize>, to: &mut [f32]| {
             to.copy_from_slice(&dy[pixels.start * channels..pixels.end * channels]);
         };
-        let made = conv.backward(&x, &w, OutputGradient::Made(&make), true, true);
+        let made = conv.backward(&x, &w, OutputGradient::Made(&make), BOTH);
         assert_eq!(made.input, ready.input);
         assert_eq!(made.weight, ready.weight);
     }
@@ -283,7 +288,7 @@ fn numbers_do_not_depend_on_the_threads() {
             .unwrap();
         pool.install(|| {
             let conv = Conv::new(shape.clone(), Simd::best(), Precision::Fp32);
-            let gradients = conv.backward(&x, &w, OutputGradient::Ready(&dy), true, true);
+            let gradients = conv.backward(&x, &w, OutputGradient::Ready(&dy), BOTH);
             (conv.forward(&x, &w, None), gradients.input, gradients.weight)
         })
     };
@@ -304,7 +309,7 @@ fn tiles_of_four_are_within_three_millionths_of_the_largest() {
         for simd in Simd::available() {
             let conv = Conv::new(shape.clone(), simd, Precision::Fp32);
             let y = conv.forward(&x, &w, None);
-            let gradients = conv.backward(&x, &w, OutputGradient::Ready(&dy), true, true);
+            let gradients = conv.backward(&x, &w, OutputGradient::Ready(&dy), BOTH);
             let got = [y, gradients.input.unwrap(), gradients.weight.unwrap()];
             for ((what, got), exact) in ["y", "dx", "dw"].into_iter().zip(got).zip(&exact) {
                 let largest = exact

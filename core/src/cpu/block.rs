@@ -1,5 +1,7 @@
 //! Convolution, normalisation, residual sum and activation as one operation of Burn's autodiff, run by `potstill-kernels`.
 
+mod operands;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -10,14 +12,16 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{DispatchAutodiffContext, Flex, TensorMetadata};
 use burn::tensor::Shape;
-use potstill_kernels::block::{self, Folded, Kept, Operands, Wanted};
+use potstill_kernels::block::{self, Folded, Kept, Wanted};
 use potstill_kernels::conv::{Conv, ConvShape};
 use potstill_kernels::norm::Clamp;
 use potstill_kernels::simd::Simd;
 
+pub use self::operands::BlockInputs;
+use self::operands::{BlockOperands, Tensors};
 use super::tensor::{
     Operand, channels_last, extents, from_channels_last, from_order, in_order, is_channels_last, is_same,
-    no_node, recorded, untracked,
+    recorded, untracked,
 };
 use crate::precision::Precision;
 use crate::value::Value;
@@ -58,25 +62,6 @@ impl Prepared {
     }
 }
 
-/// A block's inputs, in ONNX's roles.
-#[derive(Clone, Debug, Default)]
-pub struct BlockInputs {
-    /// `[batch, channels, height, width]`
-    pub x: Option<Value>,
-    /// The extents of the convolution on this input, if the block has one.
-    pub conv: Option<ConvShape>,
-    /// The convolution's precision.
-    pub precision: Precision,
-    /// The convolution's weight.
-    pub weight: Option<Value>,
-    /// The convolution's bias.
-    pub bias: Option<Value>,
-    /// The normalisation's scale, bias, running mean and running variance.
-    pub norm: [Option<Value>; 4],
-    /// What is added before the activation.
-    pub residual: Option<Value>,
-}
-
 /// Which statistics normalise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockMode {
@@ -112,55 +97,18 @@ impl Block {
     }
 
     fn run_on(&self, simd: Simd, inputs: &BlockInputs, mode: BlockMode) -> Option<BlockOutputs> {
-        let x = Operand::of(inputs.x.as_ref()?)?;
-        let dims = extents(&x.tensor)?;
-        if dims.contains(&0) || (inputs.conv.is_none() && !is_channels_last(&x.tensor)) {
+        let operands = BlockOperands::of(inputs)?;
+        let dims = extents(&operands.x.tensor)?;
+        if dims.contains(&0) || (inputs.conv.is_none() && !is_channels_last(&operands.x.tensor)) {
             return None;
         }
-        let operand = |value: &Option<Value>| {
-            value
-                .as_ref()
-                .map(|value| Operand::of(value).ok_or(()))
-                .transpose()
-                .ok()
-        };
-        let weight = operand(&inputs.weight)?;
-        let bias = operand(&inputs.bias)?;
-        let gamma = operand(&inputs.norm[0])?;
-        let beta = operand(&inputs.norm[1])?;
-        let residual = operand(&inputs.residual)?;
-        let (conv, out_dims) = match (&inputs.conv, &weight) {
-            (None, _) => (None, dims),
-            (Some(_), None) => return None,
-            (Some(shape), Some(_)) => {
-                let [height, width] = shape.output();
-                let out = [dims[0], shape.channels[1], height, width];
-                if out.contains(&0) || !Conv::supports(shape) {
-                    return None;
-                }
-                (Some(ready(shape.clone(), simd, inputs.precision)), out)
-            }
-        };
-        if let Some(residual) = &residual
+        let (conv, out_dims) = convolution(simd, inputs, dims)?;
+        if let Some(residual) = &operands.residual
             && extents(&residual.tensor) != Some(out_dims)
         {
             return None;
         }
-        let tracked = [
-            Some(&x),
-            weight.as_ref(),
-            bias.as_ref(),
-            gamma.as_ref(),
-            beta.as_ref(),
-            residual.as_ref(),
-        ];
-        let context = tracked
-            .iter()
-            .flatten()
-            .map(|operand| operand.context())
-            .fold(DispatchAutodiffContext::Disabled, merged);
-        let is_tracked = tracked.iter().flatten().any(|operand| operand.is_tracked());
-        if is_tracked && mode == BlockMode::Inference && self.epsilon.is_some() {
+        if operands.is_tracked() && mode == BlockMode::Inference && self.epsilon.is_some() {
             return None;
         }
         let block = block::Block {
@@ -170,14 +118,7 @@ impl Block {
             channels: out_dims[1],
             simd,
         };
-        let tensors = Tensors {
-            x: x.tensor.clone(),
-            weight: weight.as_ref().map(|operand| operand.tensor.clone()),
-            bias: bias.as_ref().map(|operand| operand.tensor.clone()),
-            gamma: gamma.as_ref().map(|operand| operand.tensor.clone()),
-            beta: beta.as_ref().map(|operand| operand.tensor.clone()),
-            residual: residual.as_ref().map(|operand| operand.tensor.clone()),
-        };
+        let tensors = operands.tensors();
         let (y, kept) = match mode {
             BlockMode::Training => tensors.with(|operands| block.train(operands)),
             BlockMode::Inference => {
@@ -193,14 +134,13 @@ impl Block {
             let channels = Shape::new([out_dims[1]]);
             [&kept.mean, &kept.variance].map(|values| untracked(from_order(values.clone(), channels.clone())))
         });
+        let context = operands.context();
         if context == DispatchAutodiffContext::Disabled {
             return Some(BlockOutputs {
                 y: untracked(y),
                 statistics,
             });
         }
-        let nodes = [Some(x), weight, bias, gamma, beta, residual]
-            .map(|operand| operand.map_or_else(no_node, Operand::into_guard));
         let state = |output: FlexTensor| State {
             block,
             tensors,
@@ -210,7 +150,7 @@ impl Block {
             out_dims,
         };
         let prepared = BlockBackward
-            .prepare::<NoCheckpointing>(nodes)
+            .prepare::<NoCheckpointing>(operands.into_nodes())
             .compute_bound()
             .stateful();
         let y = match prepared {
@@ -222,6 +162,23 @@ impl Block {
             statistics,
         })
     }
+}
+
+/// The block's convolution, if it has one, and the extents of what comes out; `None` where the kernels do not compute it.
+fn convolution(
+    simd: Simd,
+    inputs: &BlockInputs,
+    dims: [usize; 4],
+) -> Option<(Option<Arc<Conv>>, [usize; 4])> {
+    let Some(shape) = &inputs.conv else {
+        return Some((None, dims));
+    };
+    let [height, width] = shape.output();
+    let out = [dims[0], shape.channels[1], height, width];
+    if inputs.weight.is_none() || out.contains(&0) || !Conv::supports(shape) {
+        return None;
+    }
+    Some((Some(ready(shape.clone(), simd, inputs.precision)), out))
 }
 
 impl Block {
@@ -264,13 +221,6 @@ impl Block {
     }
 }
 
-fn merged(a: DispatchAutodiffContext, b: DispatchAutodiffContext) -> DispatchAutodiffContext {
-    match a {
-        DispatchAutodiffContext::Disabled => b,
-        enabled => enabled,
-    }
-}
-
 /// Convolutions by extents, instruction set and precision.
 type Ready = HashMap<(ConvShape, Simd, Precision), Arc<Conv>>;
 
@@ -294,43 +244,6 @@ fn ready(shape: ConvShape, simd: Simd, precision: Precision) -> Arc<Conv> {
     let conv = Arc::new(Conv::new(key.0.clone(), simd, precision.of_kernels()));
     convs.insert(key, conv.clone());
     conv
-}
-
-/// The operands' tensors, which share their elements with the graph's.
-#[derive(Clone, Debug)]
-struct Tensors {
-    x: FlexTensor,
-    weight: Option<FlexTensor>,
-    bias: Option<FlexTensor>,
-    gamma: Option<FlexTensor>,
-    beta: Option<FlexTensor>,
-    residual: Option<FlexTensor>,
-}
-
-impl Tensors {
-    /// Runs `work` on the input and the residual, channels-last.
-    fn with_maps<R>(&self, work: impl FnOnce(&[f32], Option<&[f32]>) -> R) -> R {
-        let residual = self.residual.as_ref().map(channels_last);
-        work(&channels_last(&self.x), residual.as_deref())
-    }
-
-    /// Runs `work` on the elements, in the order that kernels want.
-    fn with<R>(&self, work: impl FnOnce(Operands<'_>) -> R) -> R {
-        let x = channels_last(&self.x);
-        let weight = self.weight.as_ref().map(in_order).unwrap_or_default();
-        let bias = self.bias.as_ref().map(in_order);
-        let gamma = self.gamma.as_ref().map(in_order).unwrap_or_default();
-        let beta = self.beta.as_ref().map(in_order).unwrap_or_default();
-        let residual = self.residual.as_ref().map(channels_last);
-        work(Operands {
-            x: &x,
-            weight: &weight,
-            bias: bias.as_deref(),
-            gamma: &gamma,
-            beta: &beta,
-            residual: residual.as_deref(),
-        })
-    }
 }
 
 /// The block's place in the backward pass. Its parents: input, weight, bias, scale, shift, residual.

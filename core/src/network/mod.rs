@@ -1,13 +1,14 @@
 //! A graph that runs: its tensors on a device, as a Burn module that Burn's optimizers, records and learner work on.
 
 mod fusion;
+mod outputs;
 mod parameter;
 mod plan;
 mod run;
 mod step;
 
+pub use outputs::{Outputs, TapError};
 pub use parameter::Parameter;
-pub use run::{Outputs, TapError};
 
 use std::sync::Arc;
 

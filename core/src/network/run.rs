@@ -1,121 +1,27 @@
 //! Running a network: node by node, each value dropped after its last use.
 
-use burn::tensor::{Device, Tensor};
-use indexmap::IndexMap;
+use burn::tensor::Device;
 
 use super::Network;
 use super::fusion::Fusion;
-use super::plan::{Action, Source};
+use super::outputs::Outputs;
+use super::plan::{Action, Schedule, Source};
 use super::step::Step;
 use crate::cpu::{BlockInputs, BlockMode, Fork, on_pool};
 use crate::graph::{Dim, Fact, Facts, GraphError, ValueInfo};
 use crate::op::{Inputs, Mode, RunContext};
 use crate::value::Value;
 
-/// A tap or output that cannot be used as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum TapError {
-    /// The value was not asked for when the network ran.
-    #[error("value `{value}` was not tapped")]
-    NotTapped {
-        /// Its name.
-        value: String,
-    },
-    /// The value has another rank than needed.
-    #[error("value `{value}` has shape {got:?}, expected rank {expected}")]
-    Rank {
-        /// Its name.
-        value: String,
-        /// Its extents.
-        got: Vec<usize>,
-        /// The rank that was needed.
-        expected: usize,
-    },
-}
-
-/// What a run gives back: the graph's outputs and the tapped values, by name.
-#[derive(Clone, Debug, Default)]
-pub struct Outputs {
-    values: IndexMap<String, Value>,
-}
-
-impl Outputs {
-    /// A value by name.
-    ///
-    /// # Errors
-    /// A value that was not asked for.
-    pub fn get(&self, name: &str) -> Result<&Value, TapError> {
-        self.values.get(name).ok_or_else(|| TapError::NotTapped {
-            value: name.to_owned(),
-        })
-    }
-
-    /// A float value of rank `D` by name.
-    ///
-    /// # Errors
-    /// A value that was not asked for, or of another rank.
-    pub fn float<const D: usize>(&self, name: &str) -> Result<Tensor<D>, TapError> {
-        let value = self.get(name)?;
-        if value.rank() == D {
-            return Ok(value.clone().float());
-        }
-        Err(TapError::Rank {
-            value: name.to_owned(),
-            got: value.dims(),
-            expected: D,
-        })
-    }
-
-    /// The same values, through which no gradient flows.
-    pub(crate) fn detached(&self) -> Self {
-        let detached = |(name, value): (&String, &Value)| (name.clone(), value.clone().detach());
-        Self {
-            values: self.values.iter().map(detached).collect(),
-        }
-    }
-
-    /// Adds a value, or replaces the one of that name.
-    pub fn insert(&mut self, name: &str, value: Value) {
-        self.values.insert(name.to_owned(), value);
-    }
-
-    /// These values with one replaced.
-    pub(crate) fn with(&self, name: &str, value: Value) -> Self {
-        let mut values = self.values.clone();
-        values.insert(name.to_owned(), value);
-        Self { values }
-    }
-
-    /// These values with others' names: pairs (name here, name there). What was not asked for is left out.
-    pub(crate) fn renamed<'a>(&self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let values = pairs
-            .into_iter()
-            .filter_map(|(here, there)| Some((there.to_owned(), self.values.get(here)?.clone())))
-            .collect();
-        Self { values }
-    }
-
-    /// The graph's first output.
-    pub fn first(&self) -> Option<(&str, &Value)> {
-        self.values.first().map(|(name, value)| (name.as_str(), value))
-    }
-
-    /// All values, the graph's outputs first.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.values.iter().map(|(name, value)| (name.as_str(), value))
-    }
-}
-
-/// A value on its way through a run.
+/// A value that somebody still reads.
 #[derive(Clone, Debug)]
-enum Held {
+enum LiveValue {
     /// It is read once, or nobody minds how its gradients are added.
     Plain(Value),
     /// Several read it.
     Forked(Fork),
 }
 
-impl Held {
+impl LiveValue {
     fn forked(self) -> Self {
         match self {
             Self::Plain(value) => Self::Forked(Fork::new(value)),
@@ -206,8 +112,42 @@ impl Network {
         mode: Mode,
     ) -> Result<Outputs, GraphError> {
         let plan = &self.plan;
+        let mut slots: Vec<Option<LiveValue>> = vec![None; plan.len()];
+        self.feed(inputs, &mut slots)?;
+        let mut wanted: Vec<(&str, usize)> = Vec::new();
+        for name in values {
+            match plan.slot(name) {
+                Some(slot) => wanted.push((name, slot)),
+                None => plan.graph().check_value(name)?,
+            }
+        }
+        let mut keep = vec![false; plan.len()];
+        for (_, slot) in &wanted {
+            keep[*slot] = true;
+        }
+        self.load(&mut slots);
+        let context = RunContext {
+            mode,
+            device: self.device(),
+            precision: self.precision(mode),
+        };
+        let schedule = plan.schedule(&keep);
+        for index in 0..schedule.actions.len() {
+            self.act(index, &schedule, &keep, &mut slots, &context)?;
+        }
+        let mut outputs = Outputs::default();
+        for (name, slot) in wanted {
+            if let Some(value) = &slots[slot] {
+                outputs.insert(name, value.read());
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// Puts the inputs in their slots, and checks them against what the file declares and what inference says.
+    fn feed(&self, inputs: Vec<(String, Value)>, slots: &mut [Option<LiveValue>]) -> Result<(), GraphError> {
+        let plan = &self.plan;
         let graph = plan.graph();
-        let mut slots: Vec<Option<Held>> = vec![None; plan.len()];
         for (name, value) in inputs {
             let declared = graph.inputs.iter().find(|input| input.name == name);
             let Some(declared) = declared else {
@@ -219,7 +159,7 @@ impl Network {
             };
             check_shape(declared, &value)?;
             if let Some(slot) = plan.slot(&name) {
-                slots[slot] = Some(Held::Plain(value));
+                slots[slot] = Some(LiveValue::Plain(value));
             }
         }
         let mut facts = Facts::with_capacity(graph.inputs.len());
@@ -227,84 +167,76 @@ impl Network {
             let value = plan
                 .slot(&input.name)
                 .and_then(|slot| slots[slot].as_ref())
-                .map(Held::read);
+                .map(LiveValue::read);
             let value = value.ok_or_else(|| GraphError::MissingInput {
                 input: input.name.clone(),
             })?;
             facts.insert(input.name.clone(), Fact::new(value.kind(), value.dims()));
         }
-        plan.check(facts)?;
-        let mut wanted: Vec<(String, usize)> = Vec::new();
-        for name in values {
-            match plan.slot(name) {
-                Some(slot) => wanted.push(((*name).to_owned(), slot)),
-                None => graph.check_value(name)?,
-            }
-        }
-        let mut keep = vec![false; plan.len()];
-        for (_, slot) in &wanted {
-            keep[*slot] = true;
-        }
-        for (slot, source) in plan.sources().iter().enumerate() {
-            slots[slot] = Some(Held::Plain(match source {
+        plan.check(facts)
+    }
+
+    /// Puts weights, buffers and constants in their slots.
+    fn load(&self, slots: &mut [Option<LiveValue>]) {
+        for (slot, source) in self.plan.sources().iter().enumerate() {
+            slots[slot] = Some(LiveValue::Plain(match source {
                 Source::Weight { index, scalar } => self.weights[*index].value(*scalar),
                 Source::Constant { index, scalar } => self.constants[*index].value(*scalar),
                 Source::Buffer(index) => self.buffers[*index].value_sync().into(),
                 Source::Host(value) => value.as_ref().clone(),
             }));
         }
-        let context = RunContext {
-            mode,
-            device: self.device(),
-            precision: self.precision(mode),
-        };
-        let schedule = plan.schedule(&keep);
-        for (index, action) in schedule.actions.iter().enumerate() {
-            let ends = |slot: usize| schedule.last_use[slot] == Some(index) && !keep[slot];
-            match action {
-                Action::Step(step) => self.run_step(&plan.steps[*step], &mut slots, ends, &context)?,
-                Action::Fusion(fusion) => {
-                    let fusion = &plan.fusions[*fusion];
-                    if !self.run_fusion(fusion, &mut slots, mode) {
-                        for step in plan.steps_of(*action) {
-                            self.run_step(step, &mut slots, |_| false, &context)?;
-                        }
-                        fusion.inner.iter().for_each(|slot| slots[*slot] = None);
+    }
+
+    /// One action of a schedule: a node, or several as one; then drops what nobody reads any more.
+    fn act(
+        &self,
+        index: usize,
+        schedule: &Schedule,
+        keep: &[bool],
+        slots: &mut [Option<LiveValue>],
+        context: &RunContext,
+    ) -> Result<(), GraphError> {
+        let plan = &self.plan;
+        let action = schedule.actions[index];
+        let ends = |slot: usize| schedule.last_use[slot] == Some(index) && !keep[slot];
+        match action {
+            Action::Step(step) => self.run_step(&plan.steps[step], slots, ends, context)?,
+            Action::Fusion(fusion) => {
+                let fusion = &plan.fusions[fusion];
+                if !self.run_fusion(fusion, slots, context.mode) {
+                    for step in plan.steps_of(action) {
+                        self.run_step(step, slots, |_| false, context)?;
                     }
-                }
-            }
-            for slot in plan
-                .steps_of(*action)
-                .flat_map(|step| step.outputs.iter().flatten())
-            {
-                // Only training's readers send gradients back.
-                if schedule.readers[*slot] > 1 && mode != Mode::Inference {
-                    slots[*slot] = slots[*slot].take().map(Held::forked);
-                }
-            }
-            for slot in plan
-                .steps_of(*action)
-                .flat_map(|step| step.inputs.iter().flatten())
-            {
-                if ends(*slot) {
-                    slots[*slot] = None;
+                    fusion.inner.iter().for_each(|slot| slots[*slot] = None);
                 }
             }
         }
-        let mut outputs = Outputs::default();
-        for (name, slot) in wanted {
-            if let Some(value) = &slots[slot] {
-                outputs.values.insert(name, value.read());
+        for slot in plan
+            .steps_of(action)
+            .flat_map(|step| step.outputs.iter().flatten())
+        {
+            // Only training's readers send gradients back.
+            if schedule.readers[*slot] > 1 && context.mode != Mode::Inference {
+                slots[*slot] = slots[*slot].take().map(LiveValue::forked);
             }
         }
-        Ok(outputs)
+        for slot in plan
+            .steps_of(action)
+            .flat_map(|step| step.inputs.iter().flatten())
+        {
+            if ends(*slot) {
+                slots[*slot] = None;
+            }
+        }
+        Ok(())
     }
 
     /// Runs one node. It may take the inputs of which `ends` says that nobody reads them later.
     fn run_step(
         &self,
         step: &Step,
-        slots: &mut [Option<Held>],
+        slots: &mut [Option<LiveValue>],
         ends: impl Fn(usize) -> bool,
         context: &RunContext,
     ) -> Result<(), GraphError> {
@@ -316,12 +248,12 @@ impl Network {
                     // A node may read one value twice; only its last mention may take it.
                     let again = step.inputs.iter().filter(|other| **other == Some(*slot)).count() > 1;
                     if again {
-                        slots[*slot].as_ref().map(Held::read)
+                        slots[*slot].as_ref().map(LiveValue::read)
                     } else {
-                        slots[*slot].take().map(Held::into_value)
+                        slots[*slot].take().map(LiveValue::into_value)
                     }
                 }
-                Some(slot) => slots[*slot].as_ref().map(Held::read),
+                Some(slot) => slots[*slot].as_ref().map(LiveValue::read),
             });
         }
         let node = &self.plan.graph().nodes[step.node];
@@ -342,15 +274,15 @@ impl Network {
         }
         for (slot, value) in step.outputs.iter().zip(values) {
             if let Some(slot) = slot {
-                slots[*slot] = Some(Held::Plain(value));
+                slots[*slot] = Some(LiveValue::Plain(value));
             }
         }
         Ok(())
     }
 
     /// Runs some nodes as one; false if they have to run one by one.
-    fn run_fusion(&self, fusion: &Fusion, slots: &mut [Option<Held>], mode: Mode) -> bool {
-        let value = |slot: Option<usize>| slot.and_then(|slot| slots[slot].as_ref()).map(Held::read);
+    fn run_fusion(&self, fusion: &Fusion, slots: &mut [Option<LiveValue>], mode: Mode) -> bool {
+        let value = |slot: Option<usize>| slot.and_then(|slot| slots[slot].as_ref()).map(LiveValue::read);
         let of = &fusion.slots;
         let (x, weight) = (value(Some(of.x)), value(of.weight));
         let conv = match (&x, &weight) {
@@ -388,7 +320,7 @@ impl Network {
                 }
             }
         }
-        slots[fusion.output] = Some(Held::Plain(outputs.y));
+        slots[fusion.output] = Some(LiveValue::Plain(outputs.y));
         true
     }
 }

@@ -31,7 +31,7 @@ use crate::parallel::{Shared, written};
 use crate::precision::{Precision, rounded};
 use crate::simd::Simd;
 use algorithm::{Algorithm, Part, WeightSums};
-pub use backward::{ConvGradients, OutputGradient};
+pub use backward::{ConvGradients, OutputGradient, WantedGradients};
 use direct::Direct;
 use geometry::Geometry;
 pub use output::Ending;
