@@ -111,47 +111,7 @@ fn read(path: &Path, inner: [Option<u32>; 2]) -> Result<Vec<u8>, DataError> {
     };
 
     let inner: Vec<u32> = inner.into_iter().flatten().collect();
-    let fields = [
-        "the magic number",
-        "the number of items",
-        "the number of rows",
-        "the number of columns",
-    ];
-    // 0x08: unsigned bytes.
-    let magic = 0x0800 + 1 + inner.len() as u32;
-    let expected = [Some(magic), None]
-        .into_iter()
-        .chain(inner.iter().copied().map(Some));
-    let mut items = 0;
-    for (number, (field, expected)) in fields.into_iter().zip(expected).enumerate() {
-        let mut word = [0; 4];
-        reader
-            .read_exact(&mut word)
-            .map_err(|source| match source.kind() {
-                ErrorKind::UnexpectedEof => DataError::Header {
-                    path: path.to_owned(),
-                    field,
-                    expected: "4 bytes".into(),
-                    got: "the end of the file".into(),
-                },
-                _ => io(source),
-            })?;
-        let got = u32::from_be_bytes(word);
-        if let Some(expected) = expected
-            && got != expected
-        {
-            return Err(DataError::Header {
-                path: path.to_owned(),
-                field,
-                expected: format!("{expected:#x}"),
-                got: format!("{got:#x}"),
-            });
-        }
-        if number == 1 {
-            items = got;
-        }
-    }
-
+    let items = header(&mut reader, path, &inner)?;
     let item: usize = inner.iter().map(|&side| side as usize).product();
     let expected = items as usize * item;
     // The buffer grows with what is read, never with what the header claims; one byte more shows a file that
@@ -178,6 +138,55 @@ fn read(path: &Path, inner: [Option<u32>; 2]) -> Result<Vec<u8>, DataError> {
         });
     }
     Ok(bytes)
+}
+
+/// Reads the header of an idx file whose dimensions after the first are `inner`: the number of items.
+fn header(reader: &mut impl Read, path: &Path, inner: &[u32]) -> Result<u32, DataError> {
+    let fields = [
+        "the magic number",
+        "the number of items",
+        "the number of rows",
+        "the number of columns",
+    ];
+    // 0x08: unsigned bytes.
+    let magic = 0x0800 + 1 + inner.len() as u32;
+    let expected = [Some(magic), None]
+        .into_iter()
+        .chain(inner.iter().copied().map(Some));
+    let mut items = 0;
+    for (number, (field, expected)) in fields.into_iter().zip(expected).enumerate() {
+        let mut word = [0; 4];
+        reader
+            .read_exact(&mut word)
+            .map_err(|source| match source.kind() {
+                ErrorKind::UnexpectedEof => DataError::Header {
+                    path: path.to_owned(),
+                    field,
+                    expected: "4 bytes".into(),
+                    got: "the end of the file".into(),
+                },
+                _ => DataError::Io {
+                    action: "read",
+                    path: path.to_owned(),
+                    source,
+                },
+            })?;
+        let got = u32::from_be_bytes(word);
+        if let Some(expected) = expected
+            && got != expected
+        {
+            return Err(DataError::Header {
+                path: path.to_owned(),
+                field,
+                expected: format!("{expected:#x}"),
+                got: format!("{got:#x}"),
+            });
+        }
+        if number == 1 {
+            items = got;
+        }
+    }
+    Ok(items)
 }
 
 #[cfg(test)]

@@ -219,38 +219,7 @@ fn part(graph: &mut Graph, member: &Member, fork: &Fork, rescale: bool) -> Vec<M
         .iter()
         .map(|(original, own)| (own, original))
         .collect();
-    let mut parted: Vec<Member> = (0..fork.branches)
-        .map(|branch| Member {
-            names: member.names.clone(),
-            path: if member.path.is_empty() {
-                branch.to_string()
-            } else {
-                format!("{}.{branch}", member.path)
-            },
-        })
-        .collect();
-    let rename = |parted: &mut Vec<Member>, own: &str| {
-        let original = original.get(own).copied().unwrap_or(own);
-        for member in parted {
-            let name = format!("{original}@{}", member.path);
-            member.names.0.insert(original.to_owned(), name);
-        }
-    };
-    for index in &copied {
-        let node = &graph.nodes[*index];
-        for output in node.outputs.iter().filter(|name| !name.is_empty()) {
-            rename(&mut parted, output);
-        }
-        for input in &node.inputs {
-            if graph
-                .tensors
-                .get(input)
-                .is_some_and(|tensor| tensor.role != Role::Constant)
-            {
-                rename(&mut parted, input);
-            }
-        }
-    }
+    let parted = parted(graph, member, fork.branches, &copied, &original);
     let read_from = if rescale {
         format!("{shared}@fork")
     } else {
@@ -287,7 +256,7 @@ fn part(graph: &mut Graph, member: &Member, fork: &Fork, rescale: bool) -> Vec<M
             });
         }
     }
-    let stored: Vec<_> = parted
+    let mut stored: Vec<_> = parted
         .iter()
         .flat_map(|part| {
             part.names.iter().filter_map(|(original, own)| {
@@ -296,10 +265,44 @@ fn part(graph: &mut Graph, member: &Member, fork: &Fork, rescale: bool) -> Vec<M
             })
         })
         .collect();
-    let mut stored = stored;
     stored.sort_by(|a, b| a.0.cmp(&b.0));
     graph.nodes = nodes;
     graph.tensors.extend(stored);
+    parted
+}
+
+/// A member for each branch, with names of its own for what the copied nodes make and for what they store.
+fn parted(
+    graph: &Graph,
+    member: &Member,
+    branches: usize,
+    copied: &HashSet<usize>,
+    original: &HashMap<&str, &str>,
+) -> Vec<Member> {
+    let mut parted: Vec<Member> = (0..branches)
+        .map(|branch| Member {
+            names: member.names.clone(),
+            path: if member.path.is_empty() {
+                branch.to_string()
+            } else {
+                format!("{}.{branch}", member.path)
+            },
+        })
+        .collect();
+    let is_stored = |input: &&String| {
+        let tensor = graph.tensors.get(*input);
+        tensor.is_some_and(|tensor| tensor.role != Role::Constant)
+    };
+    for node in copied.iter().map(|index| &graph.nodes[*index]) {
+        let made = node.outputs.iter().filter(|name| !name.is_empty());
+        for own in made.chain(node.inputs.iter().filter(is_stored)) {
+            let original = original.get(own.as_str()).copied().unwrap_or(own);
+            for member in &mut parted {
+                let name = format!("{original}@{}", member.path);
+                member.names.0.insert(original.to_owned(), name);
+            }
+        }
+    }
     parted
 }
 

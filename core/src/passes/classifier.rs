@@ -62,52 +62,9 @@ impl Graph {
         let (last, tail) = self.last_layer(&logits).ok_or_else(|| {
             refuse("no Gemm, MatMul or Conv with stored weights leads to its logits".to_owned())
         })?;
-        let node = &self.nodes[last];
-        let axis = class_axis(node);
-        let mut redrawn = Vec::new();
-        for (position, name) in node.inputs.iter().enumerate().skip(1) {
-            let Some(tensor) = self.tensors.get(name) else {
-                continue;
-            };
-            let rank = tensor.data.shape().rank();
-            let axis = if position == 1 {
-                axis.min(rank.saturating_sub(1))
-            } else {
-                rank.saturating_sub(1)
-            };
-            redrawn.push((name, axis, position == 1));
-        }
-        for node in tail.iter().map(|index| &self.nodes[*index]) {
-            for name in &node.inputs {
-                if let Some(tensor) = self.tensors.get(name)
-                    && tensor.role == Role::Weight
-                {
-                    redrawn.push((name, tensor.data.shape().rank().saturating_sub(1), false));
-                }
-            }
-        }
-        for (name, axis, weight) in redrawn {
-            let tensor = &self.tensors[name];
-            let mut dims = tensor.data.shape().to_vec();
-            if dims.get(axis) != Some(&before) {
-                return Err(refuse(format!(
-                    "`{name}` of shape {dims:?} has no axis of its {before} classes where one is expected"
-                )));
-            }
-            if self.consumers(name).len() > 1 {
-                return Err(refuse(format!("`{name}` is read in several places")));
-            }
-            dims[axis] = classes;
-            let count: usize = dims.iter().product();
-            let init = if weight {
-                Init::LinearUniform {
-                    fan_in: (count / classes.max(1)).max(1),
-                }
-            } else {
-                Init::Fill(0.0)
-            };
-            let data: TensorData = init.draw(name, &dims, seed).convert_dtype(tensor.data.dtype());
-            replaced.tensors[name].data = data;
+        for sized in self.sized_by_classes(last, &tail) {
+            let data = self.resized(&sized, [before, classes], seed).map_err(refuse)?;
+            replaced.tensors[sized.name].data = data;
         }
         let outdated: HashSet<String> = std::iter::once(last)
             .chain(tail)
@@ -134,6 +91,77 @@ impl Graph {
                 other.unwrap_or_default()
             ))),
         }
+    }
+
+    /// The stored tensors that have an entry for each class: those of the last layer, and weights that stand after it.
+    fn sized_by_classes<'a>(&'a self, last: usize, tail: &[usize]) -> Vec<SizedByClasses<'a>> {
+        let node = &self.nodes[last];
+        let axis = class_axis(node);
+        let mut found = Vec::new();
+        for (position, name) in node.inputs.iter().enumerate().skip(1) {
+            let Some(tensor) = self.tensors.get(name) else {
+                continue;
+            };
+            let rank = tensor.data.shape().rank();
+            let axis = if position == 1 {
+                axis.min(rank.saturating_sub(1))
+            } else {
+                rank.saturating_sub(1)
+            };
+            found.push(SizedByClasses {
+                name,
+                axis,
+                is_weight: position == 1,
+            });
+        }
+        for node in tail.iter().map(|index| &self.nodes[*index]) {
+            for name in &node.inputs {
+                if let Some(tensor) = self.tensors.get(name)
+                    && tensor.role == Role::Weight
+                {
+                    found.push(SizedByClasses {
+                        name,
+                        axis: tensor.data.shape().rank().saturating_sub(1),
+                        is_weight: false,
+                    });
+                }
+            }
+        }
+        found
+    }
+
+    /// A tensor drawn anew for other classes, or why it cannot be.
+    fn resized(
+        &self,
+        sized: &SizedByClasses<'_>,
+        [before, classes]: [usize; 2],
+        seed: u64,
+    ) -> Result<TensorData, String> {
+        let SizedByClasses {
+            name,
+            axis,
+            is_weight,
+        } = *sized;
+        let tensor = &self.tensors[name];
+        let mut dims = tensor.data.shape().to_vec();
+        if dims.get(axis) != Some(&before) {
+            return Err(format!(
+                "`{name}` of shape {dims:?} has no axis of its {before} classes where one is expected"
+            ));
+        }
+        if self.consumers(name).len() > 1 {
+            return Err(format!("`{name}` is read in several places"));
+        }
+        dims[axis] = classes;
+        let count: usize = dims.iter().product();
+        let init = if is_weight {
+            Init::LinearUniform {
+                fan_in: (count / classes.max(1)).max(1),
+            }
+        } else {
+            Init::Fill(0.0)
+        };
+        Ok(init.draw(name, &dims, seed).convert_dtype(tensor.data.dtype()))
     }
 
     /// The last node with stored weights before `logits`, and the nodes between, latest first. What follows a layer may be elementwise, a reshape or
@@ -165,6 +193,15 @@ impl Graph {
             }
         }
     }
+}
+
+/// A stored tensor that has an entry for each class.
+struct SizedByClasses<'a> {
+    name: &'a str,
+    /// The axis of the classes.
+    axis: usize,
+    /// Whether it is the layer's weight, which is drawn; all else begins at 0.
+    is_weight: bool,
 }
 
 /// The axis of a layer's weight that its outputs count along.

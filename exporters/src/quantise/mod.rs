@@ -165,93 +165,106 @@ fn weight(
     let dims = graph.tensors.get(&name)?.data.shape().to_vec();
     let axis = node.channel_axis(dims.len())?;
     let values = floats(graph, &name)?;
-    let channels = dims[axis];
-    let inner: usize = dims[axis + 1..].iter().product();
-    let channel = |i: usize| (i / inner.max(1)) % channels.max(1);
     // A Gemm that scales its product or its bias keeps the bias as it is.
     let plain = node
         .op
         .downcast::<Gemm>()
         .is_none_or(|gemm| gemm.alpha == 1.0 && gemm.beta == 1.0);
-    let bias_name = node
-        .inputs
-        .get(2)
-        .filter(|bias| plain && !bias.is_empty())
-        .cloned();
+    let bias_name = node.inputs.get(2).filter(|bias| plain && !bias.is_empty());
     let bias = bias_name
-        .as_ref()
         .and_then(|bias| floats(graph, bias))
-        .filter(|bias| bias.len() == channels);
+        .filter(|bias| bias.len() == dims[axis]);
+    let bias = bias_name.cloned().zip(bias);
     let key = (name.clone(), Some(axis));
     let steps = match made.get(&key) {
         Some(steps) => steps.clone(),
         None => {
-            let mut steps = vec![0.0_f32; channels];
-            for (i, w) in values.iter().enumerate() {
-                let step = &mut steps[channel(i)];
-                *step = step.max(w.abs() / LARGEST_WEIGHT);
-            }
-            for (c, s) in steps.iter_mut().enumerate() {
+            let least = |channel: usize| match &bias {
                 // A bias far above its weights must fit into `int32`.
-                let least = bias
-                    .as_ref()
-                    .map_or(0.0, |bias| bias[c].abs() / (step * LARGEST_BIAS));
-                *s = s.max(least);
-                if !s.is_normal() {
-                    *s = 1.0;
-                }
-            }
-            let whole: Vec<i8> = values
-                .iter()
-                .enumerate()
-                .map(|(i, w)| {
-                    let steps = (w / steps[channel(i)]).round_ties_even();
-                    steps.clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT) as i8
-                })
-                .collect();
-            let (whole_name, step_name, zero_name) = (
-                format!("{name}_quantized"),
-                format!("{name}_scale"),
-                format!("{name}_zero_point"),
-            );
-            store(graph, &whole_name, TensorData::new(whole, dims.clone()));
-            store(graph, &step_name, TensorData::new(steps.clone(), vec![channels]));
-            store(
-                graph,
-                &zero_name,
-                TensorData::new(vec![0_i8; channels], vec![channels]),
-            );
-            nodes.push(dequantize(
-                &whole_name,
-                &name,
-                step_name,
-                Some(zero_name),
-                Some(axis),
-            ));
+                Some((_, bias)) => bias[channel].abs() / (step * LARGEST_BIAS),
+                None => 0.0,
+            };
+            let weight = ByChannel { values, dims, axis };
+            let steps = weight.steps(least);
+            nodes.push(weight.store(graph, &name, &steps));
             made.insert(key, steps.clone());
             steps
         }
     };
-    let node = &mut graph.nodes[index];
-    node.inputs[1] = dequantised(&name);
-    if let (Some(name), Some(bias)) = (bias_name, bias) {
-        let label = node
-            .outputs
-            .first()
-            .map_or(name.clone(), |output| format!("{output}_bias"));
-        node.inputs[2] = dequantised(&label);
-        let steps: Vec<f32> = steps.iter().map(|s| s * step).collect();
-        let whole: Vec<i32> = bias
-            .iter()
-            .zip(&steps)
-            .map(|(b, s)| (b / s).round_ties_even() as i32)
-            .collect();
-        let (whole_name, step_name) = (format!("{label}_quantized"), format!("{label}_scale"));
-        store(graph, &whole_name, TensorData::new(whole, vec![channels]));
-        store(graph, &step_name, TensorData::new(steps, vec![channels]));
-        nodes.push(dequantize(&whole_name, &label, step_name, None, Some(0)));
+    graph.nodes[index].inputs[1] = dequantised(&name);
+    if let Some((name, bias)) = bias {
+        let output = graph.nodes[index].outputs.first();
+        let label = output.map_or(name, |output| format!("{output}_bias"));
+        graph.nodes[index].inputs[2] = dequantised(&label);
+        let steps = steps.iter().map(|s| s * step).collect();
+        nodes.push(store_bias(graph, &label, &bias, steps));
     }
     Some(())
+}
+
+/// A weight with a step for each of its channels.
+struct ByChannel {
+    values: Vec<f32>,
+    dims: Vec<usize>,
+    axis: usize,
+}
+
+impl ByChannel {
+    fn channel(&self, element: usize) -> usize {
+        let inner: usize = self.dims[self.axis + 1..].iter().product();
+        (element / inner.max(1)) % self.dims[self.axis].max(1)
+    }
+
+    /// The steps, each at least what `least` says of its channel.
+    fn steps(&self, least: impl Fn(usize) -> f32) -> Vec<f32> {
+        let mut steps = vec![0.0_f32; self.dims[self.axis]];
+        for (i, w) in self.values.iter().enumerate() {
+            let step = &mut steps[self.channel(i)];
+            *step = step.max(w.abs() / LARGEST_WEIGHT);
+        }
+        for (c, s) in steps.iter_mut().enumerate() {
+            *s = s.max(least(c));
+            if !s.is_normal() {
+                *s = 1.0;
+            }
+        }
+        steps
+    }
+
+    /// Stores integers, steps and zero points, and gives the node that makes floats of them.
+    fn store(&self, graph: &mut Graph, name: &str, steps: &[f32]) -> Node {
+        let whole: Vec<i8> = self
+            .values
+            .iter()
+            .enumerate()
+            .map(|(i, w)| {
+                let steps = (w / steps[self.channel(i)]).round_ties_even();
+                steps.clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT) as i8
+            })
+            .collect();
+        let channels = steps.len();
+        let [whole_name, step_name, zero_name] =
+            ["quantized", "scale", "zero_point"].map(|part| format!("{name}_{part}"));
+        store(graph, &whole_name, TensorData::new(whole, self.dims.clone()));
+        store(graph, &step_name, TensorData::new(steps.to_vec(), vec![channels]));
+        let zeros = TensorData::new(vec![0_i8; channels], vec![channels]);
+        store(graph, &zero_name, zeros);
+        dequantize(&whole_name, name, step_name, Some(zero_name), Some(self.axis))
+    }
+}
+
+/// Stores a bias as integers, and gives the node that makes floats of them.
+fn store_bias(graph: &mut Graph, label: &str, bias: &[f32], steps: Vec<f32>) -> Node {
+    let whole: Vec<i32> = bias
+        .iter()
+        .zip(&steps)
+        .map(|(b, s)| (b / s).round_ties_even() as i32)
+        .collect();
+    let (whole_name, step_name) = (format!("{label}_quantized"), format!("{label}_scale"));
+    let channels = steps.len();
+    store(graph, &whole_name, TensorData::new(whole, vec![channels]));
+    store(graph, &step_name, TensorData::new(steps, vec![channels]));
+    dequantize(&whole_name, label, step_name, None, Some(0))
 }
 
 #[cfg(test)]
