@@ -1,6 +1,6 @@
-//! A distillation method of one's own, registered beside those of the program and run for twenty steps on `glyphs`.
-//! The method is logit matching: the student learns the teacher's logits by their mean squared error.
-//! `cargo run --release --example my_method`
+//! A distillation method of one's own, registered beside those of the program and run for twenty
+//! steps on `glyphs`. The method is logit matching: the student learns the teacher's logits by
+//! their mean squared error. `cargo run --release --example my_method`
 
 use std::error::Error;
 
@@ -14,11 +14,12 @@ use potstill_core::train::{Event, Interrupter, Observer};
 use potstill_run::{Outcome, RunConfig};
 
 options! {
-    /// J. Ba, R. Caruana: "Do Deep Nets Really Need to be Deep?", 2014 (arXiv 1312.6184), on regressing
-    /// logits.
+    /// J. Ba, R. Caruana: "Do Deep Nets Really Need to be Deep?", 2014 (arXiv 1312.6184), on
+    /// regressing logits.
     ///
-    /// L = CE(z_s, y) + λ · MSE(z_s, z_t), z: `[batch, classes]`. The paper trains on the second term
-    /// alone, and takes half the sum over the classes; the mean keeps λ independent of their number.
+    /// L = CE(z_s, y) + λ · MSE(z_s, z_t), z: `[batch, classes]`. The paper trains on the second
+    /// term alone, and takes half the sum over the classes; the mean keeps λ independent of their
+    /// number.
     struct LogitMatching for "logit-matching" {
         /// λ; a number or a schedule
         weight: Schedule = Schedule::Constant(0.1), in 0.0..;

@@ -1,12 +1,14 @@
-//! Activation boundaries. B. Heo, M. Lee, S. Yun, J. Y. Choi: "Knowledge Transfer via Distillation of Activation Boundaries Formed by Hidden
-//! Neurons", 2019 (arXiv 1811.03233), equations 6 and 8.
+//! Activation boundaries. B. Heo, M. Lee, S. Yun, J. Y. Choi: "Knowledge Transfer via Distillation
+//! of Activation Boundaries Formed by Hidden Neurons", 2019 (arXiv 1811.03233), equations 6 and 8.
 //!
-//! On values before their ReLU, s (student, after a connector: 1 × 1 convolution and BatchNorm) and t: L = ‖1[t > 0] ⊙ σ(μ − s) + 1[t ≤ 0] ⊙ σ(μ +
-//! s)‖²₂, σ the ReLU, μ a margin: the student's neurons are to be active where the teacher's are, whatever their value. Averaged over the batch,
+//! On values before their ReLU, s (student, after a connector: 1 × 1 convolution and BatchNorm) and
+//! t: L = ‖1[t > 0] ⊙ σ(μ − s) + 1[t ≤ 0] ⊙ σ(μ + s)‖²₂, σ the ReLU, μ a margin: the student's
+//! neurons are to be active where the teacher's are, whatever their value. Averaged over the batch,
 //! summed over the pairs of maps.
 //!
-//! Departures: the paper initialises the student with this loss and trains on the classes after that: `init-epochs` is the length of that stage, and
-//! 0 puts the term beside the others. `form = code` has the authors' factors: 3/1000 for all, and ½ for each map before the last.
+//! Departures: the paper initialises the student with this loss and trains on the classes after
+//! that: `init-epochs` is the length of that stage, and 0 puts the term beside the others.
+//! `form = code` has the authors' factors: 3/1000 for all, and ½ for each map before the last.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
@@ -25,7 +27,8 @@ pair_options! {
         margin: f64 = 1.0, in above(0.0);
         /// paper: the squared norm; code: 3/1000 of it, and half for each map before the last
         form: Form = Form::Paper;
-        /// length of a stage before the main one with this term alone; 0: beside the others throughout
+        /// length of a stage before the main one with this term alone; 0: beside the others
+        /// throughout
         init_epochs: usize = 10;
     }
 }

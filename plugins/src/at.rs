@@ -1,10 +1,14 @@
-//! Attention transfer. S. Zagoruyko, N. Komodakis: "Paying More Attention to Attention", 2017 (arXiv 1612.03928), equation 2.
+//! Attention transfer. S. Zagoruyko, N. Komodakis: "Paying More Attention to Attention", 2017
+//! (arXiv 1612.03928), equation 2.
 //!
-//! Q = Σ_c |f_c|^p, flattened over the positions of a map f: `[batch, channels, height, width]`, and divided by its 2-norm. L = (β/2) Σ_j ‖Q_s −
-//! Q_t‖₂ over the pairs of maps, averaged over the batch; the paper sets β to 1000 over the number of positions, which `weight` leaves to this file.
+//! Q = Σ_c |f_c|^p, flattened over the positions of a map f: `[batch, channels, height, width]`,
+//! and divided by its 2-norm. L = (β/2) Σ_j ‖Q_s − Q_t‖₂ over the pairs of maps, averaged over the
+//! batch; the paper sets β to 1000 over the number of positions, which `weight` leaves to this
+//! file.
 //!
-//! Departures: `form = code` is what the authors' code and RepDistiller compute, the mean of the squared differences, without β/2, and with f^p in
-//! place of |f|^p. Maps of different extents are compared at the smaller ones.
+//! Departures: `form = code` is what the authors' code and RepDistiller compute, the mean of the
+//! squared differences, without β/2, and with f^p in place of |f|^p. Maps of different extents are
+//! compared at the smaller ones.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{Paper, PluginEntry};

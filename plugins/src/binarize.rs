@@ -1,9 +1,11 @@
-//! Binary weights: ±α for each filter, while the student is taught and in its file. M. Rastegari et al.: "XNOR-Net: ImageNet Classification Using Binary
-//! Convolutional Neural Networks", 2016 (arXiv 1603.05279), section 3.1.
+//! Binary weights: ±α for each filter, while the student is taught and in its file. M. Rastegari et
+//! al.: "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks", 2016 (arXiv
+//! 1603.05279), section 3.1.
 //!
-//! The trained weights stay floats behind their signs, and take the gradient straight through. The first and the last layer are left as they are, as in
-//! the paper. Brings no loss: it goes with a method that has one (`--plugin kd --plugin binarize`). The file holds ±α as floats, which any runtime
-//! computes with.
+//! The trained weights stay floats behind their signs, and take the gradient straight through. The
+//! first and the last layer are left as they are, as in the paper. Brings no loss: it goes with a
+//! method that has one (`--plugin kd --plugin binarize`). The file holds ±α as floats, which any
+//! runtime computes with.
 
 use potstill_core::graph::Graph;
 use potstill_core::ops::binarize::Binarize;

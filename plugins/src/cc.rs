@@ -1,11 +1,13 @@
-//! Correlation congruence. B. Peng, X. Jin, J. Liu, S. Zhou, Y. Wu, Y. Liu, D. Li, Z. Zhang: "Correlation Congruence for Knowledge Distillation",
-//! 2019 (arXiv 1904.01802), equations 6 to 9.
+//! Correlation congruence. B. Peng, X. Jin, J. Liu, S. Zhou, Y. Wu, Y. Liu, D. Li, Z. Zhang:
+//! "Correlation Congruence for Knowledge Distillation", 2019 (arXiv 1904.01802), equations 6 to 9.
 //!
-//! C `[batch, batch]` holds a Gaussian kernel between the features f of each two pictures, by its Taylor series of order P on features of norm 1:
-//! C_ij = Σ_p exp(−2γ) (2γ)^p / p! (f_i · f_j)^p. L = 1/B² ‖C_t − C_s‖²_F.
+//! C `[batch, batch]` holds a Gaussian kernel between the features f of each two pictures, by its
+//! Taylor series of order P on features of norm 1: C_ij = Σ_p exp(−2γ) (2γ)^p / p! (f_i · f_j)^p. L
+//! = 1/B² ‖C_t − C_s‖²_F.
 //!
-//! Departures: `form = code` is RepDistiller's loss, which is another one: features are embedded by a linear layer on each side, which trains, and
-//! the absolute differences between student and teacher of neighbouring pictures of the batch are multiplied: 1/(B − 1) Σ_i Σ_d |d_i| |d_{i+1}|.
+//! Departures: `form = code` is RepDistiller's loss, which is another one: features are embedded by
+//! a linear layer on each side, which trains, and the absolute differences between student and
+//! teacher of neighbouring pictures of the batch are multiplied: 1/(B − 1) Σ_i Σ_d |d_i| |d_{i+1}|.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{
@@ -110,7 +112,8 @@ impl Prepared for OnPairs<Cc> {
     }
 }
 
-/// 1/(B − 1) Σ_i Σ_d |d_i| |d_{i+1}| of the differences of two embeddings `[batch, features]`; 0 for a single picture.
+/// 1/(B − 1) Σ_i Σ_d |d_i| |d_{i+1}| of the differences of two embeddings `[batch, features]`; 0
+/// for a single picture.
 fn neighbours(guided: Tensor<2>, hint: Tensor<2>) -> Tensor<1> {
     let differences = (guided - hint).abs();
     let pairs = differences.dims()[0].saturating_sub(1);

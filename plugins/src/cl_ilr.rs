@@ -1,11 +1,13 @@
-//! Collaborative learning with intermediate-level representation sharing. G. Song, W. Chai: "Collaborative Learning for Deep Neural Networks",
-//! 2018 (arXiv 1805.11761), equations 5 to 8.
+//! Collaborative learning with intermediate-level representation sharing. G. Song, W. Chai:
+//! "Collaborative Learning for Deep Neural Networks", 2018 (arXiv 1805.11761), equations 5 to 8.
 //!
-//! Heads that share low layers: L_h = β CE(z_h, y) + (1 − β) T² KL(q_h ‖ p_h^T), q_h = softmax(mean_{j≠h} z_j / T), z: `[batch, classes]`; the loss is
-//! Σ_h L_h, and the gradient that flows back through a fork is divided by its branches. Several forks make the paper's tree.
+//! Heads that share low layers: L_h = β CE(z_h, y) + (1 − β) T² KL(q_h ‖ p_h^T), q_h =
+//! softmax(mean_{j≠h} z_j / T), z: `[batch, classes]`; the loss is Σ_h L_h, and the gradient that
+//! flows back through a fork is divided by its branches. Several forks make the paper's tree.
 //!
-//! Departures: the paper writes the soft term as a cross-entropy; KL differs by the entropy of q_h, a constant. `form = okddip` is what OKDDip compares
-//! with: CE + w(t) T² KL, there with T = 3, a gradient through the target and 1e-7 added to it (`detach-target`, `target-eps`).
+//! Departures: the paper writes the soft term as a cross-entropy; KL differs by the entropy of q_h,
+//! a constant. `form = okddip` is what OKDDip compares with: CE + w(t) T² KL, there with T = 3, a
+//! gradient through the target and 1e-7 added to it (`detach-target`, `target-eps`).
 
 use burn::tensor::{Device, Int, Tensor};
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};

@@ -1,13 +1,15 @@
-//! Contrastive representation distillation. Y. Tian, D. Krishnan, P. Isola: "Contrastive Representation Distillation", 2020 (arXiv 1910.10699),
-//! equations 17 to 19.
+//! Contrastive representation distillation. Y. Tian, D. Krishnan, P. Isola: "Contrastive
+//! Representation Distillation", 2020 (arXiv 1910.10699), equations 17 to 19.
 //!
-//! Features of both sides `[batch, features]` are embedded by linear layers and divided by their norm: v. Two banks remember a v of every picture of
-//! the training set, mixed with each new one. For a picture i, its own entry of the other side's bank is the positive and K others are negatives:
-//! P_ij = exp(v_i · m_j / T) / Z, and L = −1/B Σ_i [log P_i+ / (P_i+ + K/N) + Σ_j log (K/N) / (P_ij + K/N)] for each side, N the pictures of the
-//! training set.
+//! Features of both sides `[batch, features]` are embedded by linear layers and divided by their
+//! norm: v. Two banks remember a v of every picture of the training set, mixed with each new one.
+//! For a picture i, its own entry of the other side's bank is the positive and K others are
+//! negatives: P_ij = exp(v_i · m_j / T) / Z, and L = −1/B Σ_i [log P_i+ / (P_i+ + K/N) + Σ_j log
+//! (K/N) / (P_ij + K/N)] for each side, N the pictures of the training set.
 //!
-//! As in the authors' code, Z is a constant, N times the mean of exp(·) over the first batch, and 1e-7 is added to the denominators. All products
-//! with a bank are computed at once, and those with the negatives are taken from them: at N = 50,000 that is cheaper than to gather K vectors for
+//! As in the authors' code, Z is a constant, N times the mean of exp(·) over the first batch, and
+//! 1e-7 is added to the denominators. All products with a bank are computed at once, and those with
+//! the negatives are taken from them: at N = 50,000 that is cheaper than to gather K vectors for
 //! each picture.
 
 use burn::tensor::{Device, Distribution, IndexingUpdateOp, Int, Tensor, TensorData};
@@ -71,7 +73,8 @@ impl Crd {
         pairs::check_pairs(self)
     }
 
-    /// Banks before anything was seen: uniform entries of about norm 1, as the reference code draws them.
+    /// Banks before anything was seen: uniform entries of about norm 1, as the reference code draws
+    /// them.
     fn fresh(&self, pictures: usize, device: &Device) -> Banks {
         let bound = (3.0 / self.embedding as f64).sqrt();
         let draw = || {
@@ -88,7 +91,8 @@ impl Crd {
         }
     }
 
-    /// Both sides' losses, and Z of each. Embeddings `[batch, embedding]` of norm 1; `contrast` `[batch, 1 + K]` numbers of pictures, the own one first.
+    /// Both sides' losses, and Z of each. Embeddings `[batch, embedding]` of norm 1; `contrast`
+    /// `[batch, 1 + K]` numbers of pictures, the own one first.
     fn contrasted(
         &self,
         banks: &Banks,

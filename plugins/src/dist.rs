@@ -1,8 +1,10 @@
-//! DIST. T. Huang, S. You, F. Wang, C. Qian, C. Xu: "Knowledge Distillation from a Stronger Teacher", 2022 (arXiv 2205.10536), equations 6 to 10.
+//! DIST. T. Huang, S. You, F. Wang, C. Qian, C. Xu: "Knowledge Distillation from a Stronger
+//! Teacher", 2022 (arXiv 2205.10536), equations 6 to 10.
 //!
-//! With Y = softmax(z / τ) `[batch, classes]` and ρ Pearson's correlation: L = CE(z_s, y) + β τ² mean_i (1 − ρ(Y_s[i, :], Y_t[i, :])) + γ τ² mean_c
-//! (1 − ρ(Y_s[:, c], Y_t[:, c])). The first keeps the order of the classes for each picture, the second the order of the pictures for each class;
-//! neither asks for the probabilities themselves.
+//! With Y = softmax(z / τ) `[batch, classes]` and ρ Pearson's correlation: L = CE(z_s, y) + β τ²
+//! mean_i (1 − ρ(Y_s[i, :], Y_t[i, :])) + γ τ² mean_c (1 − ρ(Y_s[:, c], Y_t[:, c])). The first
+//! keeps the order of the classes for each picture, the second the order of the pictures for each
+//! class; neither asks for the probabilities themselves.
 //!
 //! The factor τ² and the 1e-8 that is added to the product of norms are those of the authors' code.
 

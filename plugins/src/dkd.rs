@@ -1,10 +1,13 @@
-//! Decoupled knowledge distillation. B. Zhao, Q. Cui, R. Song, Y. Qiu, J. Liang: "Decoupled Knowledge Distillation", 2022 (arXiv 2203.08679), equation 7.
+//! Decoupled knowledge distillation. B. Zhao, Q. Cui, R. Song, Y. Qiu, J. Liang: "Decoupled
+//! Knowledge Distillation", 2022 (arXiv 2203.08679), equation 7.
 //!
-//! With b = [p_y, 1 − p_y] the probability of the true class against all others, and p̂ the softmax over the other classes alone, all at temperature T:
-//! L = CE(z_s, y) + w(t) T² (α KL(b_t ‖ b_s) + β KL(p̂_t ‖ p̂_s)), z: `[batch, classes]`, averaged over the batch.
+//! With b = [p_y, 1 − p_y] the probability of the true class against all others, and p̂ the softmax
+//! over the other classes alone, all at temperature T: L = CE(z_s, y) + w(t) T² (α KL(b_t ‖ b_s) +
+//! β KL(p̂_t ‖ p̂_s)), z: `[batch, classes]`, averaged over the batch.
 //!
-//! w(t) rises over the first epochs in the authors' code (20 of 240): `weight = "linear(0, 1, 20)"`. The reference code takes the true class out by
-//! subtracting 1000 from its logit, as here.
+//! w(t) rises over the first epochs in the authors' code (20 of 240):
+//! `weight = "linear(0, 1, 20)"`. The reference code takes the true class out by subtracting 1000
+//! from its logit, as here.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};

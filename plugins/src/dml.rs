@@ -1,10 +1,14 @@
-//! Deep mutual learning. Y. Zhang, T. Xiang, T. M. Hospedales, H. Lu: "Deep Mutual Learning", 2018 (arXiv 1706.00384), equations 6 and 7.
+//! Deep mutual learning. Y. Zhang, T. Xiang, T. M. Hospedales, H. Lu: "Deep Mutual Learning", 2018
+//! (arXiv 1706.00384), equations 6 and 7.
 //!
-//! m networks from scratch, no teacher: L_k = CE(z_k, y) + 1/(m − 1) Σ_{l≠k} KL(p_l ‖ p_k), z: `[batch, classes]`; with `target = ensemble` one KL
-//! towards the mean of the others' probabilities instead (the paper's DML_e). `update = alternating` is its algorithm 1.
+//! m networks from scratch, no teacher: L_k = CE(z_k, y) + 1/(m − 1) Σ_{l≠k} KL(p_l ‖ p_k), z:
+//! `[batch, classes]`; with `target = ensemble` one KL towards the mean of the others'
+//! probabilities instead (the paper's DML_e). `update = alternating` is its algorithm 1.
 //!
-//! Departures: none by default. The code beside OKDDip averages the others' *logits* at T = 3 and lets the gradient through:
-//! `target=mean-logits,temperature=3,detach-target=false,target-eps=1e-7`. T and its factor T² are not in the paper, where T = 1.
+//! Departures: none by default. The code beside OKDDip averages the others' *logits* at T = 3 and
+//! lets the gradient through:
+//! `target=mean-logits,temperature=3,detach-target=false,target-eps=1e-7`. T and its factor T² are
+//! not in the paper, where T = 1.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};

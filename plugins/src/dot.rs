@@ -1,12 +1,15 @@
-//! Distillation-oriented training. B. Zhao, Q. Cui, R. Song, J. Liang: "DOT: A Distillation-Oriented Trainer", 2023 (arXiv 2307.08436),
-//! equations 5 to 7.
+//! Distillation-oriented training. B. Zhao, Q. Cui, R. Song, J. Liang: "DOT: A
+//! Distillation-Oriented Trainer", 2023 (arXiv 2307.08436), equations 5 to 7.
 //!
-//! Task and distillation gradient have a momentum of their own, so that the task's does not drown the other:
-//! v_task ← g_task + (μ − Δ) v_task, v_soft ← g_soft + (μ + Δ) v_soft, θ ← θ − lr · (v_task + v_soft). Brings no loss: it goes with a method that has
-//! one (`--plugin kd --plugin dot`), and with an optimizer without momentum and decay, as both are here (`--optimizer sgd:momentum=0,nesterov=false,weight-decay=0`).
+//! Task and distillation gradient have a momentum of their own, so that the task's does not drown
+//! the other: v_task ← g_task + (μ − Δ) v_task, v_soft ← g_soft + (μ + Δ) v_soft, θ ← θ − lr ·
+//! (v_task + v_soft). Brings no loss: it goes with a method that has one
+//! (`--plugin kd --plugin dot`), and with an optimizer without momentum and decay, as both are here
+//! (`--optimizer sgd:momentum=0,nesterov=false,weight-decay=0`).
 //!
-//! The task's gradient is that of the terms named `ce`; everything else is the distillation's. Weight decay is added to the task's gradient.
-//! A network with Dropout draws its masks anew for the second gradient.
+//! The task's gradient is that of the terms named `ce`; everything else is the distillation's.
+//! Weight decay is added to the task's gradient. A network with Dropout draws its masks anew for
+//! the second gradient.
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,8 @@
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
 
-/// Both maps at the smaller one's extents, axis by axis: the larger is averaged over equal windows, as `adaptive_avg_pool2d` does.
+/// Both maps at the smaller one's extents, axis by axis: the larger is averaged over equal windows,
+/// as `adaptive_avg_pool2d` does.
 pub fn pooled_alike(a: Tensor<4>, b: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
     let ([_, _, ah, aw], [_, _, bh, bw]) = (a.dims(), b.dims());
     let extents = [ah.min(bh), aw.min(bw)];
@@ -19,8 +20,8 @@ pub fn pooled_to(map: Tensor<4>, extents: [usize; 2]) -> Tensor<4> {
     adaptive_avg_pool2d(map, extents)
 }
 
-/// Each row divided by its Euclidean norm, along the last axis; a row of norm below 1e-12 stays as it is. PyTorch's `normalize` divides that by 1e-12, and its
-/// gradient with it.
+/// Each row divided by its Euclidean norm, along the last axis; a row of norm below 1e-12 stays as
+/// it is. PyTorch's `normalize` divides that by 1e-12, and its gradient with it.
 pub fn unit_rows<const D: usize>(rows: Tensor<D>) -> Tensor<D> {
     let squares = rows.clone().square().sum_dim(D - 1);
     let empty = squares.clone().lower_elem(1e-24);

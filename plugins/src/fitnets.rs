@@ -1,12 +1,15 @@
-//! Hint-based training. A. Romero, N. Ballas, S. E. Kahou, A. Chassang, C. Gatta, Y. Bengio: "FitNets: Hints for Thin Deep Nets", 2015
-//! (arXiv 1412.6550), equations 3 and 4, algorithm 1.
+//! Hint-based training. A. Romero, N. Ballas, S. E. Kahou, A. Chassang, C. Gatta, Y. Bengio:
+//! "FitNets: Hints for Thin Deep Nets", 2015 (arXiv 1412.6550), equations 3 and 4, algorithm 1.
 //!
-//! Stage 1 trains the student up to the guided value v_g and a regressor r on L_HT = ½ ‖u_h(x) − r(v_g(x))‖², summed over the hint's map, averaged over
-//! the batch; u, r(v): `[batch, channels, height, width]`. Stage 2 trains the whole student from there on CE(z_s, y) + λ(t) T² KL(p_t^T ‖ p_s^T), λ from 4
-//! down to 1. With `stages = joint` the hint's term stands beside the others throughout, as later work has it.
+//! Stage 1 trains the student up to the guided value v_g and a regressor r on L_HT = ½ ‖u_h(x) −
+//! r(v_g(x))‖², summed over the hint's map, averaged over the batch; u, r(v):
+//! `[batch, channels, height, width]`. Stage 2 trains the whole student from there on CE(z_s, y) +
+//! λ(t) T² KL(p_t^T ‖ p_s^T), λ from 4 down to 1. With `stages = joint` the hint's term stands
+//! beside the others throughout, as later work has it.
 //!
-//! Departures: the paper writes the soft term as a cross-entropy without T²; here, as in every method, it is KL with T². `reduction = mean` is what
-//! RepDistiller computes: no ½, the mean over all elements. The regressor has no BatchNorm and no ReLU.
+//! Departures: the paper writes the soft term as a cross-entropy without T²; here, as in every
+//! method, it is KL with T². `reduction = mean` is what RepDistiller computes: no ½, the mean over
+//! all elements. The regressor has no BatchNorm and no ReLU.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
@@ -60,7 +63,8 @@ options! {
         reduction: Reduction = Reduction::Paper;
         /// length of the first stage
         hint_epochs: usize = 20;
-        /// learning rate of the first stage, a number or a schedule; a sum over a map needs a small one
+        /// learning rate of the first stage, a number or a schedule; a sum over a map needs a small
+        /// one
         hint_learning_rate: Schedule = Schedule::Constant(1e-4), in 0.0..;
         /// weight of the hint's term; a number or a schedule
         hint_weight: Schedule = Schedule::Constant(1.0), in 0.0..;
@@ -85,7 +89,8 @@ enum Regressor {
 }
 
 impl Regressor {
-    /// For values `[batch, channels, height, width]` or `[batch, features]`; `None` where none fits.
+    /// For values `[batch, channels, height, width]` or `[batch, features]`; `None` where none
+    /// fits.
     fn new(guided: &[usize], hint: &[usize]) -> Option<Self> {
         match (guided, hint) {
             ([_, _], [_, _]) => Some(Regressor::Linear),

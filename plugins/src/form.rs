@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Whose arithmetic a method follows, where a paper and the code that its numbers come from differ. What the difference is, the head of each method says.
+/// Whose arithmetic a method follows, where a paper and the code that its numbers come from differ.
+/// What the difference is, the head of each method says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {

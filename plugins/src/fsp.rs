@@ -1,12 +1,14 @@
-//! Flow of the solution procedure. J. Yim, D. Joo, J. Bae, J. Kim: "A Gift from Knowledge Distillation: Fast Optimization, Network Minimization and
-//! Transfer Learning", 2017 (CVPR), equations 1 and 2.
+//! Flow of the solution procedure. J. Yim, D. Joo, J. Bae, J. Kim: "A Gift from Knowledge
+//! Distillation: Fast Optimization, Network Minimization and Transfer Learning", 2017 (CVPR),
+//! equations 1 and 2.
 //!
-//! G `[channels of f₁, channels of f₂]` between two maps of a network, one after the other: G_cd = 1/(h w) Σ_hw f₁_c f₂_d. L = 1/B Σ_b Σ_i ‖G_t −
-//! G_s‖² over the neighbouring maps.
+//! G `[channels of f₁, channels of f₂]` between two maps of a network, one after the other: G_cd =
+//! 1/(h w) Σ_hw f₁_c f₂_d. L = 1/B Σ_b Σ_i ‖G_t − G_s‖² over the neighbouring maps.
 //!
-//! Departures: the paper learns G first, in a stage of its own, and the classes after that; here the term stands beside the others, unless
-//! `init-epochs` says how long such a stage is. Where two maps differ in extents the larger is averaged; the paper takes maxima. `form = code` takes
-//! the mean over the entries of G, as RepDistiller does.
+//! Departures: the paper learns G first, in a stage of its own, and the classes after that; here
+//! the term stands beside the others, unless `init-epochs` says how long such a stage is. Where two
+//! maps differ in extents the larger is averaged; the paper takes maxima. `form = code` takes the
+//! mean over the entries of G, as RepDistiller does.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{Paper, PluginEntry};
@@ -22,7 +24,8 @@ pair_options! {
         weight = 1.0;
         /// paper: sum over the entries of a matrix; code: their mean
         form: Form = Form::Paper;
-        /// length of a stage before the main one with this term alone; 0: beside the others throughout
+        /// length of a stage before the main one with this term alone; 0: beside the others
+        /// throughout
         init_epochs: usize = 0;
     }
 }

@@ -1,14 +1,17 @@
-//! Factor transfer. J. Kim, S. Park, N. Kwak: "Paraphrasing Complex Network: Network Compression via Factor Transfer", 2018 (arXiv 1802.04977),
-//! equations 1 to 4.
+//! Factor transfer. J. Kim, S. Park, N. Kwak: "Paraphrasing Complex Network: Network Compression
+//! via Factor Transfer", 2018 (arXiv 1802.04977), equations 1 to 4.
 //!
-//! A paraphraser, a convolutional autoencoder, first learns factors F_t of the teacher's map without labels (stage `ft-paraphraser`, mean (x −
-//! P(x))²); then a translator on the student's map is to give the same factors: L = ‖F_t/‖F_t‖₂ − F_s/‖F_s‖₂‖_p^p, each picture's factors flattened
-//! whole, averaged over elements and batch. Paraphraser and translator are three 3 × 3 convolutions with BatchNorm and leaky ReLU of slope 0.1; the
-//! factors have `rate` times the channels of the teacher's map.
+//! A paraphraser, a convolutional autoencoder, first learns factors F_t of the teacher's map
+//! without labels (stage `ft-paraphraser`, mean (x − P(x))²); then a translator on the student's
+//! map is to give the same factors: L = ‖F_t/‖F_t‖₂ − F_s/‖F_s‖₂‖_p^p, each picture's factors
+//! flattened whole, averaged over elements and batch. Paraphraser and translator are three 3 × 3
+//! convolutions with BatchNorm and leaky ReLU of slope 0.1; the factors have `rate` times the
+//! channels of the teacher's map.
 //!
-//! Departures: the norm is a mean over elements, as in records. `form = code` is RepDistiller's loss, which collapses the channels first, as
-//! attention transfer does: Q = mean_c F². The paraphraser's BatchNorm keeps on using the batch's statistics in the main stage; its weights stay as
-//! they are.
+//! Departures: the norm is a mean over elements, as in records. `form = code` is RepDistiller's
+//! loss, which collapses the channels first, as attention transfer does: Q = mean_c F². The
+//! paraphraser's BatchNorm keeps on using the batch's statistics in the main stage; its weights
+//! stay as they are.
 
 use burn::tensor::Tensor;
 use potstill_core::builder::{Conv, GraphBuilder};

@@ -1,14 +1,18 @@
-//! Knowledge distillation with soft targets. G. Hinton, O. Vinyals, J. Dean: "Distilling the Knowledge in a Neural Network", 2015
-//! (arXiv 1503.02531), section 2.
+//! Knowledge distillation with soft targets. G. Hinton, O. Vinyals, J. Dean: "Distilling the
+//! Knowledge in a Neural Network", 2015 (arXiv 1503.02531), section 2.
 //!
-//! L = (1 − α) · CE(z_s, y) + α · T² · KL(p_t^T ‖ p_s^T), with p^T = softmax(z / T), z: `[batch, classes]`, both averaged over the batch.
+//! L = (1 − α) · CE(z_s, y) + α · T² · KL(p_t^T ‖ p_s^T), with p^T = softmax(z / T), z:
+//! `[batch, classes]`, both averaged over the batch.
 //!
-//! With `teacher-weights = "confidence"` each sample has weights of its own, w_k = (1 − softmax_k(CE(z_k, y))) / (K − 1) over the K teachers' losses on the true class: a
-//! teacher counts as much as it is right. H. Zhang, D. Chen, C. Wang: "Confidence-Aware Multi-Teacher Knowledge Distillation", ICASSP 2022
-//! (arXiv 2201.00007), equation 3.
+//! With `teacher-weights = "confidence"` each sample has weights of its own, w_k = (1 −
+//! softmax_k(CE(z_k, y))) / (K − 1) over the K teachers' losses on the true class: a teacher counts
+//! as much as it is right. H. Zhang, D. Chen, C. Wang: "Confidence-Aware Multi-Teacher Knowledge
+//! Distillation", ICASSP 2022 (arXiv 2201.00007), equation 3.
 //!
-//! Departures: the paper writes the soft term as a cross-entropy; KL differs by the teacher's entropy, which has no gradient. Several
-//! teachers are one whose probabilities p_t^T are the weighted mean of theirs; the confidence paper weights their losses instead, which has the same gradient.
+//! Departures: the paper writes the soft term as a cross-entropy; KL differs by the teacher's
+//! entropy, which has no gradient. Several teachers are one whose probabilities p_t^T are the
+//! weighted mean of theirs; the confidence paper weights their losses instead, which has the same
+//! gradient.
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
@@ -110,7 +114,8 @@ impl Kd {
         weighted
             .into_iter()
             .reduce(|sum, next| sum + next)
-            // Below the smallest normal number the logarithm's product with the probability is 0 anyway.
+            // Below the smallest normal number the logarithm's product with the probability is 0
+            // anyway.
             .map(|mean| mean.clamp_min(f32::MIN_POSITIVE).log())
     }
 

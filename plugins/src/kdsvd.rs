@@ -1,13 +1,16 @@
-//! Distillation of singular vectors. S. H. Lee, D. H. Kim, B. C. Song: "Self-supervised Knowledge Distillation Using Singular Value Decomposition",
-//! 2018 (arXiv 1807.06819), equations 1 to 5.
+//! Distillation of singular vectors. S. H. Lee, D. H. Kim, B. C. Song: "Self-supervised Knowledge
+//! Distillation Using Singular Value Decomposition", 2018 (arXiv 1807.06819), equations 1 to 5.
 //!
-//! V `[channels, k]` holds the first right singular vectors of a map as a matrix `[positions, channels]`, each times its singular value over the norm
-//! of the k. The student has three more; each of the teacher's vectors takes the one of largest |cosine|, with its sign. R between neighbouring maps
-//! i − 1 and i is exp(−(v_i − v_{i−1})² / 8) over all pairs of channels, and L = 1/B Σ_i ‖R_s − R_t‖².
+//! V `[channels, k]` holds the first right singular vectors of a map as a matrix
+//! `[positions, channels]`, each times its singular value over the norm of the k. The student has
+//! three more; each of the teacher's vectors takes the one of largest |cosine|, with its sign. R
+//! between neighbouring maps i − 1 and i is exp(−(v_i − v_{i−1})² / 8) over all pairs of channels,
+//! and L = 1/B Σ_i ‖R_s − R_t‖².
 //!
-//! Student and teacher need the same channels in each map. The sign of a singular vector is arbitrary: here its entry of largest magnitude is positive.
-//! Burn has no singular value decomposition with gradients: vectors are found on the host, and the gradient flows through the first-order change of
-//! an eigenvector of Mᵀ M, dv_i = Σ_{j≠i} v_j (v_jᵀ dA v_i) / (λ_i − λ_j).
+//! Student and teacher need the same channels in each map. The sign of a singular vector is
+//! arbitrary: here its entry of largest magnitude is positive. Burn has no singular value
+//! decomposition with gradients: vectors are found on the host, and the gradient flows through the
+//! first-order change of an eigenvector of Mᵀ M, dv_i = Σ_{j≠i} v_j (v_jᵀ dA v_i) / (λ_i − λ_j).
 
 use burn::tensor::{Tensor, TensorData};
 use potstill_core::plugin::{Paper, PluginEntry};
@@ -87,11 +90,13 @@ impl KdSvd {
         (Eigen::differentiable(&found_ours, &ours, &student), teacher)
     }
 }
-/// Vectors of the student among which each of the teacher's finds its own, beside as many as the teacher has.
+/// Vectors of the student among which each of the teacher's finds its own, beside as many as the
+/// teacher has.
 const MORE: usize = 3;
 /// Divisor of the squared differences.
 const WIDTH: f64 = 8.0;
-/// Eigenvalues nearer than this share of the largest count as equal: between them a vector has no slope.
+/// Eigenvalues nearer than this share of the largest count as equal: between them a vector has no
+/// slope.
 const EQUAL: f64 = 1e-7;
 
 /// Mᵀ M of maps as matrices `[positions, channels]`, `[batch, channels, channels]`.
@@ -100,7 +105,8 @@ fn gram(map: Tensor<4>) -> Tensor<3> {
     rows.clone().matmul(rows.swap_dims(1, 2))
 }
 
-/// exp(−(a − b)² / 8) for each pair of channels; a `[batch, n, k]`, b `[batch, m, k]`, result `[batch, n, m, k]`.
+/// exp(−(a − b)² / 8) for each pair of channels; a `[batch, n, k]`, b `[batch, m, k]`, result
+/// `[batch, n, m, k]`.
 fn relation(a: Tensor<3>, b: Tensor<3>) -> Tensor<4> {
     let difference = a.unsqueeze_dim::<4>(2) - b.unsqueeze_dim::<4>(1);
     (difference.square() / -WIDTH).exp()
@@ -167,8 +173,8 @@ impl Eigen {
         &self.vectors[index * size..(index + 1) * size]
     }
 
-    /// For each matrix the chosen vectors times their factors, `[batch, size, chosen]`: the values are those found, the gradient is that of an
-    /// eigenvector.
+    /// For each matrix the chosen vectors times their factors, `[batch, size, chosen]`: the values
+    /// are those found, the gradient is that of an eigenvector.
     fn differentiable(found: &[Self], matrices: &Tensor<3>, chosen: &[Vec<(usize, f64)>]) -> Tensor<3> {
         let device = matrices.device();
         let [batch, size, _] = matrices.dims();
@@ -216,7 +222,8 @@ impl Eigen {
     }
 }
 
-/// Turns rows and columns p and q of a symmetric matrix so that their common entry becomes 0, and the rows of `vectors` with them.
+/// Turns rows and columns p and q of a symmetric matrix so that their common entry becomes 0, and
+/// the rows of `vectors` with them.
 fn rotate(matrix: &mut [f64], vectors: &mut [f64], size: usize, p: usize, q: usize) {
     let common = matrix[p * size + q];
     if common == 0.0 {

@@ -1,4 +1,5 @@
-//! Layers that several methods train beside the student: graphs of one layer, and the same on recorded tensors.
+//! Layers that several methods train beside the student: graphs of one layer, and the same on
+//! recorded tensors.
 
 use burn::tensor::Tensor;
 use potstill_core::builder::{Conv, GraphBuilder};
@@ -30,7 +31,8 @@ pub fn linear(name: &str, from: usize, to: usize) -> Result<Graph, GraphError> {
     b.finish()
 }
 
-/// A recorded linear layer, `NAME.weight` `[to, from]` and `NAME.bias` `[to]`, on recorded features `[batch, from]`.
+/// A recorded linear layer, `NAME.weight` `[to, from]` and `NAME.bias` `[to]`, on recorded features
+/// `[batch, from]`.
 ///
 /// # Errors
 /// Missing tensors, or shapes that do not fit.

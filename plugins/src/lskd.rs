@@ -1,10 +1,12 @@
-//! Logit standardisation. S. Sun, W. Ren, J. Li, R. Wang, X. Cao: "Logit Standardization in Knowledge Distillation", 2024 (arXiv 2403.01427),
-//! equations 9 to 12.
+//! Logit standardisation. S. Sun, W. Ren, J. Li, R. Wang, X. Cao: "Logit Standardization in
+//! Knowledge Distillation", 2024 (arXiv 2403.01427), equations 9 to 12.
 //!
-//! L = w_ce CE(z_s, y) + w(t) T² KL(softmax(Z(z_t) / T) ‖ softmax(Z(z_s) / T)) with Z(z) = (z − mean z) / std z over the classes, z: `[batch,
-//! classes]`: a temperature for each picture and network, so that the student need not match the size of the teacher's logits.
+//! L = w_ce CE(z_s, y) + w(t) T² KL(softmax(Z(z_t) / T) ‖ softmax(Z(z_s) / T)) with Z(z) = (z −
+//! mean z) / std z over the classes, z: `[batch, classes]`: a temperature for each picture and
+//! network, so that the student need not match the size of the teacher's logits.
 //!
-//! Departures: `form = code` takes the unbiased deviation plus 1e-7, as the authors' code does; the paper's formula has the biased one.
+//! Departures: `form = code` takes the unbiased deviation plus 1e-7, as the authors' code does; the
+//! paper's formula has the biased one.
 
 use burn::tensor::Tensor;
 use potstill_core::loss::{cross_entropy, soft_target_loss, soft_targets};

@@ -1,10 +1,11 @@
-//! Neuron selectivity transfer. Z. Huang, N. Wang: "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer", 2017 (arXiv 1707.01219),
-//! equation 7.
+//! Neuron selectivity transfer. Z. Huang, N. Wang: "Like What You Like: Knowledge Distill via
+//! Neuron Selectivity Transfer", 2017 (arXiv 1707.01219), equation 7.
 //!
-//! The channels of a map, each flattened over its positions and divided by its 2-norm, are samples of a distribution; student's and teacher's are
-//! brought together by the maximum mean discrepancy with the kernel k(a, b) = (aᵀb)²: L = λ/2 Σ (mean k(t, t) + mean k(s, s) − 2 mean k(s, t)) over
-//! the pairs of maps, averaged over the batch. `weight` is λ/2. Maps of different extents are compared at the smaller ones; the numbers of channels
-//! need not agree.
+//! The channels of a map, each flattened over its positions and divided by its 2-norm, are samples
+//! of a distribution; student's and teacher's are brought together by the maximum mean discrepancy
+//! with the kernel k(a, b) = (aᵀb)²: L = λ/2 Σ (mean k(t, t) + mean k(s, s) − 2 mean k(s, t)) over
+//! the pairs of maps, averaged over the batch. `weight` is λ/2. Maps of different extents are
+//! compared at the smaller ones; the numbers of channels need not agree.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{Paper, PluginEntry};

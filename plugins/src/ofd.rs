@@ -1,13 +1,15 @@
-//! Overhaul of feature distillation. B. Heo, J. Kim, S. Yun, H. Park, N. Kwak, J. Y. Choi: "A Comprehensive Overhaul of Feature Distillation", 2019
-//! (arXiv 1904.01866), equations 2 to 5.
+//! Overhaul of feature distillation. B. Heo, J. Kim, S. Yun, H. Park, N. Kwak, J. Y. Choi: "A
+//! Comprehensive Overhaul of Feature Distillation", 2019 (arXiv 1904.01866), equations 2 to 5.
 //!
-//! On values before their ReLU, s (student, after a connector: 1 × 1 convolution and BatchNorm) and t: t' = max(t, m_c) with the margin m_c = E[t_c |
-//! t_c < 0] of each channel, and L = Σ d_p(t', s), d_p = 0 where s ≤ t' ≤ 0 and (t' − s)² elsewhere: what is negative for the teacher only has to be
-//! negative enough. Averaged over the batch, half for each map before the last.
+//! On values before their ReLU, s (student, after a connector: 1 × 1 convolution and BatchNorm) and
+//! t: t' = max(t, m_c) with the margin m_c = E[t_c | t_c < 0] of each channel, and L = Σ d_p(t',
+//! s), d_p = 0 where s ≤ t' ≤ 0 and (t' − s)² elsewhere: what is negative for the teacher only has
+//! to be negative enough. Averaged over the batch, half for each map before the last.
 //!
-//! Departures: the paper takes m_c over the training set, or from the BatchNorm before the value, which an exported teacher has folded away; here it
-//! is the mean over all that the teacher has said so far in the run. Records hold the BatchNorm's weight and bias, from which m_c follows for a
-//! Gaussian. The weights of the maps come from the authors' code.
+//! Departures: the paper takes m_c over the training set, or from the BatchNorm before the value,
+//! which an exported teacher has folded away; here it is the mean over all that the teacher has
+//! said so far in the run. Records hold the BatchNorm's weight and bias, from which m_c follows for
+//! a Gaussian. The weights of the maps come from the authors' code.
 
 use std::collections::BTreeMap;
 
@@ -142,7 +144,8 @@ impl Prepared for PreparedOfd {
     }
 }
 
-/// m_c over what the teacher has said at this place, this batch included, which is forgotten again where this is no step.
+/// m_c over what the teacher has said at this place, this batch included, which is forgotten again
+/// where this is no step.
 fn margins(seen: &mut BTreeMap<String, Seen>, place: &str, hint: &Tensor<4>, forget: bool) -> Tensor<1> {
     let (sum, count) = negatives(hint);
     let before = seen.get(place).cloned();
@@ -161,7 +164,8 @@ fn margins(seen: &mut BTreeMap<String, Seen>, place: &str, hint: &Tensor<4>, for
     margins
 }
 
-/// Σ_i 2^−(n−i−1) / B Σ d_p of maps s and t and margins `[channels]`; maps of different extents at the smaller ones.
+/// Σ_i 2^−(n−i−1) / B Σ d_p of maps s and t and margins `[channels]`; maps of different extents at
+/// the smaller ones.
 fn distance(compared: Vec<(Tensor<4>, Tensor<4>, Tensor<1>)>) -> Tensor<1> {
     let last = compared.len().saturating_sub(1);
     let losses = compared
@@ -180,7 +184,8 @@ fn distance(compared: Vec<(Tensor<4>, Tensor<4>, Tensor<1>)>) -> Tensor<1> {
     features::summed(losses)
 }
 
-/// E[x | x < 0] of x ~ N(bias, weight²), or −3 |weight| where x is hardly ever negative: the reference code's margins.
+/// E[x | x < 0] of x ~ N(bias, weight²), or −3 |weight| where x is hardly ever negative: the
+/// reference code's margins.
 fn gaussian_margins(weight: &Tensor<1>, bias: &Tensor<1>) -> Tensor<1> {
     let numbers = |tensor: &Tensor<1>| tensor.to_data().iter::<f64>().collect::<Vec<f64>>();
     let margins: Vec<f64> = numbers(weight)

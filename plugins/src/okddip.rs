@@ -1,13 +1,16 @@
-//! Online knowledge distillation with diverse peers. D. Chen, J.-P. Mei, C. Wang, Y. Feng, C. Chen: "Online Knowledge Distillation with Diverse
-//! Peers", 2020 (arXiv 1912.00350), equations 3 to 8.
+//! Online knowledge distillation with diverse peers. D. Chen, J.-P. Mei, C. Wang, Y. Feng, C. Chen:
+//! "Online Knowledge Distillation with Diverse Peers", 2020 (arXiv 1912.00350), equations 3 to 8.
 //!
-//! m − 1 auxiliary peers and a group leader. With h_a the features of a peer `[batch, features]`, Q = h W_q, K = h W_k (features / 8, no bias), each peer
-//! learns from its own mixture of all peers: α_ab = softmax_b(Q_a · K_b), t_a = Σ_b α_ab z_b, z: `[batch, classes]`; the leader learns from their mean z̄:
-//! L = Σ_a CE(z_a, y) + CE(z_l, y) + w(t) [Σ_a T² KL(t_a^T ‖ p_a^T) + T² KL(softmax(z̄ / T) ‖ p_l^T)].
+//! m − 1 auxiliary peers and a group leader. With h_a the features of a peer `[batch, features]`, Q
+//! = h W_q, K = h W_k (features / 8, no bias), each peer learns from its own mixture of all peers:
+//! α_ab = softmax_b(Q_a · K_b), t_a = Σ_b α_ab z_b, z: `[batch, classes]`; the leader learns from
+//! their mean z̄: L = Σ_a CE(z_a, y) + CE(z_l, y) + w(t) [Σ_a T² KL(t_a^T ‖ p_a^T) + T²
+//! KL(softmax(z̄ / T) ‖ p_l^T)].
 //!
-//! Departures, all those of the authors' code: logits are mixed, where the text speaks of predictions; no 1/√d; the gradient flows through the targets
-//! (detached, the attention would never train). The code adds 1e-7 to targets (`target-eps`). `leader-target = weighted` weighs the peers by
-//! softmax(−CE_a) on the batch; `best` takes the peer of the smallest CE there.
+//! Departures, all those of the authors' code: logits are mixed, where the text speaks of
+//! predictions; no 1/√d; the gradient flows through the targets (detached, the attention would
+//! never train). The code adds 1e-7 to targets (`target-eps`). `leader-target = weighted` weighs
+//! the peers by softmax(−CE_a) on the batch; `best` takes the peer of the smallest CE there.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};

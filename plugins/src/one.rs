@@ -1,12 +1,13 @@
-//! On-the-fly native ensemble. X. Lan, X. Zhu, S. Gong: "Knowledge Distillation by On-the-Fly Native Ensemble", 2018 (arXiv 1806.04606),
-//! equations 3 to 6.
+//! On-the-fly native ensemble. X. Lan, X. Zhu, S. Gong: "Knowledge Distillation by On-the-Fly
+//! Native Ensemble", 2018 (arXiv 1806.04606), equations 3 to 6.
 //!
-//! One network whose high layers are branched m ways; a gate weighs the branches' logits: z_e = Σ_i g_i z_i, z: `[batch, classes]`,
-//! L = Σ_i CE(z_i, y) + CE(z_e, y) + w(t) Σ_i T² KL(p_e^T ‖ p_i^T).
+//! One network whose high layers are branched m ways; a gate weighs the branches' logits: z_e = Σ_i
+//! g_i z_i, z: `[batch, classes]`, L = Σ_i CE(z_i, y) + CE(z_e, y) + w(t) Σ_i T² KL(p_e^T ‖ p_i^T).
 //!
-//! Departures: the paper has no w(t); the authors' code ramps it up over 80 of 300 epochs, and so does the default. The gradient flows through the target
-//! as in the code (`detach-target` stops it); the code beside OKDDip also adds 1e-7 to the target (`target-eps`). The authors' gate is pooled
-//! features → linear → BatchNorm → ReLU → softmax.
+//! Departures: the paper has no w(t); the authors' code ramps it up over 80 of 300 epochs, and so
+//! does the default. The gradient flows through the target as in the code (`detach-target` stops
+//! it); the code beside OKDDip also adds 1e-7 to the target (`target-eps`). The authors' gate is
+//! pooled features → linear → BatchNorm → ReLU → softmax.
 
 use burn::tensor::{Int, Tensor};
 use potstill_core::builder::GraphBuilder;
@@ -115,7 +116,8 @@ impl One {
     }
 }
 
-/// Pooled features → linear → BatchNorm → ReLU → softmax over the branches, from features `[batch, channels, …]` at batch 1.
+/// Pooled features → linear → BatchNorm → ReLU → softmax over the branches, from features
+/// `[batch, channels, …]` at batch 1.
 fn gate(dims: &[usize], branches: usize) -> Result<potstill_core::graph::Graph, GraphError> {
     let mut b = GraphBuilder::new(GATE, 0);
     let mut x = b.input("features", &dims[1..]);
@@ -189,7 +191,8 @@ impl Prepared for One {
     }
 }
 
-/// The gate of a record, from its logits `[batch, branches]` or from its weights and pooled features.
+/// The gate of a record, from its logits `[batch, branches]` or from its weights and pooled
+/// features.
 fn recorded_gate(record: &Recorded, branches: usize) -> Result<Tensor<2>, PluginError> {
     use burn::tensor::activation::{relu, softmax};
     if record.has("gate_logits") {

@@ -1,12 +1,14 @@
-//! Probabilistic knowledge transfer. N. Passalis, A. Tefas: "Learning Deep Representations with Probabilistic Knowledge Transfer", 2018 (arXiv
-//! 1803.10837), equations 4 to 7 with the cosine kernel.
+//! Probabilistic knowledge transfer. N. Passalis, A. Tefas: "Learning Deep Representations with
+//! Probabilistic Knowledge Transfer", 2018 (arXiv 1803.10837), equations 4 to 7 with the cosine
+//! kernel.
 //!
-//! p (teacher) and q (student) are the rows of (cos(f_i, f_j) + 1) / 2 over a batch of features `[batch, features]`, each divided by its sum. L = Σ_i
-//! Σ_{j≠i} p_{j|i} log(p_{j|i} / q_{j|i}).
+//! p (teacher) and q (student) are the rows of (cos(f_i, f_j) + 1) / 2 over a batch of features
+//! `[batch, features]`, each divided by its sum. L = Σ_i Σ_{j≠i} p_{j|i} log(p_{j|i} / q_{j|i}).
 //!
-//! Departures: the sum is a mean here, so that the weight does not depend on the batch: over the pairs of distinct pictures, or with `form = code`,
-//! as the authors' code has it, over all B² pairs, a picture's similarity with itself among them. 1e-7 is added to both inside the logarithm, as in
-//! the code.
+//! Departures: the sum is a mean here, so that the weight does not depend on the batch: over the
+//! pairs of distinct pictures, or with `form = code`, as the authors' code has it, over all B²
+//! pairs, a picture's similarity with itself among them. 1e-7 is added to both inside the
+//! logarithm, as in the code.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{Paper, PluginEntry};
@@ -54,8 +56,8 @@ impl PairLoss<2> for Pkt {
                 Form::Paper => all - Tensor::<2>::eye(batch, &device),
             };
             let (q, p) = (probabilities(guided, &counted), probabilities(hint, &counted));
-            // p log((p + ε) / (q + ε)) summed, without the difference of nearly equal numbers that the
-            // logarithm of a ratio near 1 is: the rows of p and q have the same sum.
+            // p log((p + ε) / (q + ε)) summed, without the difference of nearly equal numbers that
+            // the logarithm of a ratio near 1 is: the rows of p and q have the same sum.
             let change = (q - p.clone()) / (p.clone() + EPSILON);
             let terms = p * (change.clone() - change.clone().log1p()) + change * EPSILON;
             terms.sum() / counted.sum().clamp_min(1.0)

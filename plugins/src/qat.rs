@@ -1,9 +1,12 @@
-//! Quantisation-aware distillation: the student computes as in 8-bit integers while it is taught. B. Jacob et al.: "Quantization and Training of Neural
-//! Networks for Efficient Integer-Arithmetic-Only Inference", 2018 (arXiv 1712.05877), section 3.
+//! Quantisation-aware distillation: the student computes as in 8-bit integers while it is taught.
+//! B. Jacob et al.: "Quantization and Training of Neural Networks for Efficient
+//! Integer-Arithmetic-Only Inference", 2018 (arXiv 1712.05877), section 3.
 //!
-//! Weights and activations are rounded to the steps of `int8` in the student's graph, with a straight-through gradient. Brings no loss: it
-//! goes with a method that has one (`--plugin kd --plugin qat`). The student is written with QuantizeLinear and DequantizeLinear, in the ranges that
-//! training has seen. Each channel of a weight has its scale, so that folding BatchNorm afterwards changes the scale and not the integers.
+//! Weights and activations are rounded to the steps of `int8` in the student's graph, with a
+//! straight-through gradient. Brings no loss: it goes with a method that has one
+//! (`--plugin kd --plugin qat`). The student is written with QuantizeLinear and DequantizeLinear,
+//! in the ranges that training has seen. Each channel of a weight has its scale, so that folding
+//! BatchNorm afterwards changes the scale and not the integers.
 
 use burn::tensor::TensorData;
 use potstill_core::graph::{Graph, Role, StoredTensor};

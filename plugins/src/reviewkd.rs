@@ -1,12 +1,16 @@
-//! Knowledge review. P. Chen, S. Liu, H. Zhao, J. Jia: "Distilling Knowledge via Knowledge Review", 2021 (arXiv 2104.09044), equations 5 and 6, figure 3.
+//! Knowledge review. P. Chen, S. Liu, H. Zhao, J. Jia: "Distilling Knowledge via Knowledge Review",
+//! 2021 (arXiv 2104.09044), equations 5 and 6, figure 3.
 //!
-//! Going from the deepest stage to the shallowest, an attention module fuses the student's map of a stage with what was fused so far, and a
-//! convolution brings the result to the teacher's map of that stage, so that the teacher's early stages also teach the student's late ones. With HCL
-//! the hierarchical context loss, Σ_l w_l mse(pool_l(s), pool_l(t)) / Σ_l w_l over the full map (w = 1) and its averages of 4 × 4, 2 × 2 and 1 pixels
-//! (w halved each time, levels not smaller than the map left out): L = Σ_i HCL(fused_i, t_i).
+//! Going from the deepest stage to the shallowest, an attention module fuses the student's map of a
+//! stage with what was fused so far, and a convolution brings the result to the teacher's map of
+//! that stage, so that the teacher's early stages also teach the student's late ones. With HCL the
+//! hierarchical context loss, Σ_l w_l mse(pool_l(s), pool_l(t)) / Σ_l w_l over the full map (w = 1)
+//! and its averages of 4 × 4, 2 × 2 and 1 pixels (w halved each time, levels not smaller than the
+//! map left out): L = Σ_i HCL(fused_i, t_i).
 //!
-//! Departures: the halving weights come from the authors' code; its additional pair, the pooled features, is left out. The authors raise the weight
-//! over the first epochs: `weight = "linear(0, 1, 20)"`.
+//! Departures: the halving weights come from the authors' code; its additional pair, the pooled
+//! features, is left out. The authors raise the weight over the first epochs:
+//! `weight = "linear(0, 1, 20)"`.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::interpolate;

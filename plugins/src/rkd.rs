@@ -1,10 +1,14 @@
-//! Relational knowledge distillation. W. Park, D. Kim, Y. Lu, M. Cho: "Relational Knowledge Distillation", 2019 (arXiv 1904.05068), equations 5 to 10.
+//! Relational knowledge distillation. W. Park, D. Kim, Y. Lu, M. Cho: "Relational Knowledge
+//! Distillation", 2019 (arXiv 1904.05068), equations 5 to 10.
 //!
-//! L = λ_D Σ huber(ψ_D(s_i, s_j) − ψ_D(t_i, t_j)) + λ_A Σ huber(ψ_A(s_i, s_j, s_k) − ψ_A(t_i, t_j, t_k)) over tuples of a batch of features `[batch,
-//! features]`: ψ_D the Euclidean distance over the mean distance of the batch, ψ_A the cosine of the angle at the first of three, huber with δ = 1.
+//! L = λ_D Σ huber(ψ_D(s_i, s_j) − ψ_D(t_i, t_j)) + λ_A Σ huber(ψ_A(s_i, s_j, s_k) − ψ_A(t_i, t_j,
+//! t_k)) over tuples of a batch of features `[batch, features]`: ψ_D the Euclidean distance over
+//! the mean distance of the batch, ψ_A the cosine of the angle at the first of three, huber with δ
+//! = 1.
 //!
-//! Departures: the paper's sums are means here, so that a weight does not depend on the batch: over the tuples of distinct samples, or with `form =
-//! code`, as the authors' code and RepDistiller have it, over all B² and B³ tuples, those that repeat a sample counting as 0.
+//! Departures: the paper's sums are means here, so that a weight does not depend on the batch: over
+//! the tuples of distinct samples, or with `form = code`, as the authors' code and RepDistiller
+//! have it, over all B² and B³ tuples, those that repeat a sample counting as 0.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{Paper, PluginEntry};

@@ -1,7 +1,9 @@
-//! Similarity-preserving distillation. F. Tung, G. Mori: "Similarity-Preserving Knowledge Distillation", 2019 (arXiv 1907.09682), equations 1 to 4.
+//! Similarity-preserving distillation. F. Tung, G. Mori: "Similarity-Preserving Knowledge
+//! Distillation", 2019 (arXiv 1907.09682), equations 1 to 4.
 //!
-//! G = Q Qᵀ `[batch, batch]`, Q a map flattened to `[batch, elements]`, each row of G divided by its 2-norm. L = γ/B² Σ ‖G_t − G_s‖²_F over the pairs
-//! of maps. Pictures that the teacher finds alike are to be alike for the student; extents and channels need not agree.
+//! G = Q Qᵀ `[batch, batch]`, Q a map flattened to `[batch, elements]`, each row of G divided by
+//! its 2-norm. L = γ/B² Σ ‖G_t − G_s‖²_F over the pairs of maps. Pictures that the teacher finds
+//! alike are to be alike for the student; extents and channels need not agree.
 
 use burn::tensor::Tensor;
 use potstill_core::plugin::{Paper, PluginEntry};

@@ -1,13 +1,17 @@
-//! Teacher-free distillation. L. Yuan, F. E. H. Tay, G. Li, T. Wang, J. Feng: "Revisiting Knowledge Distillation via Label Smoothing Regularization",
-//! CVPR 2020 (arXiv 1909.11723), section 5: the virtual teacher (Tf-KD reg). Its other half, the student taught by itself trained before, is
+//! Teacher-free distillation. L. Yuan, F. E. H. Tay, G. Li, T. Wang, J. Feng: "Revisiting Knowledge
+//! Distillation via Label Smoothing Regularization", CVPR 2020 (arXiv 1909.11723), section 5: the
+//! virtual teacher (Tf-KD reg). Its other half, the student taught by itself trained before, is
 //! `kd` with that student's file as the teacher.
 //!
-//! L = (1 − α) CE(z, y) + α KL(p^d_T ‖ p_T), z: `[batch, classes]`, where the virtual teacher p^d has probability a for the true class and
-//! (1 − a) / (K − 1) for each of the other K − 1, and p^d_T = softmax(p^d / T).
+//! L = (1 − α) CE(z, y) + α KL(p^d_T ‖ p_T), z: `[batch, classes]`, where the virtual teacher p^d
+//! has probability a for the true class and (1 − a) / (K − 1) for each of the other K − 1, and
+//! p^d_T = softmax(p^d / T).
 //!
-//! Departures: `form = code`, the default, takes the student's probabilities without temperature, as the authors' code does, which the
-//! published numbers come from; the paper's p_T leaves a gradient of the order of α / T. The paper does not say how a distribution is softened: both forms do
-//! it as the code does. The code averages over batch and classes, times a multiplier; here the average is over the batch, its CIFAR-100 setting (100 = K).
+//! Departures: `form = code`, the default, takes the student's probabilities without temperature,
+//! as the authors' code does, which the published numbers come from; the paper's p_T leaves a
+//! gradient of the order of α / T. The paper does not say how a distribution is softened: both
+//! forms do it as the code does. The code averages over batch and classes, times a multiplier; here
+//! the average is over the batch, its CIFAR-100 setting (100 = K).
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
@@ -116,7 +120,8 @@ mod tests {
     use super::*;
     use crate::records::assert_slopes;
 
-    /// `cross_entropy`, and `kl_div` summed and divided by the batch, of PyTorch 2.15 in double precision for the logits below.
+    /// `cross_entropy`, and `kl_div` summed and divided by the batch, of PyTorch 2.15 in double
+    /// precision for the logits below.
     const CE: f64 = 1.630892773;
     const CODE: f64 = 0.732395182;
     const PAPER: f64 = 0.196021974;

@@ -1,12 +1,15 @@
-//! Variational information distillation. S. Ahn, S. X. Hu, A. Damianou, N. D. Lawrence, Z. Dai: "Variational Information Distillation for Knowledge
-//! Transfer", 2019 (arXiv 1904.05835), equations 4 to 6.
+//! Variational information distillation. S. Ahn, S. X. Hu, A. Damianou, N. D. Lawrence, Z. Dai:
+//! "Variational Information Distillation for Knowledge Transfer", 2019 (arXiv 1904.05835),
+//! equations 4 to 6.
 //!
-//! The teacher's map t is taken to be Gaussian around what a regressor makes of the student's map s, with a variance for each channel that is learnt
-//! as well: L = ½ ((t − μ(s))² / σ_c² + log σ_c²), σ_c² = log(1 + exp α_c) + ε. The regressor μ is three 1 × 1 convolutions without bias, ReLU
-//! between them.
+//! The teacher's map t is taken to be Gaussian around what a regressor makes of the student's map
+//! s, with a variance for each channel that is learnt as well: L = ½ ((t − μ(s))² / σ_c² + log
+//! σ_c²), σ_c² = log(1 + exp α_c) + ε. The regressor μ is three 1 × 1 convolutions without bias,
+//! ReLU between them.
 //!
-//! Departures: the sum over the elements of a map is their mean here, as in RepDistiller, so that the weight does not depend on its size; constants
-//! are dropped. Maps of different extents are compared at the smaller ones.
+//! Departures: the sum over the elements of a map is their mean here, as in RepDistiller, so that
+//! the weight does not depend on its size; constants are dropped. Maps of different extents are
+//! compared at the smaller ones.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, softplus};
@@ -82,7 +85,8 @@ impl Prepared for OnPairs<Vid> {
     }
 }
 
-/// μ of a map by the recorded convolutions of a regressor, of as many channels as the teacher's map has.
+/// μ of a map by the recorded convolutions of a regressor, of as many channels as the teacher's map
+/// has.
 fn recorded_mean(record: &Recorded, guided: Tensor<4>, channels: usize) -> Result<Tensor<4>, PluginError> {
     let mut mean = guided;
     for layer in LAYERS {
@@ -129,7 +133,8 @@ fn auxiliary(student: usize, place: usize) -> String {
     format!("vid.regressor{student}.{place}")
 }
 
-/// μ and α as a network with two outputs, for maps of the shape `dims` and a teacher's map of `out` channels.
+/// μ and α as a network with two outputs, for maps of the shape `dims` and a teacher's map of `out`
+/// channels.
 fn regressor(name: &str, dims: &[usize], out: usize) -> Result<Graph, GraphError> {
     let mut b = GraphBuilder::new(name, 0);
     let mut x = b.input("guided", &dims[1..]);

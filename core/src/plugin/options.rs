@@ -1,5 +1,6 @@
-//! The options of a method, each declared once: from a line of [`options!`](crate::options) follow the field with its type, the default, the check before training, what
-//! `potstill plugins` lists, and the documentation.
+//! The options of a method, each declared once: from a line of [`options!`](crate::options) follow
+//! the field with its type, the default, the check before training, what `potstill plugins` lists,
+//! and the documentation.
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeFrom, RangeInclusive};
@@ -13,9 +14,11 @@ use crate::schedule::Schedule;
 
 /// Declares the options of a method, and with them the structure that holds them.
 ///
-/// A line is `name: type = default;` or `name: type = default, in range;`, below a comment that says what the option does. Users write the name in kebab-case. The type is any that serde
-/// reads; one with a range is a [`Numbers`]. A range is `0.0..`, `1..`, `0.0..=1.0`, `0.0..1.0`, or one that leaves out where it begins: `above(0.0)`, `above(0.0).below(1.0)`.
-/// What no range says stands in a function that is named behind `check`.
+/// A line is `name: type = default;` or `name: type = default, in range;`, below a comment that
+/// says what the option does. Users write the name in kebab-case. The type is any that serde reads;
+/// one with a range is a [`Numbers`]. A range is `0.0..`, `1..`, `0.0..=1.0`, `0.0..1.0`, or one
+/// that leaves out where it begins: `above(0.0)`, `above(0.0).below(1.0)`. What no range says
+/// stands in a function that is named behind `check`.
 ///
 /// ```
 /// use potstill_core::options;
@@ -35,7 +38,10 @@ use crate::schedule::Schedule;
 /// impl Soft {
 ///     fn not_both(&self) -> Result<(), PluginError> {
 ///         match (self.temperature, self.alpha.range()) {
-///             (1.0, (0.0, 0.0)) => Err(PluginError::bad_value(Self::PLUGIN, "alpha", 0, "above 0 without a temperature")),
+///             (1.0, (0.0, 0.0)) => {
+///                 let expected = "above 0 without a temperature";
+///                 Err(PluginError::bad_value(Self::PLUGIN, "alpha", 0, expected))
+///             }
 ///             _ => Ok(()),
 ///         }
 ///     }
@@ -141,7 +147,8 @@ pub struct PluginOption {
 }
 
 impl PluginOption {
-    /// An option from its declaration: the name of its field, its default, the lines of its comment.
+    /// An option from its declaration: the name of its field, its default, the lines of its
+    /// comment.
     pub fn new(field: &str, default: &impl Serialize, doc: &str) -> Self {
         Self {
             name: key(field),

@@ -38,7 +38,8 @@ pub struct PluginEntry {
 }
 
 impl PluginEntry {
-    /// The registration of a method that is its own configuration, declared with [`options!`](crate::options).
+    /// The registration of a method that is its own configuration, declared with
+    /// [`options!`](crate::options).
     pub const fn new<P: Options + Plugin + 'static>(summary: &'static str, paper: Paper) -> Self {
         Self {
             name: P::PLUGIN,

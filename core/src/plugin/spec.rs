@@ -1,4 +1,5 @@
-//! `name:key=value,key=value` on the command line, `[[plugin]]` tables in TOML: what a user writes, before its types are known.
+//! `name:key=value,key=value` on the command line, `[[plugin]]` tables in TOML: what a user writes,
+//! before its types are known.
 
 use toml::{Table, Value};
 
@@ -70,7 +71,8 @@ fn pieces(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Values as a flag lists them: apart by commas outside brackets, each as TOML reads it, and as a text where it does not.
+/// Values as a flag lists them: apart by commas outside brackets, each as TOML reads it, and as a
+/// text where it does not.
 pub fn values(text: &str) -> Vec<Value> {
     pieces(text)
         .into_iter()

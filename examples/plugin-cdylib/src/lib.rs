@@ -1,5 +1,6 @@
-//! A method in a library of its own: logit matching. J. Ba, R. Caruana: "Do Deep Nets Really Need to be Deep?", 2014 (arXiv 1312.6184), on regressing
-//! logits. L = CE(z_s, y) + λ · MSE(z_s, z_t), z: `[batch, classes]`.
+//! A method in a library of its own: logit matching. J. Ba, R. Caruana: "Do Deep Nets Really Need
+//! to be Deep?", 2014 (arXiv 1312.6184), on regressing logits. L = CE(z_s, y) + λ · MSE(z_s, z_t),
+//! z: `[batch, classes]`.
 //!
 //! From Potstill's folder:
 //!

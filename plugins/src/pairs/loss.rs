@@ -9,7 +9,8 @@ use potstill_core::plugin::{
 
 use super::{OnPairs, PairOptions, Pairs, recorded};
 
-/// A method that is a loss on pairs of values of rank `D`, 4 for maps and 2 for vectors, and needs nothing else.
+/// A method that is a loss on pairs of values of rank `D`, 4 for maps and 2 for vectors, and needs
+/// nothing else.
 pub trait PairLoss<const D: usize>: PairOptions + Clone + Debug + Send + Sync + 'static {
     /// The formula of its term.
     const FORMULA: &'static str;

@@ -1,4 +1,5 @@
-//! Which values of student and teacher a method compares: options `guided` and `hint`, as FitNets calls them, or what the networks suggest; and how it gets them.
+//! Which values of student and teacher a method compares: options `guided` and `hint`, as FitNets
+//! calls them, or what the networks suggest; and how it gets them.
 
 mod loss;
 mod options;
@@ -37,9 +38,11 @@ pub struct Pairs {
     suggestion: Suggestion,
     /// Whether both maps of a pair must have as many channels.
     same_channels: bool,
-    /// Whether the student's maps are brought to the teacher's channels by networks that train with it.
+    /// Whether the student's maps are brought to the teacher's channels by networks that train with
+    /// it.
     connected: bool,
-    /// Epochs of a stage before the main one, in which the method is alone; 0: it is beside the others in the main stage.
+    /// Epochs of a stage before the main one, in which the method is alone; 0: it is beside the
+    /// others in the main stage.
     init_epochs: usize,
 }
 
@@ -63,13 +66,15 @@ impl Pairs {
         self
     }
 
-    /// Has the student's maps pass through connectors: a 1 × 1 convolution to the teacher's channels, and BatchNorm.
+    /// Has the student's maps pass through connectors: a 1 × 1 convolution to the teacher's
+    /// channels, and BatchNorm.
     pub fn connected(mut self) -> Self {
         self.connected = true;
         self
     }
 
-    /// Has the method work alone, in a stage of this many epochs before the main one; 0 leaves it in the main stage.
+    /// Has the method work alone, in a stage of this many epochs before the main one; 0 leaves it
+    /// in the main stage.
     pub fn before_the_rest(mut self, epochs: usize) -> Self {
         self.init_epochs = epochs;
         self
@@ -78,7 +83,8 @@ impl Pairs {
     /// Chooses the pairs of every student, of values of rank `D`, and asks for these values.
     ///
     /// # Errors
-    /// No teacher, a value that a network does not have or that does not fit, networks without anything to compare.
+    /// No teacher, a value that a network does not have or that does not fit, networks without
+    /// anything to compare.
     pub fn prepare<const D: usize>(&self, plan: &mut Plan<'_>) -> Result<PreparedPairs, PluginError> {
         plan.require_teacher(self.plugin)?;
         let mut of_students = Vec::new();
@@ -141,7 +147,8 @@ impl Pairs {
             .collect()
     }
 
-    /// Refuses a pair of values of another rank than `D`, and maps whose channels differ where they must not.
+    /// Refuses a pair of values of another rank than `D`, and maps whose channels differ where they
+    /// must not.
     fn check<const D: usize>(&self, pair: &Pair) -> Result<(), PluginError> {
         let fits = pair.from.len() == D && pair.to.len() == D;
         if fits && (!self.same_channels || pair.from[1] == pair.to[1]) {
@@ -257,8 +264,9 @@ impl PreparedPairs {
         Ok(taps)
     }
 
-    /// A method's terms in a step: for each student whose turn it is and each teacher, what `loss` makes of the student's number and all its pairs.
-    /// Several teachers share the weight. Empty in the stages that the method has no part in.
+    /// A method's terms in a step: for each student whose turn it is and each teacher, what `loss`
+    /// makes of the student's number and all its pairs. Several teachers share the weight. Empty in
+    /// the stages that the method has no part in.
     ///
     /// # Errors
     /// As [`taps`](Self::taps), and what `loss` refuses.
@@ -290,7 +298,8 @@ fn connector(plugin: &str, student: usize, place: usize) -> String {
     format!("{plugin}.connector{student}.{place}")
 }
 
-/// The recorded pairs `student_feat` and `teacher_feat`, or `student_feat.0`, … where there are several.
+/// The recorded pairs `student_feat` and `teacher_feat`, or `student_feat.0`, … where there are
+/// several.
 ///
 /// # Errors
 /// A record without them, or with values of another rank or batch.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use burn::tensor::Tensor;
 
-/// Declares the options of a method that compares values: `hint`, `guided` and `weight`, whose comment and default alone are written, and then its own, as in
+/// Declares the options of a method that compares values: `hint`, `guided` and `weight`, whose
+/// comment and default alone are written, and then its own, as in
 /// [`options!`](potstill_core::options).
 macro_rules! pair_options {
     (

@@ -5,7 +5,8 @@ use potstill_core::plugin::Architecture;
 /// What is compared where the options name nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suggestion {
-    /// The last feature map of each stage, a stage being what has the same extents; the networks' last stages match.
+    /// The last feature map of each stage, a stage being what has the same extents; the networks'
+    /// last stages match.
     Stages,
     /// The last feature map of the last stage.
     LastStage,
@@ -41,7 +42,8 @@ impl Suggestion {
     }
 }
 
-/// The last feature map of each stage: of each extent of more than one pixel that the network's maps pass through, on the way to the logits.
+/// The last feature map of each stage: of each extent of more than one pixel that the network's
+/// maps pass through, on the way to the logits.
 fn stage_ends(network: &Architecture<'_>) -> Vec<String> {
     let mut ends: Vec<(&[usize], &str)> = Vec::new();
     for name in network.graph.nodes.iter().flat_map(|node| &node.outputs) {
