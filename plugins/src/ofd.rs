@@ -144,22 +144,26 @@ impl Prepared for PreparedOfd {
     }
 }
 
-/// m_c over what the teacher has said at this place, this batch included, which is forgotten again
+/// m_c over what the teacher has said at this place, this batch included, which is not remembered
 /// where this is no step.
-fn margins(seen: &mut BTreeMap<String, Seen>, place: &str, hint: &Tensor<4>, forget: bool) -> Tensor<1> {
+fn margins(
+    seen: &mut BTreeMap<String, Seen>,
+    place: &str,
+    hint: &Tensor<4>,
+    is_rehearsal: bool,
+) -> Tensor<1> {
     let (sum, count) = negatives(hint);
-    let before = seen.get(place).cloned();
-    let margins = seen
-        .entry(place.to_owned())
-        .and_modify(|seen| {
-            let device = sum.device();
-            seen.sum = seen.sum.clone().to_device(&device) + sum.clone();
-            seen.count = seen.count.clone().to_device(&device) + count.clone();
-        })
-        .or_insert(Seen { sum, count })
-        .margins();
-    if let (true, Some(before)) = (forget, before) {
-        seen.insert(place.to_owned(), before);
+    let device = sum.device();
+    let now = match seen.get(place) {
+        None => Seen { sum, count },
+        Some(before) => Seen {
+            sum: before.sum.clone().to_device(&device) + sum,
+            count: before.count.clone().to_device(&device) + count,
+        },
+    };
+    let margins = now.margins();
+    if !is_rehearsal {
+        seen.insert(place.to_owned(), now);
     }
     margins
 }
@@ -251,6 +255,18 @@ mod tests {
             assert_agrees("ofd:weight=1", record, "student_feat.0");
             assert_differs("ofd:weight=2", record);
         }
+    }
+
+    #[test]
+    fn a_rehearsal_before_the_first_step_is_not_remembered() {
+        let map = |value: f32| Tensor::<4>::full([1, 1, 1, 2], value, &Device::flex());
+        let mut seen = BTreeMap::new();
+        let mut margin =
+            |value, is_rehearsal| margins(&mut seen, "0.0", &map(value), is_rehearsal).into_scalar::<f32>();
+        assert_eq!(margin(-4.0, true), -4.0);
+        assert_eq!(margin(-1.0, false), -1.0);
+        assert_eq!(margin(-3.0, true), -2.0);
+        assert_eq!(margin(-2.0, false), -1.5);
     }
 
     #[test]
