@@ -1,4 +1,5 @@
-//! The program as its users meet it: the built binary in a fresh folder, judged by its exit code, its output and what it leaves.
+//! The program as its users meet it: the built binary in a fresh folder, judged by its exit code,
+//! its output and what it leaves.
 
 mod arrays;
 mod cohorts;
@@ -13,6 +14,7 @@ mod methods;
 #[path = "../potstill/mod.rs"]
 mod potstill;
 mod recipes;
+mod reference;
 mod refusals;
 mod refused_data;
 mod refused_files;
