@@ -1,5 +1,6 @@
-//! With the feature `dynamic`, tells the program where it finds the shared libraries that it was linked with: beside itself, in the build's folder,
-//! and in the compiler's for the standard library.
+//! With the feature `dynamic`, tells the program where it finds the shared libraries that it was
+//! linked with: beside itself, in the build's folder, and in the compiler's for the standard
+//! library.
 
 use std::env;
 use std::process::Command;

@@ -1,7 +1,9 @@
-//! Turns the ONNX files of the folder `POTSTILL_TEACHERS` into Rust source, and lists them for `src/lib.rs`.
+//! Turns the ONNX files of the folder `POTSTILL_TEACHERS` into Rust source, and lists them for
+//! `src/lib.rs`.
 //!
-//! The source is written by a program of its own, `converter/`: burn-onnx needs another release of the protobuf runtime than the workspace has, and it
-//! panics where it refuses. What the file says of itself (names, shapes, metadata) goes along as a model without nodes.
+//! The source is written by a program of its own, `converter/`: burn-onnx needs another release of
+//! the protobuf runtime than the workspace has, and it panics where it refuses. What the file says
+//! of itself (names, shapes, metadata) goes along as a model without nodes.
 
 use std::env;
 use std::fmt::Write as _;
@@ -153,7 +155,8 @@ fn rank(value: &ValueInfoProto) -> Option<usize> {
     tensor.shape.as_ref().map(|shape| shape.dim.len())
 }
 
-/// Builds the program that converts. Its target folder lies in that of the build and is shared by all builds there.
+/// Builds the program that converts. Its target folder lies in that of the build and is shared by
+/// all builds there.
 fn converter(out: &Path) -> Result<PathBuf, String> {
     // <target>/<profile>/build/<package>/out
     let profile = out.ancestors().nth(3).unwrap_or(out);
@@ -163,7 +166,8 @@ fn converter(out: &Path) -> Result<PathBuf, String> {
         .current_dir(variable("CARGO_MANIFEST_DIR")?.join("converter"))
         .args(["build", "--release", "--locked", "--target-dir"])
         .arg(&target);
-    // What the outer build was told about its own target and crate is none of the inner one's business.
+    // What the outer build was told about its own target and crate is none of the inner one's
+    // business.
     for name in [
         "CARGO_ENCODED_RUSTFLAGS",
         "RUSTFLAGS",
@@ -199,7 +203,8 @@ fn compile(converter: &Path, file: &Path, head: &[u8], place: &Path) -> Result<S
     }
     let path = |ending: &str| place.join(format!("{name}.{ending}"));
     write(&path("head"), head)?;
-    // The weights are counted where they end up: they may lie beside the file. The source names folders of this machine.
+    // The weights are counted where they end up: they may lie beside the file. The source names
+    // folders of this machine.
     let mut digest = Sha256::new();
     for part in [file, &path("bpk")] {
         let bytes = fs::read(part).map_err(|error| format!("cannot read {}: {error}", part.display()))?;

@@ -1,4 +1,5 @@
-//! Writes `POTSTILL_BUILD`: what a method in a library of its own and the program that loads it must have in common.
+//! Writes `POTSTILL_BUILD`: what a method in a library of its own and the program that loads it
+//! must have in common.
 
 use std::env;
 use std::fs;

@@ -1,6 +1,6 @@
 //! One row of the comparison with PyTorch: the median time of a step, as one line of JSON.
-//! `benches/peers/compare` runs it in turn with `benches/peers/pytorch.py`, which does the same job.
-//! `cargo run --release --example step -- --row resnet20-train --threads 2 --steps 20`
+//! `benches/peers/compare` runs it in turn with `benches/peers/pytorch.py`, which does the same
+//! job. `cargo run --release --example step -- --row resnet20-train --threads 2 --steps 20`
 
 use std::error::Error;
 use std::sync::Arc;

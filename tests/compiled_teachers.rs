@@ -1,6 +1,8 @@
-//! Teachers that are compiled into the program: the same numbers as ONNX Runtime's and the run-time importer's, taps, distillation, refusals.
+//! Teachers that are compiled into the program: the same numbers as ONNX Runtime's and the run-time
+//! importer's, taps, distillation, refusals.
 //!
-//! `POTSTILL_TEACHERS=tests/compiled cargo test --release --features compiled-teachers --test compiled_teachers`
+//! `POTSTILL_TEACHERS=tests/compiled cargo test --release --features compiled-teachers --test
+//! compiled_teachers`
 
 mod potstill;
 

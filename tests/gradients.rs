@@ -1,7 +1,8 @@
 //! A step of each method on a small cohort: its gradients against finite differences of its loss.
 //!
-//! Targets let the gradient through and forks do not rescale it here, as otherwise the gradient is on purpose not that of the loss; those
-//! forms are held against the records of reference implementations, in each method's file.
+//! Targets let the gradient through and forks do not rescale it here, as otherwise the gradient is
+//! on purpose not that of the loss; those forms are held against the records of reference
+//! implementations, in each method's file.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use potstill_core::builder::{Conv, GraphBuilder};
@@ -205,7 +206,8 @@ fn every_method_has_the_gradient_of_its_loss() {
     }
 }
 
-/// The first peer's update is the same in both orders; the second one's is not, as it sees what the first has become.
+/// The first peer's update is the same in both orders; the second one's is not, as it sees what the
+/// first has become.
 #[test]
 fn a_peer_that_is_updated_later_sees_what_those_before_it_have_become() {
     let case = Case::new("dml:peers=2", None);
@@ -245,7 +247,8 @@ fn a_peer_that_is_updated_later_sees_what_those_before_it_have_become() {
     );
 }
 
-/// With Δ = 0 both momenta are SGD's, so that two steps are those of SGD with momentum and decay; with another Δ they are not.
+/// With Δ = 0 both momenta are SGD's, so that two steps are those of SGD with momentum and decay;
+/// with another Δ they are not.
 #[test]
 fn dot_without_a_difference_is_sgd_with_momentum() {
     let sgd = |momentum: f64, weight_decay: f32| TrainConfig {

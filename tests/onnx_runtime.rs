@@ -1,4 +1,5 @@
-//! A distilled student in ONNX Runtime: the accuracy that `eval` reports, whatever the batch size and the precision.
+//! A distilled student in ONNX Runtime: the accuracy that `eval` reports, whatever the batch size
+//! and the precision.
 //!
 //! Skipped without CIFAR-100, and without a Python that has ONNX Runtime.
 
@@ -14,8 +15,9 @@ use potstill_evidence::{cifar100, onnx_runtime, record};
 /// How many pictures each side looks at, and the student has learnt from.
 const PICTURES: &str = "750";
 
-/// How far top-1 (in percent) and loss may be apart. Half precision is computed in `f32` here and in 16 bits there. In integers, what lies in the middle
-/// of two steps may be rounded to either side, which moves a logit by a step or two: four of 750 pictures may change their class.
+/// How far top-1 (in percent) and loss may be apart. Half precision is computed in `f32` here and
+/// in 16 bits there. In integers, what lies in the middle of two steps may be rounded to either
+/// side, which moves a logit by a step or two: four of 750 pictures may change their class.
 type Difference = (f64, f64);
 const FP32: Difference = (0.05, 1e-4);
 const FP16: Difference = (0.3, 5e-3);

@@ -1,4 +1,5 @@
-//! A method from a library of its own: built without building Potstill again, loaded, trained with, and refused where it does not belong.
+//! A method from a library of its own: built without building Potstill again, loaded, trained with,
+//! and refused where it does not belong.
 //!
 //! `cargo test --release --features dynamic --test plugin_library`
 

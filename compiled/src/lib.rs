@@ -1,7 +1,9 @@
-//! The ONNX files of the folder `POTSTILL_TEACHERS` as networks of Rust source, each registered as a teacher.
+//! The ONNX files of the folder `POTSTILL_TEACHERS` as networks of Rust source, each registered as
+//! a teacher.
 //!
-//! The build script has burn-onnx write the source and lists it in `teachers.rs`; here the source is compiled. A binary that wants the teachers mentions
-//! this crate once (`use potstill_compiled as _;`).
+//! The build script has burn-onnx write the source and lists it in `teachers.rs`; here the source
+//! is compiled. A binary that wants the teachers mentions this crate once (`use potstill_compiled
+//! as _;`).
 
 use burn::tensor::{Bool, DType, Device, Int, Tensor};
 use potstill_core::value::Value;

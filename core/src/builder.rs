@@ -1,7 +1,8 @@
 //! Writing a network by hand: what the zoo, regressors and gates are made with.
 //!
-//! Names follow PyTorch's: a layer `layer1.0.conv1` has the tensors `layer1.0.conv1.weight` and `…bias`, and its output value carries the layer's
-//! name, so that a tap is written as one would write it there.
+//! Names follow PyTorch's: a layer `layer1.0.conv1` has the tensors `layer1.0.conv1.weight` and
+//! `…bias`, and its output value carries the layer's name, so that a tap is written as one would
+//! write it there.
 
 use burn::tensor::TensorData;
 
@@ -33,7 +34,8 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// A convolution that keeps the picture's extent at stride 1, without bias: what stands before a BatchNorm.
+    /// A convolution that keeps the picture's extent at stride 1, without bias: what stands before
+    /// a BatchNorm.
     pub fn same(out: usize, kernel: usize) -> Self {
         Self {
             out,

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Writes a file under a temporary name beside `path` and renames it, so that a full disk or a crash leaves what was there before.
+/// Writes a file under a temporary name beside `path` and renames it, so that a full disk or a
+/// crash leaves what was there before.
 ///
 /// # Errors
 /// The system's answer; nothing is left behind.
@@ -27,7 +28,8 @@ pub fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>)
     file.persist(path).map(|_| ()).map_err(|error| error.error)
 }
 
-/// Bytes that the disk of an existing folder still takes from this user; `None` where the system does not tell.
+/// Bytes that the disk of an existing folder still takes from this user; `None` where the system
+/// does not tell.
 pub fn free_space(folder: &Path) -> Option<u64> {
     #[cfg(unix)]
     {

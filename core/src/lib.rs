@@ -20,8 +20,8 @@
 //! | [`npz`] | arrays by name in NumPy's `.npz` |
 //! | [`names`] | "did you mean …?" |
 //!
-//! The core knows no distillation method and not how ONNX is encoded: methods live in `potstill-plugins`, decoding in `potstill-teachers`, encoding in
-//! `potstill-exporters`.
+//! The core knows no distillation method and not how ONNX is encoded: methods live in
+//! `potstill-plugins`, decoding in `potstill-teachers`, encoding in `potstill-exporters`.
 
 pub mod builder;
 mod cpu;

@@ -22,7 +22,8 @@ pub fn cross_entropy_per_sample(logits: Tensor<2>, labels: Tensor<1, Int>) -> Te
     -picked.squeeze_dim::<1>(1)
 }
 
-/// KL(target ‖ softmax(z)) = Σ_c q_c (log q_c − log p_c) of each sample, from the logarithms of both.
+/// KL(target ‖ softmax(z)) = Σ_c q_c (log q_c − log p_c) of each sample, from the logarithms of
+/// both.
 ///
 /// # Shapes
 /// both: `[batch, classes]`, result: `[batch]`.
@@ -31,7 +32,8 @@ pub fn kl_divergence_per_sample(log_target: Tensor<2>, log_predicted: Tensor<2>)
     (log_target.exp() * difference).sum_dim(1).squeeze_dim::<1>(1)
 }
 
-/// The logarithm of softmax(z / T) + ε: soft targets as a KL term takes them. ε is 0 in every paper; reference code adds 1e-7.
+/// The logarithm of softmax(z / T) + ε: soft targets as a KL term takes them. ε is 0 in every
+/// paper; reference code adds 1e-7.
 ///
 /// # Shapes
 /// logits: `[batch, classes]`, result: `[batch, classes]`.
@@ -43,10 +45,12 @@ pub fn soft_targets(logits: Tensor<2>, temperature: f64, epsilon: f64) -> Tensor
     (softmax(softened, 1) + epsilon).log()
 }
 
-/// T² · KL(target ‖ softmax(z / T)) of each sample. The factor keeps the gradient's scale the same at any temperature.
+/// T² · KL(target ‖ softmax(z / T)) of each sample. The factor keeps the gradient's scale the same
+/// at any temperature.
 ///
 /// # Shapes
-/// logits: `[batch, classes]`, log_target: `[batch, classes]` logarithms of probabilities, result: `[batch]`.
+/// logits: `[batch, classes]`, log_target: `[batch, classes]` logarithms of probabilities, result:
+/// `[batch]`.
 pub fn soft_target_loss_per_sample(logits: Tensor<2>, log_target: Tensor<2>, temperature: f64) -> Tensor<1> {
     let log_predicted = log_softmax(logits / temperature, 1);
     kl_divergence_per_sample(log_target, log_predicted) * (temperature * temperature)

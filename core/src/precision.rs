@@ -1,7 +1,9 @@
 //! Mixed precision: what convolutions round their factors to while a network trains.
 //!
-//! Weights, optimizer, normalisation and loss are fp32 whatever the precision, and so are the sums of a convolution on the CPU (Micikevicius et al. 2018,
-//! arXiv 1710.03740; bf16 needs no scaling of the loss). Students are evaluated, and exported, in fp32; frozen teachers run in the training's precision.
+//! Weights, optimizer, normalisation and loss are fp32 whatever the precision, and so are the sums
+//! of a convolution on the CPU (Micikevicius et al. 2018, arXiv 1710.03740; bf16 needs no scaling
+//! of the loss). Students are evaluated, and exported, in fp32; frozen teachers run in the
+//! training's precision.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,8 +21,9 @@ pub enum Precision {
     /// Single precision throughout.
     #[default]
     Fp32,
-    /// Input, weight and the output's gradient rounded to bf16: on the CPU in our own kernels, with sums in fp32, on matrix tiles (AMX) where it has them; elsewhere by Burn's
-    /// operators, whose results are bf16 too. Depthwise convolutions stay fp32 on the CPU.
+    /// Input, weight and the output's gradient rounded to bf16: on the CPU in our own kernels, with
+    /// sums in fp32, on matrix tiles (AMX) where it has them; elsewhere by Burn's operators, whose
+    /// results are bf16 too. Depthwise convolutions stay fp32 on the CPU.
     Bf16,
 }
 

@@ -1,7 +1,8 @@
 //! Numbers that change over training: the weight of a loss term, say.
 //!
-//! Written as a number (`0.9`), `linear(4, 1, 50)` (from 4 to 1 over 50 epochs), `rampup(1, 80)` (exp(−5 (1 − t/80)²), Laine and Aila 2017, to 1
-//! over 80 epochs), or `step(1, 30=0.5, 60=0.1)` (1, from epoch 30 on 0.5, from epoch 60 on 0.1).
+//! Written as a number (`0.9`), `linear(4, 1, 50)` (from 4 to 1 over 50 epochs), `rampup(1, 80)`
+//! (exp(−5 (1 − t/80)²), Laine and Aila 2017, to 1 over 80 epochs), or `step(1, 30=0.5, 60=0.1)`
+//! (1, from epoch 30 on 0.5, from epoch 60 on 0.1).
 
 use std::str::FromStr;
 

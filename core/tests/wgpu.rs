@@ -1,7 +1,9 @@
-//! Trains two steps of a tiny network on a Vulkan device, a software one if there is no other, and compares them with the CPU.
+//! Trains two steps of a tiny network on a Vulkan device, a software one if there is no other, and
+//! compares them with the CPU.
 //!
-//! Debian's software device comes with `apt-get install mesa-vulkan-drivers`. Nearly all of the time is compilation and autotuning of
-//! kernels, so the network is as small as BatchNorm, a strided convolution, a pool and a linear layer allow.
+//! Debian's software device comes with `apt-get install mesa-vulkan-drivers`. Nearly all of the
+//! time is compilation and autotuning of kernels, so the network is as small as BatchNorm, a
+//! strided convolution, a pool and a linear layer allow.
 
 use std::time::Instant;
 

@@ -28,7 +28,8 @@ pub fn encode(graph: &Graph) -> Result<Vec<u8>, ExportError> {
     model(graph)?.write_to_bytes().map_err(ExportError::Encode)
 }
 
-/// Writes bytes to a temporary name beside `path` and renames, so that no half-written file is ever left under that name.
+/// Writes bytes to a temporary name beside `path` and renames, so that no half-written file is ever
+/// left under that name.
 ///
 /// # Errors
 /// The system's answer, with the path.

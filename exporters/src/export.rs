@@ -1,4 +1,5 @@
-//! From a trained network to a checked file: take the weights, leave training behind, fold, move to the operator set, describe, encode, verify, write.
+//! From a trained network to a checked file: take the weights, leave training behind, fold, move to
+//! the operator set, describe, encode, verify, write.
 
 use std::path::Path;
 
@@ -36,8 +37,9 @@ const ROUNDED_TOLERANCE: f64 = 5e-2;
 impl Precision {
     /// Largest difference over largest value between the file in tract and the same graph in `f32`.
     ///
-    /// `float16` has a unit roundoff of 2⁻¹¹, which some tens of layers add up. In integers, a number near the middle of two steps may be rounded to
-    /// either; such a step is 1/255 of its value's range.
+    /// `float16` has a unit roundoff of 2⁻¹¹, which some tens of layers add up. In integers, a
+    /// number near the middle of two steps may be rounded to either; such a step is 1/255 of its
+    /// value's range.
     fn tolerance(&self) -> f64 {
         match self {
             Precision::Fp32 => TOLERANCE,
@@ -81,7 +83,8 @@ pub struct Written {
     pub bytes: usize,
     /// BatchNorms that were folded.
     pub folded: usize,
-    /// Largest relative difference between the file in tract and the network; `None` where it was not run.
+    /// Largest relative difference between the file in tract and the network; `None` where it was
+    /// not run.
     pub difference: Option<f64>,
 }
 
@@ -92,7 +95,8 @@ impl Export {
     /// Whether a graph can be written at all, before its weights are trained.
     ///
     /// # Errors
-    /// An operator set that is not supported or does not have the graph's operators, a tensor that ONNX cannot hold.
+    /// An operator set that is not supported or does not have the graph's operators, a tensor that
+    /// ONNX cannot hold.
     pub fn check(&self, graph: &Graph) -> Result<(), ExportError> {
         let Stages { exported, ranges, .. } = self.stages(graph)?;
         encode(&exported)?;
@@ -199,7 +203,8 @@ mod tests {
     use potstill_core::graph::Role;
     use potstill_core::zoo;
 
-    /// A network of the zoo whose running statistics are not those of a fresh one, so that folding has something to do.
+    /// A network of the zoo whose running statistics are not those of a fresh one, so that folding
+    /// has something to do.
     fn trained(name: &str, picture: [usize; 3]) -> Graph {
         let mut graph = zoo::build(name, 10, picture, 7).unwrap();
         for (index, tensor) in graph

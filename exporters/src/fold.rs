@@ -2,9 +2,10 @@
 //!
 //! w' = w · s / √(var + ε),  b' = (b − mean) · s / √(var + ε) + shift, per output channel.
 //!
-//! Preconditions, for each pair: the convolution's result is read by the BatchNorm alone and is no output; the tensors of both are stored, the
-//! convolution's read by nobody else. Pairs that do not fulfil them stay as they are. The result keeps the BatchNorm's name of the value,
-//! so that whoever reads it finds it.
+//! Preconditions, for each pair: the convolution's result is read by the BatchNorm alone and is no
+//! output; the tensors of both are stored, the convolution's read by nobody else. Pairs that do not
+//! fulfil them stay as they are. The result keeps the BatchNorm's name of the value, so that
+//! whoever reads it finds it.
 
 use burn::tensor::{DType, TensorData};
 use potstill_core::graph::{Graph, Role, StoredTensor};
@@ -28,7 +29,8 @@ pub fn fold_batch_norm(graph: &mut Graph) -> usize {
     folded
 }
 
-/// Folds the BatchNorm at `index` into its convolution; the caller removes the node. `None`: a precondition is not met.
+/// Folds the BatchNorm at `index` into its convolution; the caller removes the node. `None`: a
+/// precondition is not met.
 fn fold_at(graph: &mut Graph, index: usize) -> Option<()> {
     let node = &graph.nodes[index];
     let epsilon = node.op.downcast::<BatchNorm>()?.epsilon;

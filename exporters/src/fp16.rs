@@ -1,6 +1,8 @@
-//! Half precision: weights and computation in `float16`, inputs and outputs in `float`, with casts at the borders.
+//! Half precision: weights and computation in `float16`, inputs and outputs in `float`, with casts
+//! at the borders.
 //!
-//! Numbers beyond what `float16` holds are cut to its largest, 65504. The scales of a Resize stay floats, as ONNX wants them.
+//! Numbers beyond what `float16` holds are cut to its largest, 65504. The scales of a Resize stay
+//! floats, as ONNX wants them.
 
 use std::collections::HashMap;
 
@@ -46,7 +48,8 @@ pub fn to_half(graph: &mut Graph) {
 /// The operator set from which on a Gemm may lack its bias.
 const BIAS_OPTIONAL: i64 = 11;
 
-/// Adds the bias of a Gemm by a node of its own: tract multiplies it by a `float`, whatever its type.
+/// Adds the bias of a Gemm by a node of its own: tract multiplies it by a `float`, whatever its
+/// type.
 fn part_biases(graph: &mut Graph) {
     if graph.model.opset() < BIAS_OPTIONAL {
         return;
@@ -81,7 +84,8 @@ fn part_biases(graph: &mut Graph) {
     graph.nodes = nodes;
 }
 
-/// A cast after each float input and before each float output; the names of inputs and outputs stay.
+/// A cast after each float input and before each float output; the names of inputs and outputs
+/// stay.
 fn cast_borders(graph: &mut Graph) {
     let mut first = Vec::new();
     let mut renamed: HashMap<String, String> = HashMap::new();

@@ -1,7 +1,10 @@
-//! A graph in its inference form: a student that came from a file exported for training says so in its nodes, and runtimes would obey.
+//! A graph in its inference form: a student that came from a file exported for training says so in
+//! its nodes, and runtimes would obey.
 //!
-//! BatchNormalization loses `training_mode` and the outputs that hold new statistics, Dropout its mask and its input `training_mode`. Potstill itself
-//! runs both as the caller asks (see their files in `potstill-core`), so the graph computes what it did. A node whose further outputs are read stays.
+//! BatchNormalization loses `training_mode` and the outputs that hold new statistics, Dropout its
+//! mask and its input `training_mode`. Potstill itself runs both as the caller asks (see their
+//! files in `potstill-core`), so the graph computes what it did. A node whose further outputs are
+//! read stays.
 
 use potstill_core::graph::{Attribute, Graph};
 use potstill_core::ops::batch_norm::BatchNorm;

@@ -5,7 +5,8 @@ use potstill_core::ops::table;
 
 use crate::ExportError;
 
-/// Moves a graph to an operator set. Every operator whose written form did not change in between is carried over as it is.
+/// Moves a graph to an operator set. Every operator whose written form did not change in between is
+/// carried over as it is.
 ///
 /// # Errors
 /// A version outside the supported range, or the first node whose form differs.

@@ -1,4 +1,5 @@
-//! A file in tract, an inference runtime that shares no code with this project. It computes on one thread.
+//! A file in tract, an inference runtime that shares no code with this project. It computes on one
+//! thread.
 
 use std::sync::Arc;
 
@@ -83,7 +84,8 @@ fn refusal(error: impl std::fmt::Display) -> ExportError {
     }
 }
 
-/// Reproducible numbers that look like normalised pictures: uniform on ±2, from a linear congruential generator (Knuth's MMIX).
+/// Reproducible numbers that look like normalised pictures: uniform on ±2, from a linear
+/// congruential generator (Knuth's MMIX).
 pub fn pictures(count: usize) -> Vec<f32> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {

@@ -1,4 +1,5 @@
-//! What a student computes with in training and a file says otherwise, settled: binary weights are stored, rounding is noted and left to quantisation.
+//! What a student computes with in training and a file says otherwise, settled: binary weights are
+//! stored, rounding is noted and left to quantisation.
 
 use burn::tensor::Device;
 use indexmap::IndexMap;
@@ -12,7 +13,8 @@ use potstill_core::value::Value;
 use crate::ExportError;
 use crate::quantise::Ranges;
 
-/// Removes the operators that exist in training alone. Returns the ranges in which a student learnt to compute in integers; `None` where it did not.
+/// Removes the operators that exist in training alone. Returns the ranges in which a student learnt
+/// to compute in integers; `None` where it did not.
 ///
 /// # Errors
 /// A weight that is not stored.

@@ -13,8 +13,9 @@ use crate::runtime::{Runtime, pictures};
 /// Largest difference over largest value up to which file and network agree.
 pub const TOLERANCE: f64 = 1e-4;
 
-/// Runs encoded bytes in tract on `batch` drawn pictures and compares with a graph that should compute the same. Returns the difference found: the
-/// largest over all outputs, relative to each output's largest value.
+/// Runs encoded bytes in tract on `batch` drawn pictures and compares with a graph that should
+/// compute the same. Returns the difference found: the largest over all outputs, relative to each
+/// output's largest value.
 ///
 /// # Errors
 /// A file that tract refuses, or that computes something else: a difference above `tolerance`.

@@ -41,7 +41,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
         .expect("memory takes what is written")
 }
 
-/// CIFAR's binary layout: the bytes as a file of records, as a gzip file, and as an archive inside one.
+/// CIFAR's binary layout: the bytes as a file of records, as a gzip file, and as an archive inside
+/// one.
 pub fn cifar(bytes: &[u8]) {
     CIFAR.with(|folder| {
         let folder = folder.path();
@@ -85,7 +86,8 @@ pub fn picture(bytes: &[u8]) {
     });
 }
 
-/// Lines: as the list of classes beside ImageNet's validation pictures, and as the names of Market-1501's pictures.
+/// Lines: as the list of classes beside ImageNet's validation pictures, and as the names of
+/// Market-1501's pictures.
 pub fn names(bytes: &[u8]) {
     const MOST_FILES: usize = 8;
     let folder = folder();

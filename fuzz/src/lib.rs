@@ -1,8 +1,10 @@
 //! Everything that Potstill reads from outside, as targets that take any bytes.
 //!
-//! A target may read its bytes or refuse them; it must not panic, go on without end, or ask for memory that the number of bytes does not justify.
-//! The targets are called from two sides: by libFuzzer (`fuzz_targets/`), which searches for hours, and by the ordinary test `teachers/tests/fuzz`, which
-//! damages valid files in a fixed way, takes seconds and needs no second build of Burn.
+//! A target may read its bytes or refuse them; it must not panic, go on without end, or ask for
+//! memory that the number of bytes does not justify. The targets are called from two sides: by
+//! libFuzzer (`fuzz_targets/`), which searches for hours, and by the ordinary test
+//! `teachers/tests/fuzz`, which damages valid files in a fixed way, takes seconds and needs no
+//! second build of Burn.
 //!
 //! | module | what is read |
 //! | --- | --- |
@@ -76,7 +78,8 @@ pub const TARGETS: &[Target] = &[
     },
 ];
 
-/// What was read; a refusal is worded with its causes, as the program would, because wording must not fail either.
+/// What was read; a refusal is worded with its causes, as the program would, because wording must
+/// not fail either.
 fn worded<T, E: Error + 'static>(read: Result<T, E>) -> Option<T> {
     match read {
         Ok(value) => Some(value),

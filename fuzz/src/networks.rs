@@ -9,11 +9,13 @@ use potstill_teachers::decode;
 
 use super::worded;
 
-/// A network is run where none of its values has more elements than this, and where it takes no more multiply-adds.
+/// A network is run where none of its values has more elements than this, and where it takes no
+/// more multiply-adds.
 const MOST_ELEMENTS: usize = 1 << 14;
 const MOST_WORK: u64 = 1 << 20;
 
-/// The bytes as an ONNX model: decoded, inferred at two batch sizes, summarised, told apart from others.
+/// The bytes as an ONNX model: decoded, inferred at two batch sizes, summarised, told apart from
+/// others.
 pub fn onnx(bytes: &[u8]) {
     let Some(graph) = worded(decode(bytes, None)) else {
         return;
@@ -44,7 +46,8 @@ pub fn network(bytes: &[u8]) {
     }
 }
 
-/// Small numbers of the declared kinds in the declared shapes, with open axes as given; and the graph with these shapes.
+/// Small numbers of the declared kinds in the declared shapes, with open axes as given; and the
+/// graph with these shapes.
 fn fed(graph: &Graph, batch: usize, open: usize, device: &Device) -> Option<(Graph, Vec<(String, Value)>)> {
     let mut sized = graph.clone();
     let mut inputs = Vec::new();

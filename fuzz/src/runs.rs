@@ -74,7 +74,8 @@ fn said() -> Outputs {
     outputs
 }
 
-/// A file of teachers' outputs. Whatever it holds, a batch has its outputs the first time, and the second time without the teacher.
+/// A file of teachers' outputs. Whatever it holds, a batch has its outputs the first time, and the
+/// second time without the teacher.
 pub fn cache(bytes: &[u8]) {
     CACHE.with(|folder| {
         let key = cache_key();
@@ -165,7 +166,8 @@ fn step(optimizer: &mut ModuleOptimizer, network: Network) -> Network {
     optimizer.step(0.1, network, gradients)
 }
 
-/// The parts of a valid checkpoint, each as the bytes that [`checkpoint`] reads: a number that says which part it is, then its content.
+/// The parts of a valid checkpoint, each as the bytes that [`checkpoint`] reads: a number that says
+/// which part it is, then its content.
 pub fn checkpoint_parts() -> Vec<Vec<u8>> {
     CHECKPOINT.with(|run| {
         let part =
@@ -176,7 +178,8 @@ pub fn checkpoint_parts() -> Vec<Vec<u8>> {
     })
 }
 
-/// A checkpoint of which one part consists of the bytes; where it can be read, training goes on for a step.
+/// A checkpoint of which one part consists of the bytes; where it can be read, training goes on for
+/// a step.
 pub fn checkpoint(bytes: &[u8]) {
     let Some((&chosen, content)) = bytes.split_first() else {
         return;

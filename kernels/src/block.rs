@@ -1,7 +1,9 @@
-//! Convolution, batch normalisation, residual sum and activation as one operation, each part optional.
+//! Convolution, batch normalisation, residual sum and activation as one operation, each part
+//! optional.
 //!
-//! A training network consists of such blocks. Taken together, the statistics are computed while a convolution's output is in the cache, one pass
-//! normalises, adds and activates, and the backward pass makes the convolution's output gradient group by group, in the cache, as both of its
+//! A training network consists of such blocks. Taken together, the statistics are computed while a
+//! convolution's output is in the cache, one pass normalises, adds and activates, and the backward
+//! pass makes the convolution's output gradient group by group, in the cache, as both of its
 //! gradients need it.
 
 use std::sync::Arc;
@@ -104,7 +106,8 @@ pub struct Gradients {
 }
 
 impl Block {
-    /// The output in training, where the batch's statistics normalise; what the backward pass needs, if there is a normalisation.
+    /// The output in training, where the batch's statistics normalise; what the backward pass
+    /// needs, if there is a normalisation.
     pub fn train(&self, operands: Operands<'_>) -> (Vec<f32>, Option<Kept>) {
         let Some(epsilon) = self.epsilon else {
             let folded = self.folded(operands, None);
@@ -140,7 +143,8 @@ impl Block {
         (output, Some(kept))
     }
 
-    /// What inference computes with, where the running statistics `[mean, variance]` normalise, if there are any: a convolution's weight takes the normalisation in.
+    /// What inference computes with, where the running statistics `[mean, variance]` normalise, if
+    /// there are any: a convolution's weight takes the normalisation in.
     pub fn folded(&self, operands: Operands<'_>, statistics: Option<[&[f32]; 2]>) -> Folded {
         let affine = match (self.epsilon, statistics) {
             (Some(epsilon), Some([mean, variance])) => Some(Affine::normalising(
@@ -184,7 +188,8 @@ impl Block {
         }
     }
 
-    /// The output in inference, of an input and what is added before the activation; `folded` was made by this block, or by one with the same convolution.
+    /// The output in inference, of an input and what is added before the activation; `folded` was
+    /// made by this block, or by one with the same convolution.
     pub fn infer(&self, x: &[f32], residual: Option<&[f32]>, folded: &Folded) -> Vec<f32> {
         let (Some(conv), Some(weight)) = (&self.conv, &folded.weight) else {
             let affine = folded.affine.as_ref();

@@ -1,8 +1,9 @@
 //! CPU kernels for what training a small convolutional network consists of, on plain slices.
 //!
-//! Pictures and feature maps are **channels-last**: `[batch, height, width, channels]`, so that a vector register holds neighbouring channels of
-//! one pixel, a 1×1 convolution is a matrix product, and a normalisation's constants are read along with the data. Weights come and go in
-//! ONNX's order, `[out, in / groups, height, width]`, and are packed for each call: they are small.
+//! Pictures and feature maps are **channels-last**: `[batch, height, width, channels]`, so that a
+//! vector register holds neighbouring channels of one pixel, a 1×1 convolution is a matrix product,
+//! and a normalisation's constants are read along with the data. Weights come and go in ONNX's
+//! order, `[out, in / groups, height, width]`, and are packed for each call: they are small.
 //!
 //! | module | what it has |
 //! | --- | --- |
@@ -13,7 +14,8 @@
 //! | [`pool`] | maximum and average pooling |
 //! | [`precision`] | factors of convolutions in fp32 or bf16 |
 //!
-//! Work is split over rayon's threads by the shapes alone: no number depends on how many threads there are.
+//! Work is split over rayon's threads by the shapes alone: no number depends on how many threads
+//! there are.
 
 pub mod block;
 pub mod conv;

@@ -1,7 +1,10 @@
-//! Where buffers begin: a register of 64 bytes that straddles two lines of the cache takes two loads, or two stores, in place of one.
+//! Where buffers begin: a register of 64 bytes that straddles two lines of the cache takes two
+//! loads, or two stores, in place of one.
 //!
-//! What `malloc` returns begins at a multiple of 16 bytes, so that hardly any register of a large buffer lies in one line: minimal filtering, which stores most, is the
-//! slower for it. A program that trains installs [`Aligned`]; the kernels' own work space begins at a line whatever the allocator.
+//! What `malloc` returns begins at a multiple of 16 bytes, so that hardly any register of a large
+//! buffer lies in one line: minimal filtering, which stores most, is the slower for it. A program
+//! that trains installs [`Aligned`]; the kernels' own work space begins at a line whatever the
+//! allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
@@ -11,10 +14,12 @@ pub(crate) const LINE: usize = 64;
 /// Buffers from here on begin at a line.
 const LARGE: usize = 1 << 10;
 
-/// The system's allocator, whose large buffers begin at a line of the cache: `#[global_allocator] static MEMORY: Aligned = Aligned;`
+/// The system's allocator, whose large buffers begin at a line of the cache: `#[global_allocator]
+/// static MEMORY: Aligned = Aligned;`
 ///
-/// It asks for a line more, and keeps the place that it got before the buffer. (`aligned_alloc` of glibc does not find the hole that a buffer of the same size left.) A program
-/// that shares buffers with libraries of another allocator cannot have it: who frees one must know of that place.
+/// It asks for a line more, and keeps the place that it got before the buffer. (`aligned_alloc` of
+/// glibc does not find the hole that a buffer of the same size left.) A program that shares buffers
+/// with libraries of another allocator cannot have it: who frees one must know of that place.
 #[derive(Debug)]
 pub struct Aligned;
 
@@ -22,7 +27,8 @@ pub struct Aligned;
 fn with_room(layout: Layout) -> Option<Layout> {
     let large = layout.size() >= LARGE && layout.align() <= LINE;
     let size = layout.size().checked_add(LINE).filter(|_| large)?;
-    // 16 bytes are what every system's `malloc` keeps to; the place fits between two such addresses.
+    // 16 bytes are what every system's `malloc` keeps to; the place fits between two such
+    // addresses.
     Layout::from_size_align(size, 16).ok()
 }
 
@@ -52,7 +58,8 @@ unsafe fn start_of(buffer: *mut u8) -> *mut u8 {
     unsafe { buffer.cast::<*mut u8>().sub(1).read() }
 }
 
-// SAFETY: as the system's; a buffer with room lies within what the system gave, at a multiple of 64 bytes.
+// SAFETY: as the system's; a buffer with room lies within what the system gave, at a multiple of 64
+// bytes.
 unsafe impl GlobalAlloc for Aligned {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         unsafe {
@@ -93,7 +100,8 @@ unsafe impl GlobalAlloc for Aligned {
                     let before = buffer.offset_from_unsigned(start);
                     let moved = System.realloc(start, from, to.size());
                     if !moved.is_null() {
-                        // The new place may be another distance from a line. What is remembered may lie where the elements were.
+                        // The new place may be another distance from a line. What is remembered may
+                        // lie where the elements were.
                         let kept = layout.size().min(size);
                         std::ptr::copy(moved.add(before), line_after(moved), kept);
                     }

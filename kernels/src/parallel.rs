@@ -31,7 +31,8 @@ impl Shared {
     }
 }
 
-/// A vector whose elements `fill` writes, every one of them: memory that is overwritten is not cleared before.
+/// A vector whose elements `fill` writes, every one of them: memory that is overwritten is not
+/// cleared before.
 ///
 /// # Safety
 /// `fill` writes each element and reads none that it has not written.

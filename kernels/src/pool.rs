@@ -1,4 +1,5 @@
-//! Maximum and average pooling over channels-last pixels, forward and backward. A picture is one task.
+//! Maximum and average pooling over channels-last pixels, forward and backward. A picture is one
+//! task.
 
 use rayon::prelude::*;
 
@@ -64,7 +65,8 @@ impl PoolShape {
     }
 }
 
-/// The largest element of each window, and the tap that had it: the first of several, a NaN before everything.
+/// The largest element of each window, and the tap that had it: the first of several, a NaN before
+/// everything.
 pub fn maximum(simd: Simd, shape: &PoolShape, x: &[f32]) -> (Vec<f32>, Vec<u32>) {
     let [read, wrote] = shape.lens();
     let mut taps = vec![0; shape.batch * wrote];
@@ -159,7 +161,8 @@ pub fn maximum_gradient(simd: Simd, shape: &PoolShape, taps: &[u32], gradient: &
     })
 }
 
-/// The sum of each window, times a factor of its own: `factors` has one for each window of a picture.
+/// The sum of each window, times a factor of its own: `factors` has one for each window of a
+/// picture.
 pub fn weighted_sum(simd: Simd, shape: &PoolShape, factors: &[f32], x: &[f32]) -> Vec<f32> {
     struct Sum<'a> {
         shape: &'a PoolShape,

@@ -1,4 +1,5 @@
-//! Convolutions against their definition in double precision, on every instruction set of the machine, and on any number of threads.
+//! Convolutions against their definition in double precision, on every instruction set of the
+//! machine, and on any number of threads.
 
 use potstill_kernels::conv::{Conv, ConvShape, Ending, OutputGradient, WantedGradients};
 use potstill_kernels::norm::Clamp;

@@ -111,7 +111,8 @@ impl Data {
         Ok(())
     }
 
-    /// What a network finds by the features that its classifier reads, where the data set is for retrieval and the classifier is one linear layer.
+    /// What a network finds by the features that its classifier reads, where the data set is for
+    /// retrieval and the classifier is one linear layer.
     ///
     /// # Errors
     /// Pictures that cannot be read, or none to be found.
@@ -172,7 +173,8 @@ impl Data {
         )?)
     }
 
-    /// The first pictures of training's order, prepared as test pictures are: what a network is calibrated on. Fewer where there are fewer.
+    /// The first pictures of training's order, prepared as test pictures are: what a network is
+    /// calibrated on. Fewer where there are fewer.
     ///
     /// # Errors
     /// Pictures that cannot be read.
@@ -203,7 +205,8 @@ impl Data {
         Ok(pictures)
     }
 
-    /// Where the outputs of a run's teachers are kept; `None` where the run keeps none or has no teacher.
+    /// Where the outputs of a run's teachers are kept; `None` where the run keeps none or has no
+    /// teacher.
     ///
     /// # Errors
     /// Pictures that cannot be read.

@@ -1,4 +1,5 @@
-//! The run of `potstill distill` without arguments: data that the program draws, a teacher that it brings.
+//! The run of `potstill distill` without arguments: data that the program draws, a teacher that it
+//! brings.
 
 use crate::config::RunConfig;
 use crate::error::RunError;

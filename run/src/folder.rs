@@ -1,4 +1,5 @@
-//! What a run leaves: `run.toml` (resolved), `metrics.jsonl`, `checkpoints/`, `student.onnx`, `result.json`.
+//! What a run leaves: `run.toml` (resolved), `metrics.jsonl`, `checkpoints/`, `student.onnx`,
+//! `result.json`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

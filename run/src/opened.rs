@@ -79,11 +79,12 @@ impl Opened {
         &self.planned
     }
 
-    /// Trains the student, first alone where the run has a baseline, and leaves it in the folder as ONNX, checked. `interrupter` stops
-    /// it after a step.
+    /// Trains the student, first alone where the run has a baseline, and leaves it in the folder as
+    /// ONNX, checked. `interrupter` stops it after a step.
     ///
     /// # Errors
-    /// A loss that is no number, data that cannot be read, an export that fails its check, a disk that refuses.
+    /// A loss that is no number, data that cannot be read, an export that fails its check, a disk
+    /// that refuses.
     pub fn train(
         mut self,
         interrupter: &Interrupter,
@@ -171,7 +172,8 @@ impl Opened {
         }
     }
 
-    /// Teachers as training uses them, each with the file that keeps its outputs, if there are files.
+    /// Teachers as training uses them, each with the file that keeps its outputs, if there are
+    /// files.
     fn frozen(&self) -> Vec<Frozen> {
         let mut caches = self.caches.iter().cloned();
         let teachers = self.planned.teachers.iter();

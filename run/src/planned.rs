@@ -1,4 +1,5 @@
-//! A run that is planned: everything is named, opened to be looked at, and checked; nothing has been written.
+//! A run that is planned: everything is named, opened to be looked at, and checked; nothing has
+//! been written.
 
 use potstill_core::data::Loader;
 use potstill_core::device::{Resolved, resolve, set_threads};
@@ -58,7 +59,8 @@ pub fn device(choice: &str, threads: Option<usize>) -> Result<Resolved, RunError
 }
 
 impl RunConfig {
-    /// Plans the run: opens the data, builds the networks, has the methods prepared for them. Nothing is written.
+    /// Plans the run: opens the data, builds the networks, has the methods prepared for them.
+    /// Nothing is written.
     ///
     /// # Errors
     /// Whatever of the configuration is not there, does not fit or is refused by a method.
@@ -103,7 +105,8 @@ impl RunConfig {
 }
 
 impl Planned {
-    /// Where the teachers' outputs are kept; with a `zca` that is not fitted yet, the keys are not the final ones.
+    /// Where the teachers' outputs are kept; with a `zca` that is not fitted yet, the keys are not
+    /// the final ones.
     pub(crate) fn teacher_cache(&self) -> Result<Option<PlannedCache>, RunError> {
         let Some(setup) = self.data.teacher_cache(&self.config)? else {
             return Ok(None);
@@ -116,7 +119,8 @@ impl Planned {
     /// Refuses what can be planned and not trained.
     ///
     /// # Errors
-    /// A teacher without a method, pictures of different shapes in the two splits, outputs that the disk cannot hold.
+    /// A teacher without a method, pictures of different shapes in the two splits, outputs that the
+    /// disk cannot hold.
     pub fn check(&self) -> Result<(), RunError> {
         if let ([teacher, ..], true) = (&self.teachers[..], self.config.plugin.is_empty()) {
             return Err(RunError::Flag {
@@ -129,7 +133,8 @@ impl Planned {
         if train != test {
             return Err(RunError::PictureShapes { train, test });
         }
-        // Which files whitened pictures have is known when the whitening is; then the check waits until they are opened.
+        // Which files whitened pictures have is known when the whitening is; then the check waits
+        // until they are opened.
         if let Some(cache) = self.cache.as_ref().filter(|_| !self.data.pipeline.whitens()) {
             cache.setup.check(&cache.keys)?;
         }

@@ -1,7 +1,8 @@
 //! What an ONNX file says of how its pictures are prepared: written by `export`, read by `eval`.
 //!
-//! Under `potstill.…`: `transforms`; then `mean` and `std`, or `normalise` in their place, and with its `zca` the name of the file beside
-//! the ONNX file that holds the matrix (`whitening`) and that file's SHA-256 (`whitening.sha256`).
+//! Under `potstill.…`: `transforms`; then `mean` and `std`, or `normalise` in their place, and with
+//! its `zca` the name of the file beside the ONNX file that holds the matrix (`whitening`) and that
+//! file's SHA-256 (`whitening.sha256`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use potstill_core::data::{Pipeline, Whitening};
 use crate::config::DataConfig;
 use crate::error::RunError;
 
-/// The entries for pictures prepared as test pictures of `pipeline` are; writes what they refer to beside the ONNX file `path`.
+/// The entries for pictures prepared as test pictures of `pipeline` are; writes what they refer to
+/// beside the ONNX file `path`.
 ///
 /// # Errors
 /// A disk that refuses, or a folder that holds the whitening of another run.
@@ -36,7 +38,8 @@ pub fn state(pipeline: &Pipeline, path: &Path) -> Result<Vec<(&'static str, Stri
     Ok(entries)
 }
 
-/// How pictures for the ONNX file `path` with this metadata are prepared: as it states, and where it states nothing, as is usual for the data set.
+/// How pictures for the ONNX file `path` with this metadata are prepared: as it states, and where
+/// it states nothing, as is usual for the data set.
 ///
 /// # Errors
 /// Entries that cannot be read; a file of a whitening that is missing, damaged or another one.

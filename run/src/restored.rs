@@ -32,7 +32,8 @@ pub struct Restored {
 }
 
 impl Restored {
-    /// Reads a checkpoint of the run in `folder`, whose configuration is `config`; `member` asks for another than the run's result.
+    /// Reads a checkpoint of the run in `folder`, whose configuration is `config`; `member` asks
+    /// for another than the run's result.
     ///
     /// # Errors
     /// A folder without a checkpoint, data that are not there, a member that the run does not have.

@@ -1,4 +1,5 @@
-//! Finding pictures by a network's features: `eval` on a data set for retrieval, and the end of a run on one.
+//! Finding pictures by a network's features: `eval` on a data set for retrieval, and the end of a
+//! run on one.
 
 use std::path::Path;
 
@@ -22,7 +23,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// Queries and gallery of a data set that is for retrieval; nothing for others. A limit holds for the queries.
+    /// Queries and gallery of a data set that is for retrieval; nothing for others. A limit holds
+    /// for the queries.
     ///
     /// # Errors
     /// A data set that is unknown, missing or damaged.
@@ -48,7 +50,8 @@ impl Search {
     /// What a network finds by the value named `features`. `path` is for messages.
     ///
     /// # Errors
-    /// A value that the network does not have or that is none of numbers per picture; a picture that cannot be read.
+    /// A value that the network does not have or that is none of numbers per picture; a picture
+    /// that cannot be read.
     pub fn measure(
         &self,
         path: &Path,

@@ -1,4 +1,5 @@
-//! From the students that a configuration names to the networks that are trained: one graph for each member, put together as the methods ask.
+//! From the students that a configuration names to the networks that are trained: one graph for
+//! each member, put together as the methods ask.
 
 use std::path::Path;
 
@@ -12,13 +13,15 @@ use potstill_teachers::{Classifier, decode_file};
 use crate::config::{Init, RunConfig};
 use crate::error::RunError;
 
-/// Noise on the branches and peers of a student that comes from a file, as a share of each weight's standard deviation: equal members would stay equal.
+/// Noise on the branches and peers of a student that comes from a file, as a share of each weight's
+/// standard deviation: equal members would stay equal.
 const NOISE: f32 = 0.1;
 
 /// Builds the students.
 ///
 /// # Errors
-/// A name that is neither an architecture nor a file, a number of students that makes no cohort, a value at which a network cannot part.
+/// A name that is neither an architecture nor a file, a number of students that makes no cohort, a
+/// value at which a network cannot part.
 pub(crate) fn students(
     config: &RunConfig,
     plugins: &[Box<dyn Plugin>],
@@ -94,7 +97,8 @@ pub(crate) fn chosen(config: &RunConfig, students: &Students) -> Result<Option<C
     }
 }
 
-/// An architecture of the zoo drawn from seed + member, or a file, with the classifier and the weights that the configuration asks for.
+/// An architecture of the zoo drawn from seed + member, or a file, with the classifier and the
+/// weights that the configuration asks for.
 fn graph(
     config: &RunConfig,
     name: &str,

@@ -1,7 +1,8 @@
 //! The teachers of a run: opened, checked, and put behind what makes the data's pictures theirs.
 //!
-//! A teacher takes the same augmented picture as the student. Where it was trained with another normalisation, size or order of classes, the configuration or
-//! the file's own metadata says so, and [`Adaptation`] puts that before and after it.
+//! A teacher takes the same augmented picture as the student. Where it was trained with another
+//! normalisation, size or order of classes, the configuration or the file's own metadata says so,
+//! and [`Adaptation`] puts that before and after it.
 
 use std::path::Path;
 
@@ -16,7 +17,8 @@ use crate::data::Data;
 use crate::default_run;
 use crate::error::RunError;
 
-/// The graph that a teacher's name stands for: a file's, the built-in one's, or a compiled one's, which is on `device` already.
+/// The graph that a teacher's name stands for: a file's, the built-in one's, or a compiled one's,
+/// which is on `device` already.
 ///
 /// # Errors
 /// A file that cannot be imported, a name that is not compiled in.
@@ -88,7 +90,8 @@ fn adaptation(
     })
 }
 
-/// From the data's normalisation to the teacher's, if the two differ. What the configuration states counts before what the file does.
+/// From the data's normalisation to the teacher's, if the two differ. What the configuration states
+/// counts before what the file does.
 fn renormalisation(
     own: &Own,
     graph: &Graph,
@@ -130,8 +133,8 @@ fn renormalisation(
     ))
 }
 
-/// For each of the data's classes the teacher's, where the teacher has another order or more classes. A file's metadata counts if it names the same
-/// classes in another order.
+/// For each of the data's classes the teacher's, where the teacher has another order or more
+/// classes. A file's metadata counts if it names the same classes in another order.
 fn classes(own: &Own, graph: &Graph, data: &[String]) -> Result<Option<Vec<usize>>, RunError> {
     let Some(path) = &own.classes else {
         let stated = graph.model.metadata.get("potstill.classes");

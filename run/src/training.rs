@@ -48,8 +48,9 @@ pub(crate) struct Supervised {
 }
 
 impl Training<'_> {
-    /// Trains, with checkpoints and metrics in the folder, and exports the best and the last result under `name`. The rows are the
-    /// result's and, where there are several members, each member's. `None` where the training was interrupted.
+    /// Trains, with checkpoints and metrics in the folder, and exports the best and the last result
+    /// under `name`. The rows are the result's and, where there are several members, each member's.
+    /// `None` where the training was interrupted.
     ///
     /// # Errors
     /// What stops a training, an export that fails its check, a disk that refuses.

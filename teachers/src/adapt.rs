@@ -1,8 +1,9 @@
-//! What stands between the student's pictures and a teacher that was trained with others: another normalisation, another size, another order of the
-//! classes.
+//! What stands between the student's pictures and a teacher that was trained with others: another
+//! normalisation, another size, another order of the classes.
 //!
-//! A network is a graph, so these are nodes before and after the teacher's own: taps, files of kept outputs and evaluation see one network that takes
-//! the data's pictures and gives logits in the data's order. The teacher's values keep their names.
+//! A network is a graph, so these are nodes before and after the teacher's own: taps, files of kept
+//! outputs and evaluation see one network that takes the data's pictures and gives logits in the
+//! data's order. The teacher's values keep their names.
 
 use burn::tensor::TensorData;
 use potstill_core::builder::GraphBuilder;
@@ -13,7 +14,8 @@ use potstill_core::graph::{Graph, GraphError, Role, ValueInfo};
 pub struct Adaptation {
     /// For each channel, factor and summand that turn the data's normalisation into the teacher's.
     pub renormalise: Option<Vec<(f32, f32)>>,
-    /// Height and width that the teacher takes; pictures are resized to them (bilinear, half-pixel centres).
+    /// Height and width that the teacher takes; pictures are resized to them (bilinear, half-pixel
+    /// centres).
     pub size: Option<[usize; 2]>,
     /// Whether the teacher takes `[batch, height, width, channels]`, as TensorFlow's networks do.
     pub channels_last: bool,
@@ -22,8 +24,9 @@ pub struct Adaptation {
 }
 
 impl Adaptation {
-    /// Factor and summand from the data's mean and standard deviation to the teacher's: with p the pixel, the data gives x = (p − m) / s, the teacher
-    /// takes (p − m′) / s′ = x · s/s′ + (m − m′)/s′. `None` where both are the same.
+    /// Factor and summand from the data's mean and standard deviation to the teacher's: with p the
+    /// pixel, the data gives x = (p − m) / s, the teacher takes (p − m′) / s′ = x · s/s′ + (m −
+    /// m′)/s′. `None` where both are the same.
     pub fn between(data: (&[f32], &[f32]), teacher: (&[f32], &[f32])) -> Option<Vec<(f32, f32)>> {
         if data == teacher {
             return None;
@@ -42,7 +45,8 @@ impl Adaptation {
         [channels, height, width]
     }
 
-    /// A teacher's graph with what it needs before and after it, for pictures `[channels, height, width]`.
+    /// A teacher's graph with what it needs before and after it, for pictures `[channels, height,
+    /// width]`.
     ///
     /// # Errors
     /// A number of channels that is not the picture's, a class that the teacher does not have.
@@ -186,7 +190,8 @@ mod tests {
         assert_eq!(adaptation.picture([2, 4, 4]), [2, 8, 8]);
         let mut adapted = teacher(8);
         adaptation.apply(&mut adapted, [2, 4, 4]).unwrap();
-        // Bilinear enlargement by 2 keeps the mean of a constant picture, and the tap keeps its name.
+        // Bilinear enlargement by 2 keeps the mean of a constant picture, and the tap keeps its
+        // name.
         let flat = Tensor::<4>::ones([1, 2, 4, 4], &Device::flex());
         let large = Tensor::<4>::ones([1, 2, 8, 8], &Device::flex());
         let (got, expected) = (run(adapted.clone(), &flat), run(teacher(8), &large));

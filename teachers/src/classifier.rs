@@ -107,7 +107,8 @@ impl Classifier {
         Self::adapted(path, graph, picture, &Adaptation::default(), device)
     }
 
-    /// Checks an imported graph that takes other pictures, or has its classes in another order, and puts what it needs before and after it.
+    /// Checks an imported graph that takes other pictures, or has its classes in another order, and
+    /// puts what it needs before and after it.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -199,7 +200,8 @@ fn is_channels_last(graph: &Graph, [channels, height, _]: [usize; 3]) -> bool {
     }
 }
 
-/// One input for the pictures, at least one output; open axes of the input are set to the picture's.
+/// One input for the pictures, at least one output; open axes of the input are set to the
+/// picture's.
 fn check_classifier(
     path: &Path,
     graph: &mut Graph,

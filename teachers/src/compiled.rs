@@ -1,7 +1,10 @@
-//! Teachers that are part of the program: networks that another importer has turned into Rust source.
+//! Teachers that are part of the program: networks that another importer has turned into Rust
+//! source.
 //!
-//! Such a network is one node of a graph, [`Compiled`], with the file's input and outputs. All that works on graphs works on it: its outputs are taps by
-//! their names, [`Adaptation`](crate::Adaptation) stands before and after it, its metadata counts. What lies between the file's outputs cannot be seen.
+//! Such a network is one node of a graph, [`Compiled`], with the file's input and outputs. All that
+//! works on graphs works on it: its outputs are taps by their names,
+//! [`Adaptation`](crate::Adaptation) stands before and after it, its metadata counts. What lies
+//! between the file's outputs cannot be seen.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -182,7 +185,8 @@ impl std::fmt::Debug for Compiled {
 }
 
 impl Loaded {
-    /// Runs on one and on two black pictures: compiled code does not say what shapes it makes, and panics where it cannot make any.
+    /// Runs on one and on two black pictures: compiled code does not say what shapes it makes, and
+    /// panics where it cannot make any.
     fn measure(&self, picture: &[usize]) -> Result<Vec<Extents>, OpError> {
         let refuse = |reason: String| OpError::Shape {
             name: "pictures",

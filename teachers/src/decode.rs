@@ -1,4 +1,5 @@
-//! An ONNX model as a graph: names, attributes, element types and metadata as the file has them, so that encoding gives back the same model.
+//! An ONNX model as a graph: names, attributes, element types and metadata as the file has them, so
+//! that encoding gives back the same model.
 
 use std::path::Path;
 
@@ -190,7 +191,8 @@ fn roles(nodes: &[Node], tensors: &IndexMap<String, StoredTensor>) -> IndexMap<S
                 role => role,
             };
             let known = roles.entry(name.to_owned()).or_insert(role);
-            // Buffers are never trained, whoever else reads them; weights stay weights beside a constant use.
+            // Buffers are never trained, whoever else reads them; weights stay weights beside a
+            // constant use.
             if *known == Role::Constant || role == Role::Buffer {
                 *known = role;
             }

@@ -89,7 +89,8 @@ fn dtype(element: ElementType) -> DType {
     }
 }
 
-/// Elements from the typed fields, as little-endian bytes. Small types share `int32_data`, of which they take the low bytes.
+/// Elements from the typed fields, as little-endian bytes. Small types share `int32_data`, of which
+/// they take the low bytes.
 fn typed(proto: &TensorProto, element: ElementType) -> Vec<u8> {
     let low = |bytes: usize| {
         proto

@@ -1,4 +1,5 @@
-//! `export --precision`, `bench` and `prune`; students that learn in integers or with binary weights.
+//! `export --precision`, `bench` and `prune`; students that learn in integers or with binary
+//! weights.
 
 use std::fs;
 use std::path::Path;

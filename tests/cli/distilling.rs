@@ -29,7 +29,8 @@ fn a_run_leaves_a_student_that_evaluates_as_reported() {
         result[0]["file_bytes"],
         fs::metadata(run.join("student.onnx")).unwrap().len()
     );
-    // A prefix of the glyphs is the same whatever their number, so that these are the run's 40 test pictures.
+    // A prefix of the glyphs is the same whatever their number, so that these are the run's 40 test
+    // pictures.
     let evaluation = done(
         folder.path(),
         "eval run/student.onnx --limit 40 --device cpu --format json",
@@ -102,7 +103,8 @@ fn a_teacher_from_pytorch_teaches_on_cifar_100() {
     );
     let rows = answer.stdout.lines();
     let teacher: Vec<&str> = rows.filter(|row| row.contains("teacher.onnx")).collect();
-    // 36 of the 64 pictures have the largest of the logits that ONNX Runtime recorded at their label.
+    // 36 of the 64 pictures have the largest of the logits that ONNX Runtime recorded at their
+    // label.
     assert!(teacher.iter().any(|row| row.contains("56.25 %")), "{answer:?}");
     assert!(folder.path().join("first/student.onnx").is_file());
 }

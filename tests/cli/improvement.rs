@@ -18,7 +18,8 @@ fn accuracy(folder: &Path, name: &str, data: &str, method: &str) -> f64 {
     last["top1"].as_f64().unwrap()
 }
 
-/// The mean of two seeds: one seed's accuracy is as far as 7 from the mean of many, and so is that of another order of the same sums. Seeds 0 and 1 give 23.5 % alone, 37.0 % and 44.7 %.
+/// The mean of two seeds: one seed's accuracy is as far as 7 from the mean of many, and so is that
+/// of another order of the same sums. Seeds 0 and 1 give 23.5 % alone, 37.0 % and 44.7 %.
 #[test]
 fn a_student_with_a_teacher_learns_more_than_alone() {
     let folder = fresh();
@@ -44,7 +45,8 @@ fn a_student_with_a_teacher_learns_more_than_alone() {
     assert!(fitnets > alone + 12.0, "alone {alone} %, fitnets {fitnets} %");
 }
 
-/// 31.3 % alone, 41.6 % and 44.6 % (docs/results.md, which also says why). The other peers' methods gain less than a seed's noise in so few steps.
+/// 31.3 % alone, 41.6 % and 44.6 % (docs/results.md, which also says why). The other peers' methods
+/// gain less than a seed's noise in so few steps.
 #[test]
 fn branches_that_teach_one_another_learn_more_than_one_alone() {
     let folder = fresh();

@@ -114,8 +114,8 @@ fn a_method_agrees_with_its_record_and_not_at_another_temperature() {
     assert_eq!((&loss["name"], &loss["agrees"]), (&"loss".into(), &false.into()));
 }
 
-/// A safetensors file of tensors that are all 0, integers where the name is `labels` and else floats: the header's length as 64 bits, the header,
-/// the elements.
+/// A safetensors file of tensors that are all 0, integers where the name is `labels` and else
+/// floats: the header's length as 64 bits, the header, the elements.
 fn record(tensors: &[(&str, &[usize])]) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     let mut end = 0;

@@ -81,8 +81,9 @@ fn a_teacher_for_other_classes_or_pictures_is_refused() {
     }
 }
 
-/// Runs the program under a limit on the size of a file that stands in for a full disk: writing beyond it is an error of the system, as
-/// writing to a full disk is. Blocks have 512 bytes in POSIX and 1,024 in some shells.
+/// Runs the program under a limit on the size of a file that stands in for a full disk: writing
+/// beyond it is an error of the system, as writing to a full disk is. Blocks have 512 bytes in
+/// POSIX and 1,024 in some shells.
 #[cfg(target_os = "linux")]
 fn on_a_full_disk(folder: &Path, arguments: &str, pieces: &[&str]) {
     let script = "trap '' XFSZ; ulimit -f 16; exec \"$@\"";

@@ -39,7 +39,8 @@ fn the_kernels_train_as_burns_own_operators_do() {
     for device in ["cpu", "flex"] {
         done(
             folder,
-            // An activation near zero may fall on either side of it. What that moves in one step grows in the next ones, the more so the longer the steps: at 0.1 to 1e-3.
+            // An activation near zero may fall on either side of it. What that moves in one step
+            // grows in the next ones, the more so the longer the steps: at 0.1 to 1e-3.
             &format!("distill tiny.toml --epochs 2 --learning-rate 0.003 --device {device} --out {device}"),
         );
     }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::potstill::{done, fresh, json_lines, refused, trained};
 
-/// Checks that every element of a page is closed where it was opened, and counts the drawings in it.
+/// Checks that every element of a page is closed where it was opened, and counts the drawings in
+/// it.
 pub fn drawings(html: &str) -> usize {
     let mut open: Vec<&str> = Vec::new();
     let mut drawings = 0;

@@ -53,7 +53,8 @@ fn teachers_of_other_pictures_and_classes_teach_beside_one_another() {
         kept.contains("size = [16, 16]") || kept.contains("size = [\n"),
         "{kept}"
     );
-    // An untrained network with its classes backwards is right where the plain one would name the mirrored class.
+    // An untrained network with its classes backwards is right where the plain one would name the
+    // mirrored class.
     assert!(top1_of(folder, "plain") <= 100.0 && top1_of(folder, "reversed") <= 100.0);
     done(folder, "distill --resume --out run --epochs 2");
 }

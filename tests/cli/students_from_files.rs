@@ -1,4 +1,5 @@
-//! `--student any.onnx`: a network that another program wrote is trained, and leaves under its own names.
+//! `--student any.onnx`: a network that another program wrote is trained, and leaves under its own
+//! names.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,8 @@ use potstill_teachers::decode_file;
 
 use crate::potstill::{done, fresh, network, refused};
 
-/// A file that PyTorch wrote in training-preserving mode, for pictures of 3 × 8 × 8 and 5 classes, and a configuration that trains it.
+/// A file that PyTorch wrote in training-preserving mode, for pictures of 3 × 8 × 8 and 5 classes,
+/// and a configuration that trains it.
 fn from_pytorch(folder: &Path) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/interop/networks/residual_batchnorm_legacy_opset17.onnx");

@@ -1,4 +1,5 @@
-//! Files that are no network: refused with an error that names what is wrong, without a panic and without asking for absurd amounts of memory.
+//! Files that are no network: refused with an error that names what is wrong, without a panic and
+//! without asking for absurd amounts of memory.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! The recorded cases and the walk over them, with a list of what went wrong in all cases instead of the first.
+//! The recorded cases and the walk over them, with a list of what went wrong in all cases instead
+//! of the first.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -79,7 +80,8 @@ pub fn reason(error: &dyn std::error::Error) -> String {
         .join(": ")
 }
 
-/// Runs a check on every case; fails with the list of all cases that did not pass. A panic fails its case only.
+/// Runs a check on every case; fails with the list of all cases that did not pass. A panic fails
+/// its case only.
 pub fn walk<'a>(cases: impl IntoIterator<Item = &'a Case>, check: impl Fn(&Case) -> Result<(), String>) {
     let failures: Vec<String> = cases
         .into_iter()

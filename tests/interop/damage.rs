@@ -1,4 +1,5 @@
-//! Every recorded model with a few faults in it. What comes out may be an error or numbers, but no panic, however the file is wrong.
+//! Every recorded model with a few faults in it. What comes out may be an error or numbers, but no
+//! panic, however the file is wrong.
 
 use std::sync::LazyLock;
 
@@ -173,7 +174,8 @@ fn damage(model: &mut ModelProto, fault: &Fault) -> Option<()> {
     Some(())
 }
 
-/// Something to feed: small numbers of the declared kind, in the declared shape with open axes as given.
+/// Something to feed: small numbers of the declared kind, in the declared shape with open axes as
+/// given.
 fn fed(input: &ValueInfo, batch: usize, open: usize, device: &Device) -> Option<(String, Value)> {
     let dims: Vec<usize> = input
         .dims

@@ -1,5 +1,5 @@
-//! What Potstill computes, held against what ONNX Runtime computed: recorded models of one operator or one small network each, and
-//! whole networks.
+//! What Potstill computes, held against what ONNX Runtime computed: recorded models of one operator
+//! or one small network each, and whole networks.
 //!
 //! | module | what is checked |
 //! | --- | --- |
@@ -10,7 +10,8 @@
 //! | [`broken`] | files that must be refused with an error |
 //! | [`damage`] | every recorded model with random faults: any answer but a panic |
 //!
-//! The models and records are written by `operators.py` and `networks.py` in this folder; tests only read them.
+//! The models and records are written by `operators.py` and `networks.py` in this folder; tests
+//! only read them.
 
 mod broken;
 mod case;

@@ -12,9 +12,11 @@ use crate::record::{Record, compare, kind};
 /// Fewer cases than this, and something was lost.
 const FEWEST: usize = 1000;
 
-/// Cases that are refused, each with a part of the message: forms that image classifiers do not use, and broken files.
+/// Cases that are refused, each with a part of the message: forms that image classifiers do not
+/// use, and broken files.
 const REFUSED: &[(&str, &str)] = &[
-    // Shapes and bounds that are fed instead of stored: `stored_shapes_and_bounds_compute_what_fed_ones_would` runs these cases.
+    // Shapes and bounds that are fed instead of stored:
+    // `stored_shapes_and_bounds_compute_what_fed_ones_would` runs these cases.
     ("constant_of_shape_bool", FED),
     ("constant_of_shape_default", FED),
     ("constant_of_shape_float", FED),
@@ -127,7 +129,8 @@ pub fn check_facts(graph: &Graph, record: &Record) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs on autodiff and goes back from the sum of all float outputs: every gradient that arrives must be finite.
+/// Runs on autodiff and goes back from the sum of all float outputs: every gradient that arrives
+/// must be finite.
 pub fn check_gradients(graph: &Graph, record: &Record, mode: Mode) -> Result<(), String> {
     let device = Device::flex().autodiff();
     let network = Network::new(graph.clone(), &device).map_err(|error| reason(&error))?;
@@ -152,7 +155,8 @@ pub fn check_gradients(graph: &Graph, record: &Record, mode: Mode) -> Result<(),
         .iter()
         .filter(|(_, value)| value.kind() == Kind::Float && !value.is_empty())
         .map(|(_, value)| value.clone().to_device(&device).float::<1>().sum());
-    // Each leaf takes part, so that there is something to go back to when an operator has no gradient.
+    // Each leaf takes part, so that there is something to go back to when an operator has no
+    // gradient.
     let roots = leaves.iter().map(|(_, leaf)| (leaf.clone() * 0.0).sum());
     let Some(loss) = sums.chain(roots).reduce(|sum, next| sum + next) else {
         return Ok(());
@@ -258,7 +262,8 @@ fn what_is_not_supported_is_refused_with_its_reason() {
     });
 }
 
-/// Cases whose gradient is not finite by the rules of calculus: their records hold the points where it is not.
+/// Cases whose gradient is not finite by the rules of calculus: their records hold the points where
+/// it is not.
 const NOT_DIFFERENTIABLE: &[&str] = &[
     "div_by_zero",
     "log_of_zero",

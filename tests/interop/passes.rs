@@ -1,4 +1,5 @@
-//! The recorded models after a pass: export and import give back the same model, folding the same numbers.
+//! The recorded models after a pass: export and import give back the same model, folding the same
+//! numbers.
 
 use std::path::Path;
 
@@ -79,8 +80,8 @@ fn same_tensor(one: &StoredTensor, other: &StoredTensor) -> bool {
         && one.data.bytes() == other.data.bytes()
 }
 
-/// Fails unless what is encoded is the file itself, read without this project's decoder. Tensors are left out: their bytes may move from typed
-/// fields to raw ones.
+/// Fails unless what is encoded is the file itself, read without this project's decoder. Tensors
+/// are left out: their bytes may move from typed fields to raw ones.
 fn same_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let parse = |bytes: &[u8]| {
         let mut model = ModelProto::parse_from_bytes(bytes).map_err(|error| error.to_string())?;

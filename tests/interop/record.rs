@@ -104,10 +104,12 @@ pub fn kind(dtype: DType) -> Kind {
 
 /// Largest difference of floats, over the largest value.
 const TOLERANCE: f64 = 1e-4;
-/// The same where the judge computed in half precision, which rounds at 4.9e-4; Potstill computes in single precision.
+/// The same where the judge computed in half precision, which rounds at 4.9e-4; Potstill computes
+/// in single precision.
 const HALF_TOLERANCE: f64 = 2e-3;
 
-/// Whether a value is what was recorded: kind, shape, integers and booleans exactly, floats within [`TOLERANCE`], the rest as they are (NaN, ±∞).
+/// Whether a value is what was recorded: kind, shape, integers and booleans exactly, floats within
+/// [`TOLERANCE`], the rest as they are (NaN, ±∞).
 pub fn compare(got: &Value, expected: &TensorData) -> Result<(), String> {
     if got.kind() != kind(expected.dtype()) {
         return Err(format!(

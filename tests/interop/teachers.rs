@@ -1,4 +1,5 @@
-//! Whole networks that PyTorch exported (`tests/records/pytorch`), against what ONNX Runtime computed with them.
+//! Whole networks that PyTorch exported (`tests/records/pytorch`), against what ONNX Runtime
+//! computed with them.
 
 use burn::tensor::{DType, Device, TensorData};
 use potstill_core::graph::Role;
@@ -15,10 +16,12 @@ use crate::record::Record;
 /// Absolute, on logits.
 const TOLERANCE: f32 = 1e-4;
 
-/// The teacher's 1,096,196 less the scale of each of its 1,568 normalised channels, which is folded into the convolutions.
+/// The teacher's 1,096,196 less the scale of each of its 1,568 normalised channels, which is folded
+/// into the convolutions.
 const PARAMETERS: usize = 1_094_628;
 
-/// A ResNet-8 on 100 classes: convolutions 432 + 4,608 + 13,824 + 55,296, shortcuts 512 + 2,048, normalisation 672, classifier 6,500.
+/// A ResNet-8 on 100 classes: convolutions 432 + 4,608 + 13,824 + 55,296, shortcuts 512 + 2,048,
+/// normalisation 672, classifier 6,500.
 const STUDENT_PARAMETERS: usize = 83_892;
 
 #[test]

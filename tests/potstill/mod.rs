@@ -30,8 +30,8 @@ epochs = 1
 batch-size = 16
 "#;
 
-/// Hides the drivers of Vulkan and OpenGL: the program has to do all of its work on a machine without any, and where Mesa is installed, its
-/// drivers write errors of their own to stderr.
+/// Hides the drivers of Vulkan and OpenGL: the program has to do all of its work on a machine
+/// without any, and where Mesa is installed, its drivers write errors of their own to stderr.
 const NO_DRIVERS: [(&str, &str); 4] = [
     ("VK_DRIVER_FILES", "none"),
     ("VK_ICD_FILENAMES", "none"),
@@ -147,8 +147,9 @@ pub fn network(folder: &Path, name: &str, classes: usize, picture: [usize; 3]) {
     Export::default().write(&graph, &folder.join(name)).unwrap();
 }
 
-/// Writes what the program takes for CIFAR-100, of the 64 test pictures that are part of the project: four times over as `train.bin`,
-/// once as `test.bin`. A record is the coarse label, which nobody reads, the fine one, and three planes of bytes.
+/// Writes what the program takes for CIFAR-100, of the 64 test pictures that are part of the
+/// project: four times over as `train.bin`, once as `test.bin`. A record is the coarse label, which
+/// nobody reads, the fine one, and three planes of bytes.
 pub fn pictures_of_cifar100(folder: &Path) {
     let mut arrays = NpzReader::open(&record("pytorch/resnet20x2-cifar100.npz")).unwrap();
     let input: Vec<f32> = arrays.array("input").unwrap().unwrap().into_vec().unwrap();

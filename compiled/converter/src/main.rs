@@ -1,6 +1,7 @@
 //! `convert-teacher FILE FOLDER`: the ONNX file as `FOLDER/<stem>.rs` and `FOLDER/<stem>.bpk`.
 //!
-//! burn-onnx reports by panicking; in a process of its own that is an exit code and a message, which the build script passes on.
+//! burn-onnx reports by panicking; in a process of its own that is an exit code and a message,
+//! which the build script passes on.
 
 use std::env;
 use std::process::ExitCode;

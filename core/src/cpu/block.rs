@@ -1,4 +1,5 @@
-//! Convolution, normalisation, residual sum and activation as one operation of Burn's autodiff, run by `potstill-kernels`.
+//! Convolution, normalisation, residual sum and activation as one operation of Burn's autodiff, run
+//! by `potstill-kernels`.
 
 mod operands;
 
@@ -41,7 +42,8 @@ pub struct Block {
 #[derive(Clone, Debug)]
 struct Prepared {
     conv: Option<Arc<Conv>>,
-    /// While they are held here, nobody changes their elements in place: another weight is another tensor.
+    /// While they are held here, nobody changes their elements in place: another weight is another
+    /// tensor.
     sources: [Option<FlexTensor>; 6],
     folded: Arc<Folded>,
 }
@@ -90,8 +92,9 @@ impl Block {
         }
     }
 
-    /// Runs the block; `None` where it has to be done by Burn's operators: on another device, in another rank, with a residual that is stretched,
-    /// or without a convolution on maps that are not channels-last yet.
+    /// Runs the block; `None` where it has to be done by Burn's operators: on another device, in
+    /// another rank, with a residual that is stretched, or without a convolution on maps that are
+    /// not channels-last yet.
     pub fn run(&self, inputs: &BlockInputs, mode: BlockMode) -> Option<BlockOutputs> {
         self.run_on(Simd::best(), inputs, mode)
     }

@@ -1,8 +1,11 @@
-//! A map that several read: its readers' gradients are summed here, channels-last and on all threads, before Burn sees them.
+//! A map that several read: its readers' gradients are summed here, channels-last and on all
+//! threads, before Burn sees them.
 //!
-//! Burn adds gradients of one tensor on one thread, and in the order of the axes, so that channels-last ones are turned over first. Each reader
-//! therefore gets an alias with a node of its own. An alias adds its gradient to the fork's sum, and tells the fork's node with a gradient of
-//! one element that there is something to hand on; the fork's node lies below all of its aliases and so comes after them in the backward pass.
+//! Burn adds gradients of one tensor on one thread, and in the order of the axes, so that
+//! channels-last ones are turned over first. Each reader therefore gets an alias with a node of its
+//! own. An alias adds its gradient to the fork's sum, and tells the fork's node with a gradient of
+//! one element that there is something to hand on; the fork's node lies below all of its aliases
+//! and so comes after them in the backward pass.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

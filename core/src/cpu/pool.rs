@@ -24,7 +24,8 @@ pub enum Pooling {
     WeightedSum(Vec<f32>),
 }
 
-/// The pooled map; `None` where Burn's operators have to do it: on another device, or where the map is not channels-last.
+/// The pooled map; `None` where Burn's operators have to do it: on another device, or where the map
+/// is not channels-last.
 pub fn pooled(x: &Value, pooling: Pooling, shape: impl FnOnce([usize; 4]) -> PoolShape) -> Option<Value> {
     let x = Operand::of(x)?;
     let dims = extents(&x.tensor)?;
@@ -126,7 +127,8 @@ mod tests {
     use crate::ops::testing::{run_op, waves};
     use crate::value::Value;
 
-    /// The output, and the gradient of Σ y · sin, of a pool over a map that is channels-last or not.
+    /// The output, and the gradient of Σ y · sin, of a pool over a map that is channels-last or
+    /// not.
     fn pooled(
         op: &str,
         attributes: &[(&'static str, crate::graph::Attribute)],

@@ -1,4 +1,5 @@
-//! The identity whose gradient is scaled, as one operation of Burn's autodiff: the map itself is not touched, and keeps its layout.
+//! The identity whose gradient is scaled, as one operation of Burn's autodiff: the map itself is
+//! not touched, and keeps its layout.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;

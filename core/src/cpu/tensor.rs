@@ -24,7 +24,8 @@ pub struct Operand {
 }
 
 impl Operand {
-    /// `None` for what is not a float on Burn's Flex backend, and for everything where the kernels are not [in use](super::use_kernels).
+    /// `None` for what is not a float on Burn's Flex backend, and for everything where the kernels
+    /// are not [in use](super::use_kernels).
     pub fn of(value: &Value) -> Option<Self> {
         if !super::in_use() {
             return None;
@@ -97,7 +98,8 @@ pub fn extents(tensor: &FlexTensor) -> Option<[usize; 4]> {
     <[usize; 4]>::try_from(tensor.shape().to_vec().as_slice()).ok()
 }
 
-/// Whether the elements of a rank-4 tensor lie in the order `[batch, height, width, channels]`. Where an axis has extent 1 its stride says nothing.
+/// Whether the elements of a rank-4 tensor lie in the order `[batch, height, width, channels]`.
+/// Where an axis has extent 1 its stride says nothing.
 pub fn is_channels_last(tensor: &FlexTensor) -> bool {
     let Some([_, channels, height, width]) = extents(tensor) else {
         return false;
@@ -144,7 +146,8 @@ pub fn in_order(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     }
 }
 
-/// A tensor `[batch, channels, height, width]` from elements in the order `[batch, height, width, channels]`.
+/// A tensor `[batch, channels, height, width]` from elements in the order `[batch, height, width,
+/// channels]`.
 pub fn from_channels_last(elements: Vec<f32>, [batch, channels, height, width]: [usize; 4]) -> FlexTensor {
     let shape = Shape::new([batch, channels, height, width]);
     let layout = if height * width == 1 {

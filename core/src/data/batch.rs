@@ -15,7 +15,8 @@ pub struct Batch {
     pub epoch: usize,
     /// With an index, it names one augmented view of an image.
     pub view: usize,
-    /// CRC-32 of each prepared image before whitening, by which its view is known again; empty where no view comes twice.
+    /// CRC-32 of each prepared image before whitening, by which its view is known again; empty
+    /// where no view comes twice.
     pub checksums: Vec<u32>,
     /// The batch's number in its epoch.
     pub number: usize,

@@ -114,7 +114,8 @@ pub fn dataset(name: &str) -> Result<&'static DatasetInfo, DataError> {
     })
 }
 
-/// Opens `split` of `spec`; where its files are missing and may be downloaded, they are fetched first.
+/// Opens `split` of `spec`; where its files are missing and may be downloaded, they are fetched
+/// first.
 ///
 /// # Errors
 /// [`DataError::UnknownDataset`], [`DataError::NoFolder`], what the download and the reader raise.

@@ -1,9 +1,9 @@
 //! CIFAR-10 and CIFAR-100 in their binary layout, as a folder or as the original archive.
 //!
 //! A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009; layout:
-//! <https://www.cs.toronto.edu/~kriz/cifar.html>. A record is one label byte (CIFAR-100: coarse, then fine)
-//! and 3,072 bytes of pixels, three planes of 32×32. A file may hold any whole number of records, so that a
-//! part of the data set can be cut off with `head -c`.
+//! <https://www.cs.toronto.edu/~kriz/cifar.html>. A record is one label byte (CIFAR-100: coarse,
+//! then fine) and 3,072 bytes of pixels, three planes of 32×32. A file may hold any whole number of
+//! records, so that a part of the data set can be cut off with `head -c`.
 
 use super::{DataError, InMemory, Split, source::owned};
 use flate2::read::GzDecoder;
@@ -54,12 +54,12 @@ pub(super) const CIFAR100: Layout = Layout {
     classes: &CIFAR100_CLASSES,
 };
 
-/// Reads one split from `dir`: the files in it, the files in the archive's folder, the archive in it, or an
-/// archive itself.
+/// Reads one split from `dir`: the files in it, the files in the archive's folder, the archive in
+/// it, or an archive itself.
 ///
 /// # Errors
-/// [`DataError::Missing`] where nothing of that is there; [`DataError::Truncated`], [`DataError::Label`] and
-/// [`DataError::Empty`] for what is wrong with a file; [`DataError::Io`].
+/// [`DataError::Missing`] where nothing of that is there; [`DataError::Truncated`],
+/// [`DataError::Label`] and [`DataError::Empty`] for what is wrong with a file; [`DataError::Io`].
 pub(super) fn open(layout: &Layout, dir: &Path, split: Split) -> Result<InMemory, DataError> {
     let files = match split {
         Split::Train => layout.train,
@@ -424,8 +424,9 @@ mod tests {
         let test = open(&CIFAR100, &dir, Split::Test).unwrap();
         assert_eq!(test.len(), 10_000);
 
-        // `input` and `labels`: test images as torchvision's ToTensor and Normalize gave them to a teacher.
-        // They are looked for by what they show: archives differ in the order of their records.
+        // `input` and `labels`: test images as torchvision's ToTensor and Normalize gave them to a
+        // teacher. They are looked for by what they show: archives differ in the order of their
+        // records.
         let mut arrays = NpzReader::open(&record("pytorch/resnet20x2-cifar100.npz")).unwrap();
         let input: Vec<f32> = arrays.array("input").unwrap().unwrap().into_vec().unwrap();
         let labels: Vec<i64> = arrays.array("labels").unwrap().unwrap().into_vec().unwrap();

@@ -1,7 +1,8 @@
 //! Fetching a data set's files from their public home, once.
 //!
-//! A file is written under a temporary name, compared with its published MD5 (which tells a broken transfer;
-//! it is no protection against a forged one) and renamed, so a file that is there is whole.
+//! A file is written under a temporary name, compared with its published MD5 (which tells a broken
+//! transfer; it is no protection against a forged one) and renamed, so a file that is there is
+//! whole.
 
 use super::DataError;
 use md5::{Digest, Md5};
@@ -11,11 +12,12 @@ use std::{
     time::Duration,
 };
 
-/// Fetches those of `files` (name, MD5) from `url` that `dir` lacks; `dir` is made where it is missing.
+/// Fetches those of `files` (name, MD5) from `url` that `dir` lacks; `dir` is made where it is
+/// missing.
 ///
 /// # Errors
-/// [`DataError::Download`], [`DataError::Checksum`], [`DataError::Io`]; nothing is left behind under a file's
-/// name.
+/// [`DataError::Download`], [`DataError::Checksum`], [`DataError::Io`]; nothing is left behind
+/// under a file's name.
 pub(super) fn fetch(url: &str, files: &[(&str, &'static str)], dir: &Path) -> Result<(), DataError> {
     if dir.is_file() {
         // An archive was named instead of a folder: it is there.
@@ -89,7 +91,8 @@ mod tests {
     // printf 'six images' | md5sum
     const MD5: &str = "87d11a9d0c854677eb20ae7c1b2f54b4";
 
-    /// A server on this machine that knows one file; gives its address and the list of what was asked for.
+    /// A server on this machine that knows one file; gives its address and the list of what was
+    /// asked for.
     fn serve() -> (String, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());

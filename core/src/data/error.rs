@@ -1,5 +1,5 @@
-//! What can be wrong with a data set, a transform or a loader: the file or option, what was expected, what
-//! was found.
+//! What can be wrong with a data set, a transform or a loader: the file or option, what was
+//! expected, what was found.
 
 use std::path::{Path, PathBuf};
 

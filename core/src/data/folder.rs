@@ -1,11 +1,13 @@
-//! Folders of pictures in the ImageNet layout: `train/CLASS/*` and `val/CLASS/*` (or `test/CLASS/*`).
+//! Folders of pictures in the ImageNet layout: `train/CLASS/*` and `val/CLASS/*` (or
+//! `test/CLASS/*`).
 //!
-//! Only names are read when the data set is opened; a picture is decoded when it is asked for, by the thread
-//! that prepares its batch. Classes are the folders of `train` in the order of their names, as torchvision's
-//! `ImageFolder` has them.
+//! Only names are read when the data set is opened; a picture is decoded when it is asked for, by
+//! the thread that prepares its batch. Classes are the folders of `train` in the order of their
+//! names, as torchvision's `ImageFolder` has them.
 //!
-//! ImageNet's own archive of validation pictures has no class folders. Its ground truth numbers the classes in an
-//! order of its own, which only a MATLAB file explains; what is read here instead is a list of files and class names.
+//! ImageNet's own archive of validation pictures has no class folders. Its ground truth numbers the
+//! classes in an order of its own, which only a MATLAB file explains; what is read here instead is
+//! a list of files and class names.
 
 use super::{
     DataError, Sample, Source, Split,
@@ -30,9 +32,10 @@ impl ImageFolder {
     /// Lists the pictures of `split` under `dir`.
     ///
     /// # Errors
-    /// [`DataError::Missing`] without the split's folder, [`DataError::UnknownClass`] where a test class is
-    /// not a training class, [`DataError::Flat`] and [`DataError::FlatLabel`] where pictures without class folders
-    /// lack their classes, [`DataError::Empty`] without pictures, [`DataError::Io`].
+    /// [`DataError::Missing`] without the split's folder, [`DataError::UnknownClass`] where a test
+    /// class is not a training class, [`DataError::Flat`] and [`DataError::FlatLabel`] where
+    /// pictures without class folders lack their classes, [`DataError::Empty`] without pictures,
+    /// [`DataError::Io`].
     pub fn open(dir: &Path, split: Split) -> Result<Self, DataError> {
         let names: &[&str] = match split {
             Split::Train => &["train"],
@@ -141,8 +144,9 @@ fn flat(dir: &Path, root: PathBuf, classes: &[String]) -> Result<Vec<(PathBuf, u
     pictures.into_iter().map(labelled).collect()
 }
 
-/// The classes of pictures that lie in one folder, by file name: the lines of `val_labels.txt`, each with a file and its class, separated by a
-/// space or a comma, with or without the file's ending; what follows on a line does not count.
+/// The classes of pictures that lie in one folder, by file name: the lines of `val_labels.txt`,
+/// each with a file and its class, separated by a space or a comma, with or without the file's
+/// ending; what follows on a line does not count.
 fn read_labels(path: &Path) -> Result<HashMap<String, (usize, String)>, DataError> {
     let text = std::fs::read_to_string(path).map_err(|source| DataError::Io {
         action: "read",

@@ -1,10 +1,11 @@
-//! `glyphs`: a data set that the program draws itself, so that everything can be tried without files.
+//! `glyphs`: a data set that the program draws itself, so that everything can be tried without
+//! files.
 //!
-//! An image is a scene: a background with a gradient and stripes, strokes and fragments as clutter, one large
-//! glyph of the class under rotation, scale, stretch, translation and jitter of its corners,
-//! a patch that hides part of it, more clutter, and noise. [`GlyphOptions::difficulty`] scales all of that.
-//! Image `index` of a split is a function of (seed, split, index) alone, and its class is `index` modulo 20,
-//! so each prefix of a split is balanced.
+//! An image is a scene: a background with a gradient and stripes, strokes and fragments as clutter,
+//! one large glyph of the class under rotation, scale, stretch, translation and jitter of its
+//! corners, a patch that hides part of it, more clutter, and noise. [`GlyphOptions::difficulty`]
+//! scales all of that. Image `index` of a split is a function of (seed, split, index) alone, and
+//! its class is `index` modulo 20, so each prefix of a split is balanced.
 
 mod raster;
 mod scene;

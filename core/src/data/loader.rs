@@ -1,9 +1,9 @@
 //! Batches of a split, prepared ahead by worker threads.
 //!
-//! The batches of an epoch are a function of the source, the options and the epoch's number: the same with
-//! one thread or ten, and the same after an interruption, for [`Position`] starts anywhere without preparing
-//! what came before. Workers make a [`HostBatch`] (plain memory); tensors are made by the thread that
-//! consumes them, so a device sees one stream of work.
+//! The batches of an epoch are a function of the source, the options and the epoch's number: the
+//! same with one thread or ten, and the same after an interruption, for [`Position`] starts
+//! anywhere without preparing what came before. Workers make a [`HostBatch`] (plain memory);
+//! tensors are made by the thread that consumes them, so a device sees one stream of work.
 
 use super::{
     Batch, DataError, HostBatch, Pipeline, Preparation, Purpose, Source, Split, prefetch::Prefetch, stream,
@@ -30,7 +30,8 @@ pub struct LoaderOptions {
     pub drop_last: bool,
     /// Takes the first so many images only.
     pub limit: Option<usize>,
-    /// Augmentations of each image, which the epochs go through in turn; with 0, each epoch draws its own.
+    /// Augmentations of each image, which the epochs go through in turn; with 0, each epoch draws
+    /// its own.
     pub views: usize,
 }
 
@@ -75,8 +76,8 @@ impl Position {
     }
 }
 
-/// Batches of one split. Each iterator gives one epoch (what is left of it, after [`Position::set`]) and
-/// moves the position to the next one.
+/// Batches of one split. Each iterator gives one epoch (what is left of it, after
+/// [`Position::set`]) and moves the position to the next one.
 #[derive(Clone)]
 pub struct Loader {
     epochs: Arc<Epochs>,
@@ -108,8 +109,9 @@ impl Loader {
     /// A loader of `split`'s images, which are `source`, for `device`.
     ///
     /// # Errors
-    /// What [`Pipeline::resolve`] refuses; [`DataError::WhiteningMisfit`]; [`DataError::Range`] for a batch size or limit of 0, and for a
-    /// data set that is smaller than the one batch that `drop_last` would keep.
+    /// What [`Pipeline::resolve`] refuses; [`DataError::WhiteningMisfit`]; [`DataError::Range`] for
+    /// a batch size or limit of 0, and for a data set that is smaller than the one batch that
+    /// `drop_last` would keep.
     pub fn new(
         source: Arc<dyn Source>,
         pipeline: &Pipeline,
@@ -185,7 +187,8 @@ impl Loader {
         self.epochs.num_items()
     }
 
-    /// The batches of the next epoch, or of what is left of it, on the device; an error is the last.
+    /// The batches of the next epoch, or of what is left of it, on the device; an error is the
+    /// last.
     pub fn iter(&self) -> impl Iterator<Item = Result<Batch, DataError>> + use<> {
         let (epoch, first) = self.position.advance();
         Epoch {

@@ -1,11 +1,15 @@
-//! Market-1501 (L. Zheng et al., *Scalable Person Re-identification: A Benchmark*, ICCV 2015): people seen by six cameras.
+//! Market-1501 (L. Zheng et al., *Scalable Person Re-identification: A Benchmark*, ICCV 2015):
+//! people seen by six cameras.
 //!
-//! It is a set for retrieval. The people to be found are others than those of the training pictures, so that no classifier can name them: its test is
-//! a *query* picture against a *gallery*. Training has the people of `bounding_box_train` as its classes. As a classifier's validation, one in ten of
-//! their pictures is held out; that number only tells whether training gets on.
+//! It is a set for retrieval. The people to be found are others than those of the training
+//! pictures, so that no classifier can name them: its test is a *query* picture against a
+//! *gallery*. Training has the people of `bounding_box_train` as its classes. As a classifier's
+//! validation, one in ten of their pictures is held out; that number only tells whether training
+//! gets on.
 //!
-//! A file's name says who is seen where: `0002_c1s1_000451_03.jpg` is person 2 by camera 1, in sequence 1, frame 451, box 3. In the gallery, person
-//! 0000 stands for somebody who is nobody in the queries, and -1 for junk, which the protocol leaves out.
+//! A file's name says who is seen where: `0002_c1s1_000451_03.jpg` is person 2 by camera 1, in
+//! sequence 1, frame 451, box 3. In the gallery, person 0000 stands for somebody who is nobody in
+//! the queries, and -1 for junk, which the protocol leaves out.
 
 use super::{
     DataError, Sample, Source, Split,
@@ -22,7 +26,8 @@ const TRAIN: &str = "bounding_box_train";
 const QUERY: &str = "query";
 const GALLERY: &str = "bounding_box_test";
 
-/// Of each person's training pictures, in the order of their names, every tenth is held out, from this one on, counted from 0.
+/// Of each person's training pictures, in the order of their names, every tenth is held out, from
+/// this one on, counted from 0.
 const FIRST_HELD_OUT: usize = 4;
 const HELD_OUT_EVERY: usize = 10;
 
@@ -74,10 +79,12 @@ struct Picture {
     label: usize,
 }
 
-/// The training pictures without those held out ([`Split::Train`]), or the latter ([`Split::Test`]).
+/// The training pictures without those held out ([`Split::Train`]), or the latter
+/// ([`Split::Test`]).
 ///
 /// # Errors
-/// [`DataError::Missing`], [`DataError::MarketName`], [`DataError::Empty`], [`DataError::NoHeldOut`], [`DataError::Io`].
+/// [`DataError::Missing`], [`DataError::MarketName`], [`DataError::Empty`],
+/// [`DataError::NoHeldOut`], [`DataError::Io`].
 pub(super) fn open(dir: &Path, split: Split) -> Result<Market, DataError> {
     let folder = folder(dir, TRAIN)?;
     let mut market = read(&folder)?;

@@ -1,8 +1,9 @@
 //! MNIST and Fashion-MNIST: idx files, gzipped or not.
 //!
-//! Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, *Gradient-Based Learning Applied to Document Recognition*,
-//! 1998; H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747. An idx file is a big-endian header (two zero
-//! bytes, the element type, the number of dimensions, each dimension as 32 bits), then the bytes.
+//! Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, *Gradient-Based Learning Applied to Document
+//! Recognition*, 1998; H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747. An idx file is a
+//! big-endian header (two zero bytes, the element type, the number of dimensions, each dimension as
+//! 32 bits), then the bytes.
 
 use super::{DataError, InMemory, Split, source::owned};
 use flate2::read::MultiGzDecoder;
@@ -114,8 +115,8 @@ fn read(path: &Path, inner: [Option<u32>; 2]) -> Result<Vec<u8>, DataError> {
     let items = header(&mut reader, path, &inner)?;
     let item: usize = inner.iter().map(|&side| side as usize).product();
     let expected = items as usize * item;
-    // The buffer grows with what is read, never with what the header claims; one byte more shows a file that
-    // goes on.
+    // The buffer grows with what is read, never with what the header claims; one byte more shows a
+    // file that goes on.
     let mut bytes = Vec::new();
     match reader.take(expected as u64 + 1).read_to_end(&mut bytes) {
         Ok(_) => {}

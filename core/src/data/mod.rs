@@ -1,9 +1,11 @@
-//! Labelled images: where they come from, how they are transformed, and how they reach the training step.
+//! Labelled images: where they come from, how they are transformed, and how they reach the training
+//! step.
 //!
-//! The way of an image: a [`Source`] reads or draws it, a [`Preparation`] (made from a [`Pipeline`] of
-//! [`Transform`]s) turns it into numbers, a [`Loader`] puts it into a [`Batch`] on the device. Every random
-//! choice on that way is a function of the seed, the epoch and the image's index ([`stream()`]), so neither
-//! the number of threads nor an interruption changes what a network sees.
+//! The way of an image: a [`Source`] reads or draws it, a [`Preparation`] (made from a [`Pipeline`]
+//! of [`Transform`]s) turns it into numbers, a [`Loader`] puts it into a [`Batch`] on the device.
+//! Every random choice on that way is a function of the seed, the epoch and the image's index
+//! ([`stream()`]), so neither the number of threads nor an interruption changes what a network
+//! sees.
 
 mod batch;
 mod catalog;

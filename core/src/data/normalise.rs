@@ -1,9 +1,11 @@
-//! Normalisations that take the place of mean and standard deviation: global contrast normalisation and ZCA whitening, the preprocessing of
-//! maxout networks (I. J. Goodfellow et al., *Maxout Networks*, arXiv:1302.4389, section 5) that FitNets took over (A. Romero et al.,
+//! Normalisations that take the place of mean and standard deviation: global contrast normalisation
+//! and ZCA whitening, the preprocessing of maxout networks (I. J. Goodfellow et al., *Maxout
+//! Networks*, arXiv:1302.4389, section 5) that FitNets took over (A. Romero et al.,
 //! arXiv:1412.6550).
 //!
-//! Their numbers are those of the maxout networks' code, pylearn2: a contrast scale of 55 over the Euclidean norm of pixels in 0 to 255, which for
-//! CIFAR's 3072 numbers is a deviation of 0.99 (55 is about the root of 3072), then a ZCA with a filter bias of 0.1.
+//! Their numbers are those of the maxout networks' code, pylearn2: a contrast scale of 55 over the
+//! Euclidean norm of pixels in 0 to 255, which for CIFAR's 3072 numbers is a deviation of 0.99 (55
+//! is about the root of 3072), then a ZCA with a filter bias of 0.1.
 
 use super::DataError;
 use serde::{Deserialize, Serialize};
@@ -15,8 +17,9 @@ const LEAST_DIVISOR: f64 = 1e-8;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Normalisation {
-    /// Global contrast normalisation of each picture by itself: with m the mean over all of its numbers x (pixels in 0 to 255, all channels),
-    /// scale · (x − m) / √(bias + Σ (x − m)²). A divisor below 1e-8 counts as 1.
+    /// Global contrast normalisation of each picture by itself: with m the mean over all of its
+    /// numbers x (pixels in 0 to 255, all channels), scale · (x − m) / √(bias + Σ (x − m)²). A
+    /// divisor below 1e-8 counts as 1.
     Gcn {
         /// The norm of the result, where the bias is small.
         #[serde(default = "scale")]
@@ -25,13 +28,14 @@ pub enum Normalisation {
         #[serde(default)]
         bias: f64,
     },
-    /// ZCA whitening: (x − m) U (S + eps)^(−1/2) Uᵀ, with the mean m and the covariance U S Uᵀ of the training pictures. Without `gcn` before it,
-    /// x are pixels in 0 to 1.
+    /// ZCA whitening: (x − m) U (S + eps)^(−1/2) Uᵀ, with the mean m and the covariance U S Uᵀ of
+    /// the training pictures. Without `gcn` before it, x are pixels in 0 to 1.
     Zca {
         /// Added to the variances, so that directions without contrast are not blown up.
         #[serde(default = "eps")]
         eps: f64,
-        /// Fits on so many training pictures at most, spread evenly over the split; on all of them where not given.
+        /// Fits on so many training pictures at most, spread evenly over the split; on all of them
+        /// where not given.
         #[serde(default)]
         samples: Option<usize>,
     },
@@ -124,7 +128,8 @@ mod tests {
         out
     }
 
-    // x = np.array([0, 10, 20, 40, 80, 255], float); y = x - x.mean(); s * y / np.sqrt(b + (y ** 2).sum())
+    // x = np.array([0, 10, 20, 40, 80, 255], float); y = x - x.mean(); s * y / np.sqrt(b + (y **
+    // 2).sum())
     #[test]
     fn contrast_is_numpys() {
         let pixels = [0, 10, 20, 40, 80, 255];

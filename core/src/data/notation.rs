@@ -1,7 +1,8 @@
-//! How transforms and normalisations are written: as text, the same in flags, TOML files and metadata.
+//! How transforms and normalisations are written: as text, the same in flags, TOML files and
+//! metadata.
 //!
-//! Each is its name and its options: `pad-crop:padding=4`, `flip`, `random-resized-crop:size=224,min_scale=0.08`,
-//! `zca:eps=0.1`.
+//! Each is its name and its options: `pad-crop:padding=4`, `flip`,
+//! `random-resized-crop:size=224,min_scale=0.08`, `zca:eps=0.1`.
 
 use super::{DataError, Normalisation, Transform};
 use serde::de::DeserializeOwned;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
-/// Pixels that any file may state, and that each of its bytes may stand for beside them. Photographs have a few pixels to the byte; PNG cannot have
-/// more than some thousand, so that what a header alone claims is told from a picture.
+/// Pixels that any file may state, and that each of its bytes may stand for beside them.
+/// Photographs have a few pixels to the byte; PNG cannot have more than some thousand, so that what
+/// a header alone claims is told from a picture.
 const FREE_PIXELS: u64 = 1 << 21;
 const PIXELS_PER_BYTE: u64 = 1024;
 
@@ -64,7 +65,8 @@ pub(super) fn list(dir: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<Pat
             paths.push(path);
         }
     }
-    // By the text, in which classes are also looked up: paths compare part by part and could order otherwise.
+    // By the text, in which classes are also looked up: paths compare part by part and could order
+    // otherwise.
     paths.sort_by_cached_key(|path| last_name(path));
     Ok(paths)
 }

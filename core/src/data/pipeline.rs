@@ -19,10 +19,12 @@ pub struct Pipeline {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, of pixels in 0 to 1.
     pub std: Vec<f32>,
-    /// What takes the place of mean and standard deviation; empty where these hold. The mean stays the colour that `cutout` paints.
+    /// What takes the place of mean and standard deviation; empty where these hold. The mean stays
+    /// the colour that `cutout` paints.
     #[serde(default, with = "notation::texts", skip_serializing_if = "Vec::is_empty")]
     pub normalise: Vec<Normalisation>,
-    /// What `zca` has learnt from the training pictures; a [`Loader`](super::Loader) gives no batch of a pipeline with `zca` that lacks it.
+    /// What `zca` has learnt from the training pictures; a [`Loader`](super::Loader) gives no batch
+    /// of a pipeline with `zca` that lacks it.
     #[serde(skip)]
     pub whitening: Option<Arc<Whitening>>,
 }
@@ -31,8 +33,8 @@ impl Pipeline {
     /// Checks everything that can be known before an image is read.
     ///
     /// # Errors
-    /// [`DataError::Range`], [`DataError::Channels`], [`DataError::NormaliseOrder`], [`DataError::TooSmall`],
-    /// [`DataError::SizeNotFixed`], [`DataError::TooLargeToWhiten`].
+    /// [`DataError::Range`], [`DataError::Channels`], [`DataError::NormaliseOrder`],
+    /// [`DataError::TooSmall`], [`DataError::SizeNotFixed`], [`DataError::TooLargeToWhiten`].
     pub fn resolve(&self, source: &dyn Source, split: Split) -> Result<Preparation, DataError> {
         let channels = source.channels();
         for (option, values) in [("mean", &self.mean), ("std", &self.std)] {
@@ -88,7 +90,8 @@ impl Pipeline {
         })
     }
 
-    /// What decides the numbers of a split's prepared images, beside the images and the random draws, as one text.
+    /// What decides the numbers of a split's prepared images, beside the images and the random
+    /// draws, as one text.
     ///
     /// # Errors
     /// [`DataError::WhiteningFile`] for a whitening that cannot be written.
@@ -133,8 +136,8 @@ enum Numbers {
 
 impl Numbers {
     fn per_channel(mean: &[f32], std: &[f32]) -> Self {
-        // In this order of operations the numbers are those of torchvision's ToTensor and Normalize, bit for
-        // bit.
+        // In this order of operations the numbers are those of torchvision's ToTensor and
+        // Normalize, bit for bit.
         let value = |byte: u8, mean, std| (f32::from(byte) / 255.0 - mean) / std;
         let values = |(&mean, &std): (&f32, &f32)| std::array::from_fn(|byte| value(byte as u8, mean, std));
         Numbers::PerChannel(mean.iter().zip(std).map(values).collect())
@@ -162,8 +165,9 @@ impl Preparation {
         self.whitens
     }
 
-    /// Transforms and normalises image `index` into `out` (`[channels, height, width]`), drawing from `rng`. Whitening, a product with a large
-    /// matrix, is left to the device that a batch goes to.
+    /// Transforms and normalises image `index` into `out` (`[channels, height, width]`), drawing
+    /// from `rng`. Whitening, a product with a large matrix, is left to the device that a batch
+    /// goes to.
     ///
     /// # Errors
     /// [`DataError::Shape`] where the image or `out` has another size than announced,

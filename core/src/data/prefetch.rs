@@ -1,8 +1,8 @@
 //! Jobs done ahead by worker threads, their results taken in order.
 //!
-//! burn's own multi-threaded loader gives each worker a part of the data set, so the order of the batches
-//! depends on the number of threads; here a worker takes the next job, whichever it is, and the results wait
-//! for their turn.
+//! burn's own multi-threaded loader gives each worker a part of the data set, so the order of the
+//! batches depends on the number of threads; here a worker takes the next job, whichever it is, and
+//! the results wait for their turn.
 
 use super::DataError;
 use std::{
@@ -14,8 +14,8 @@ use std::{
     thread::JoinHandle,
 };
 
-/// The results of `job(n)` for each `n` of a range, in order. Dropping it stops the workers and waits for
-/// them.
+/// The results of `job(n)` for each `n` of a range, in order. Dropping it stops the workers and
+/// waits for them.
 pub(super) struct Prefetch<T> {
     shared: Arc<Shared<T>>,
     workers: Vec<JoinHandle<()>>,
@@ -64,8 +64,9 @@ impl<T> Shared<T> {
 }
 
 impl<T: Send + 'static> Prefetch<T> {
-    /// Starts `threads` workers on `jobs`, which keep at most `ahead` results (at least one per worker).
-    /// Fewer work where the system starts fewer; where it starts none, the only result is an error.
+    /// Starts `threads` workers on `jobs`, which keep at most `ahead` results (at least one per
+    /// worker). Fewer work where the system starts fewer; where it starts none, the only result is
+    /// an error.
     pub fn new(
         jobs: Range<usize>,
         threads: usize,
@@ -88,7 +89,8 @@ impl<T: Send + 'static> Prefetch<T> {
             let (shared, job) = (Arc::clone(&shared), Arc::clone(&job));
             let work = move || {
                 while let Some(number) = shared.claim() {
-                    // An image decoder that panics on a broken file must not leave the consumer waiting.
+                    // An image decoder that panics on a broken file must not leave the consumer
+                    // waiting.
                     let result = catch_unwind(AssertUnwindSafe(|| job(number))).unwrap_or_else(|panic| {
                         Err(DataError::Panicked {
                             batch: number,

@@ -1,9 +1,9 @@
 //! Bilinear resizing with antialiasing, byte for byte as Pillow does it.
 //!
-//! A teacher has usually seen pictures that Pillow resized (torchvision's `Resize` on a PIL image), so its
-//! accuracy is only reproduced with the same filter: a triangle whose support grows with the reduction,
-//! weights in fixed point with 22 fraction bits, columns first, rounded to bytes between the two passes
-//! (Pillow, `src/libImaging/Resample.c`).
+//! A teacher has usually seen pictures that Pillow resized (torchvision's `Resize` on a PIL image),
+//! so its accuracy is only reproduced with the same filter: a triangle whose support grows with the
+//! reduction, weights in fixed point with 22 fraction bits, columns first, rounded to bytes between
+//! the two passes (Pillow, `src/libImaging/Resample.c`).
 
 use super::Image;
 
@@ -153,7 +153,8 @@ mod tests {
         assert_eq!(large[248..], [78, 65, 72, 107, 138, 141, 81, 65]);
     }
 
-    // Image.fromarray(pattern(7, 9)).crop((2, 1, 8, 6)).resize((4, 4), Image.BILINEAR), Pillow 13.0.0.
+    // Image.fromarray(pattern(7, 9)).crop((2, 1, 8, 6)).resize((4, 4), Image.BILINEAR), Pillow
+    // 13.0.0.
     #[test]
     fn a_crop_is_resized_without_its_surroundings() {
         let window = Window {

@@ -1,8 +1,8 @@
 //! Random numbers that depend on what they are for and on nothing else.
 //!
-//! Each use has its own ChaCha8 stream: the key *is* (seed, purpose, epoch, index), so streams need no
-//! hashing, cannot collide, and any image of any epoch can be drawn first, last or twice with the same
-//! result.
+//! Each use has its own ChaCha8 stream: the key *is* (seed, purpose, epoch, index), so streams need
+//! no hashing, cannot collide, and any image of any epoch can be drawn first, last or twice with
+//! the same result.
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 

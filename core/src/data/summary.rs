@@ -26,9 +26,9 @@ pub struct DataSummary {
     pub channels: usize,
     /// `[height, width]`, or nothing where images differ.
     pub size: Option<[usize; 2]>,
-    /// SHA-256, in hexadecimal, of the figures above and of 16 images spread over the split: equal where the
-    /// data set is the same, different (nearly always) where it is not. It costs the reading of these images,
-    /// not of all.
+    /// SHA-256, in hexadecimal, of the figures above and of 16 images spread over the split: equal
+    /// where the data set is the same, different (nearly always) where it is not. It costs the
+    /// reading of these images, not of all.
     pub fingerprint: String,
 }
 
@@ -52,7 +52,8 @@ impl DataSummary {
         number(&mut hash, samples);
         for index in 0..samples {
             let label = source.label(index)?;
-            // A source whose label is no class has a bug; that is no reason to index beyond the counts.
+            // A source whose label is no class has a bug; that is no reason to index beyond the
+            // counts.
             if let Some(count) = counts.get_mut(label) {
                 *count += 1;
             }

@@ -1,7 +1,8 @@
 //! The transforms between a data set's image and the network's input.
 //!
-//! All of them take and give 8-bit images, as torchvision's do on PIL images; the turn to normalised numbers
-//! comes once, at the end ([`Pipeline`](super::Pipeline)). Their text form is in `notation`.
+//! All of them take and give 8-bit images, as torchvision's do on PIL images; the turn to
+//! normalised numbers comes once, at the end ([`Pipeline`](super::Pipeline)). Their text form is in
+//! `notation`.
 
 use super::{
     DataError, Image,
@@ -31,9 +32,9 @@ pub enum Transform {
         #[serde(default = "probability")]
         probability: f64,
     },
-    /// Cuts out a random part of the area with an aspect ratio of 3/4 to 4/3, resized to a square (C. Szegedy
-    /// et al., *Going Deeper with Convolutions*, arXiv:1409.4842, with torchvision's rule for what does not
-    /// fit).
+    /// Cuts out a random part of the area with an aspect ratio of 3/4 to 4/3, resized to a square
+    /// (C. Szegedy et al., *Going Deeper with Convolutions*, arXiv:1409.4842, with torchvision's
+    /// rule for what does not fit).
     RandomResizedCrop {
         /// Side of the result.
         size: usize,
@@ -66,9 +67,9 @@ pub enum Transform {
         /// Side of the square.
         size: usize,
     },
-    /// Paints a square at a random place in the mean colour, which is zero once normalised (T. DeVries, G.
-    /// Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, arXiv:1708.04552). The
-    /// mean is rounded to a byte.
+    /// Paints a square at a random place in the mean colour, which is zero once normalised (T.
+    /// DeVries, G. Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*,
+    /// arXiv:1708.04552). The mean is rounded to a byte.
     Cutout {
         /// Side of the square; parts of it may fall outside the image.
         size: usize,
@@ -142,12 +143,12 @@ impl Transform {
         }
     }
 
-    /// `[height, width]` of the result for an input of that size, or nothing where the size of the input
-    /// matters and is unknown.
+    /// `[height, width]` of the result for an input of that size, or nothing where the size of the
+    /// input matters and is unknown.
     ///
     /// # Errors
-    /// [`DataError::TooSmall`] where the input cannot hold the crop, [`DataError::Range`] where a strip of an
-    /// image would become too long.
+    /// [`DataError::TooSmall`] where the input cannot hold the crop, [`DataError::Range`] where a
+    /// strip of an image would become too long.
     pub fn size(&self, input: Option<[usize; 2]>) -> Result<Option<[usize; 2]>, DataError> {
         match *self {
             Transform::PadCrop { .. } | Transform::Flip { .. } | Transform::Cutout { .. } => Ok(input),
@@ -176,8 +177,8 @@ impl Transform {
         }
     }
 
-    /// The transformed image; random choices are drawn from `rng`, `mean` is the data set's, per channel, in
-    /// 0 to 1.
+    /// The transformed image; random choices are drawn from `rng`, `mean` is the data set's, per
+    /// channel, in 0 to 1.
     ///
     /// # Errors
     /// As [`Transform::size`].
@@ -291,8 +292,8 @@ fn shifted(image: &Image, down: isize, right: isize) -> Image {
     }
 }
 
-/// torchvision's `RandomResizedCrop.get_params`: ten tries, then the largest centred window of a permitted
-/// ratio.
+/// torchvision's `RandomResizedCrop.get_params`: ten tries, then the largest centred window of a
+/// permitted ratio.
 fn random_window([height, width]: [usize; 2], min_scale: f64, rng: &mut ChaCha8Rng) -> Window {
     let (narrowest, widest) = (3.0 / 4.0, 4.0 / 3.0_f64);
     let area = (height * width) as f64;
@@ -493,7 +494,8 @@ mod tests {
             assert_eq!(painted, second.iter().filter(|&&pixel| pixel == 51).count());
             areas.insert(painted);
         }
-        // Centre at 0 to 5, square from centre-2 to centre+2: 2, 3 or 4 pixels stay inside on each axis.
+        // Centre at 0 to 5, square from centre-2 to centre+2: 2, 3 or 4 pixels stay inside on each
+        // axis.
         assert_eq!(areas.into_iter().collect::<Vec<_>>(), [4, 6, 8, 9, 12, 16]);
     }
 }

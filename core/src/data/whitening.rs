@@ -1,9 +1,12 @@
-//! A fitted ZCA whitening: the mean and the matrix that training pictures gave, the file that keeps them, and their use on a device.
+//! A fitted ZCA whitening: the mean and the matrix that training pictures gave, the file that keeps
+//! them, and their use on a device.
 //!
-//! The file goes with every student that was trained on whitened pictures, since nobody can compute the matrix without the training pictures, and it
-//! is too large for the metadata of an ONNX file. It is a safetensors file with `mean` `[channels, height, width]` and `matrix`
-//! `[numbers, numbers]`, numbers = channels · height · width: a picture x becomes (x − mean) · matrix. What is done to x before stands in the file's
-//! metadata under `normalise`, as it is written in configurations.
+//! The file goes with every student that was trained on whitened pictures, since nobody can compute
+//! the matrix without the training pictures, and it is too large for the metadata of an ONNX file.
+//! It is a safetensors file with `mean` `[channels, height, width]` and `matrix` `[numbers,
+//! numbers]`, numbers = channels · height · width: a picture x becomes (x − mean) · matrix. What is
+//! done to x before stands in the file's metadata under `normalise`, as it is written in
+//! configurations.
 
 use super::{Batch, DataError, Normalisation, Pipeline, Source, zca};
 use crate::files::write_whole;
@@ -44,10 +47,12 @@ impl Whitening {
         Ok(())
     }
 
-    /// Fits the `zca` of `pipeline` on the first `limit` pictures of `training`, each prepared as a test picture is, so without augmentation.
+    /// Fits the `zca` of `pipeline` on the first `limit` pictures of `training`, each prepared as a
+    /// test picture is, so without augmentation.
     ///
     /// # Errors
-    /// A pipeline that does not fit the pictures, a picture that cannot be read, [`DataError::NoWhitening`] where numbers are not finite.
+    /// A pipeline that does not fit the pictures, a picture that cannot be read,
+    /// [`DataError::NoWhitening`] where numbers are not finite.
     pub fn fit(training: &dyn Source, pipeline: &Pipeline, limit: Option<usize>) -> Result<Self, DataError> {
         zca::fit(training, pipeline, limit)
     }
@@ -55,8 +60,8 @@ impl Whitening {
     /// Reads a file; with `sha256`, one of these very bytes (in hexadecimal).
     ///
     /// # Errors
-    /// [`DataError::Io`] where it cannot be read, [`DataError::WhiteningHash`] where it is another one, [`DataError::WhiteningFile`] where it is
-    /// damaged.
+    /// [`DataError::Io`] where it cannot be read, [`DataError::WhiteningHash`] where it is another
+    /// one, [`DataError::WhiteningFile`] where it is damaged.
     pub fn read(path: &Path, sha256: Option<&str>) -> Result<Self, DataError> {
         let bytes = fs::read(path).map_err(|source| DataError::Io {
             action: "read",
@@ -153,7 +158,8 @@ impl Whitening {
             TensorView::new(Dtype::F32, shape.to_vec(), bytes).map_err(|error| error.to_string())
         };
         let steps: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
-        // A single entry: the order of several would change from one writing to the next, and the hash with it.
+        // A single entry: the order of several would change from one writing to the next, and the
+        // hash with it.
         let metadata = HashMap::from([("normalise".to_owned(), steps.join(" "))]);
         let tensors = [
             ("mean", view(&self.shape, &mean)?),

@@ -1,8 +1,9 @@
-//! Fitting a ZCA whitening (A. J. Bell, T. J. Sejnowski, *The "independent components" of natural scenes are edge filters*, Vision Research 37,
-//! 1997; in pylearn2's form, which adds eps to the eigenvalues).
+//! Fitting a ZCA whitening (A. J. Bell, T. J. Sejnowski, *The "independent components" of natural
+//! scenes are edge filters*, Vision Research 37, 1997; in pylearn2's form, which adds eps to the
+//! eigenvalues).
 //!
-//! All sums and products are taken in 64 bits and in an order that the number of threads does not change: a run that is done again on the same
-//! machine has the same file and the same hash.
+//! All sums and products are taken in 64 bits and in an order that the number of threads does not
+//! change: a run that is done again on the same machine has the same file and the same hash.
 
 use super::{DataError, Normalisation, Pipeline, Preparation, Purpose, Source, Split, Whitening, stream};
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -10,7 +11,8 @@ use rayon::prelude::*;
 
 /// Pictures whose products are added up at a time.
 const CHUNK: usize = 1024;
-/// Each step makes the smallest eigenvalue more than twice as large, so that this is enough for all that 64 bits can tell from 0.
+/// Each step makes the smallest eigenvalue more than twice as large, so that this is enough for all
+/// that 64 bits can tell from 0.
 const MOST_STEPS: usize = 64;
 /// Root mean square of what ZY differs from the identity by, before a last step that squares it.
 const NEAR: f64 = 1e-7;
@@ -42,7 +44,8 @@ pub(super) fn fit(
     })
 }
 
-/// Mean `[1, numbers]` and covariance `[numbers, numbers]` (divided by the number of pictures) of the `chosen` pictures.
+/// Mean `[1, numbers]` and covariance `[numbers, numbers]` (divided by the number of pictures) of
+/// the `chosen` pictures.
 fn moments(
     source: &dyn Source,
     preparation: &Preparation,
@@ -69,8 +72,10 @@ fn moments(
     Ok((mean, covariance))
 }
 
-/// (C + eps)^(−1/2) = U (S + eps)^(−1/2) Uᵀ of a covariance C = U S Uᵀ, by the coupled Newton–Schulz iteration (N. J. Higham, *Functions of Matrices*,
-/// 2008, equation 6.35), which needs products alone. Nothing where the numbers are not finite or eps is too small beside the largest variance.
+/// (C + eps)^(−1/2) = U (S + eps)^(−1/2) Uᵀ of a covariance C = U S Uᵀ, by the coupled
+/// Newton–Schulz iteration (N. J. Higham, *Functions of Matrices*, 2008, equation 6.35), which
+/// needs products alone. Nothing where the numbers are not finite or eps is too small beside the
+/// largest variance.
 fn inverse_root(covariance: Tensor<2>, eps: f64) -> Option<Tensor<2>> {
     let [count, _] = covariance.dims();
     let identity = Tensor::<2>::eye(count, &Device::flex()).cast(DType::F64);
@@ -145,15 +150,17 @@ mod tests {
         assert!(!got.iter().zip(expected).any(far), "{got:?}\n{expected:?}");
     }
 
-    // p = np.array([[(i*i*53 + j*j*29 + i*j*71 + 17) % 256 for j in range(4)] for i in range(7)], float)
+    // p = np.array([[(i*i*53 + j*j*29 + i*j*71 + 17) % 256 for j in range(4)] for i in range(7)],
+    // float)
     fn seven() -> Arc<dyn Source> {
         let pixel = |i: usize, j: usize| ((i * i * 53 + j * j * 29 + i * j * 71 + 17) % 256) as u8;
         let pixels = (0..7).flat_map(|i| (0..4).map(move |j| pixel(i, j))).collect();
         source([1, 2, 2], pixels)
     }
 
-    // m = x.mean(0); s, u = np.linalg.eigh(np.cov(x.T, bias=True)); w = u / np.sqrt(s + 0.1) @ u.T, with x = p / 255, and with
-    // g = p - p.mean(1, keepdims=True); x = 55 * g / np.sqrt((g ** 2).sum(1, keepdims=True)); the last picture looked at is ((x - m) @ w)[2]
+    // m = x.mean(0); s, u = np.linalg.eigh(np.cov(x.T, bias=True)); w = u / np.sqrt(s + 0.1) @ u.T,
+    // with x = p / 255, and with g = p - p.mean(1, keepdims=True); x = 55 * g / np.sqrt((g **
+    // 2).sum(1, keepdims=True)); the last picture looked at is ((x - m) @ w)[2]
     #[test]
     fn mean_and_matrix_are_numpys() {
         let plain = fit(seven().as_ref(), &pipeline(1, &["zca"]), None).unwrap();
@@ -235,7 +242,8 @@ mod tests {
         #[test]
         fn whitened_pictures_are_uncorrelated_with_variance_one_where_eps_vanishes(seed: u64) {
             let mut rng = stream(seed, Purpose::Order, 0, 0);
-            // Each pixel shares a part with its neighbour, so that there is a correlation to remove.
+            // Each pixel shares a part with its neighbour, so that there is a correlation to
+            // remove.
             let mut pixels: Vec<u8> = (0..60 * 6).map(|_| rng.random::<u8>()).collect();
             for index in 1..pixels.len() {
                 pixels[index] = (u16::from(pixels[index - 1]) + u16::from(pixels[index])).div_ceil(2) as u8;

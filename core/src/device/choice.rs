@@ -13,7 +13,8 @@ pub enum DeviceChoice {
     Auto,
     /// The CPU, with kernels of Potstill's own on Burn's Flex backend.
     Cpu,
-    /// The CPU with nothing but Burn's own operators: slower, and what the kernels are compared with.
+    /// The CPU with nothing but Burn's own operators: slower, and what the kernels are compared
+    /// with.
     Flex,
     /// The best device that wgpu reaches, be it a software one.
     Wgpu,

@@ -1,7 +1,8 @@
 //! The devices of this machine.
 //!
-//! wgpu's adapters are opened through Burn's fallible interface ([`Device::wgpu_options`]), for a device that is merely named is opened at its
-//! first tensor, and panics there if it is not to be had. An adapter can be opened so only once in a process: the list is made once and kept.
+//! wgpu's adapters are opened through Burn's fallible interface ([`Device::wgpu_options`]), for a
+//! device that is merely named is opened at its first tensor, and panics there if it is not to be
+//! had. An adapter can be opened so only once in a process: the list is made once and kept.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -118,9 +119,11 @@ pub fn cpu() -> Found {
     }
 }
 
-/// Every device that this build reaches, the preferred ones first and the CPU last. Opens them; a machine without any driver gives the CPU alone.
+/// Every device that this build reaches, the preferred ones first and the CPU last. Opens them; a
+/// machine without any driver gives the CPU alone.
 ///
-/// A wgpu adapter on which a tensor was already made, other than through this list, is given as one that does not open.
+/// A wgpu adapter on which a tensor was already made, other than through this list, is given as one
+/// that does not open.
 pub fn available() -> &'static [Found] {
     static FOUND: OnceLock<Vec<Found>> = OnceLock::new();
     FOUND.get_or_init(|| {

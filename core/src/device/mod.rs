@@ -1,4 +1,5 @@
-//! Where networks run: what this machine has, whether it computes correctly, and which of it a run takes.
+//! Where networks run: what this machine has, whether it computes correctly, and which of it a run
+//! takes.
 //!
 //! | module | what lives there |
 //! | --- | --- |
@@ -9,8 +10,8 @@
 //! | [`memory`] | freed memory is kept for the next step; large buffers begin at a line of the cache |
 //! | [`threads`] | how many threads the CPU backend uses |
 //!
-//! GPU runtimes panic where a driver disappoints them; `panics` turns that into an error, so that no broken driver ends a run that the CPU
-//! could have done.
+//! GPU runtimes panic where a driver disappoints them; `panics` turns that into an error, so that
+//! no broken driver ends a run that the CPU could have done.
 
 pub mod choice;
 mod error;

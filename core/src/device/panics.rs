@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 /// The panic hook is one for the process: who swaps it goes alone.
 static HOOK: Mutex<()> = Mutex::new(());
 
-/// Runs `work`; a panic becomes its message. No panic of any thread is printed meanwhile, because runtimes work on threads of their own.
+/// Runs `work`; a panic becomes its message. No panic of any thread is printed meanwhile, because
+/// runtimes work on threads of their own.
 ///
 /// What `work` leaves half done must not be used afterwards.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {

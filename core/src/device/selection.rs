@@ -41,8 +41,9 @@ impl FromStr for DeviceChoice {
 /// The device for a choice. [`DeviceChoice::Cpu`] and [`DeviceChoice::Flex`] touch no driver, and are one device of Burn's: which of the two was resolved last
 /// holds for the whole process.
 ///
-/// `auto` takes the first GPU that passes its self-test, never a software device, else the CPU. A device that is named is not tested: whoever
-/// names it wants it, and the test takes a minute on a software device.
+/// `auto` takes the first GPU that passes its self-test, never a software device, else the CPU. A
+/// device that is named is not tested: whoever names it wants it, and the test takes a minute on a
+/// software device.
 ///
 /// # Errors
 /// A named backend that is not built, or has no device that opens.

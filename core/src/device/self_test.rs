@@ -1,7 +1,8 @@
 //! Whether a device computes what the CPU computes.
 //!
-//! GPU drivers and shader compilers have bugs that no error reports: a device can train for hours on wrong gradients. So a network of some six
-//! hundred weights, with the layers that image classifiers are made of, does one training step on the device and on the CPU; outputs, running
+//! GPU drivers and shader compilers have bugs that no error reports: a device can train for hours
+//! on wrong gradients. So a network of some six hundred weights, with the layers that image
+//! classifiers are made of, does one training step on the device and on the CPU; outputs, running
 //! statistics, loss, gradients and stepped weights must agree.
 
 use std::time::Instant;
@@ -19,18 +20,21 @@ use crate::network::Network;
 use crate::op::Mode;
 use crate::value::Value;
 
-/// The largest difference over the CPU's largest entry that is allowed in each tensor. Rounding in another order stays below 1e-5.
+/// The largest difference over the CPU's largest entry that is allowed in each tensor. Rounding in
+/// another order stays below 1e-5.
 pub const TOLERANCE: f64 = 1e-3;
 
 /// `[batch, channels, height, width]` of the fixed input.
 const INPUT: [usize; 4] = [4, 3, 8, 8];
 const LABELS: [i64; 4] = [0, 3, 1, 4];
 const CLASSES: usize = 5;
-/// Any seed would do; ties in the pool and zeros before a ReLU, where rounding decides, do not occur with this one.
+/// Any seed would do; ties in the pool and zeros before a ReLU, where rounding decides, do not
+/// occur with this one.
 const SEED: u64 = 22;
 const LEARNING_RATE: f64 = 0.1;
 
-/// How near a device came: the largest deviation of each kind, as a share of the CPU's largest entry.
+/// How near a device came: the largest deviation of each kind, as a share of the CPU's largest
+/// entry.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
@@ -49,7 +53,8 @@ pub struct Report {
 /// Runs the self-test on a device.
 ///
 /// # Errors
-/// The first result that differs from the CPU's by more than [`TOLERANCE`], or what made the device stop.
+/// The first result that differs from the CPU's by more than [`TOLERANCE`], or what made the device
+/// stop.
 pub fn self_test(device: &Device) -> Result<Report, SelfTestError> {
     let expected = trace(&Device::flex())?;
     let start = Instant::now();
@@ -121,7 +126,8 @@ fn numbers(value: &Value) -> Vec<f32> {
     value.to_floats().unwrap_or_default()
 }
 
-/// Convolutions (plain, strided, 1×1, depthwise), BatchNorm, ReLU, a residual sum, both kinds of pools and a linear layer.
+/// Convolutions (plain, strided, 1×1, depthwise), BatchNorm, ReLU, a residual sum, both kinds of
+/// pools and a linear layer.
 fn graph() -> Result<Graph, GraphError> {
     let mut b = GraphBuilder::new("self-test", SEED);
     let x = b.input("images", &INPUT[1..]);

@@ -1,11 +1,12 @@
 //! How many threads the CPU backend uses.
 //!
-//! Burn's Flex backend and its matrix products (`gemm`) both run on Rayon's global pool, whose size is fixed when it is first used. Threads
-//! that prepare batches are counted elsewhere.
+//! Burn's Flex backend and its matrix products (`gemm`) both run on Rayon's global pool, whose size
+//! is fixed when it is first used. Threads that prepare batches are counted elsewhere.
 
 use super::DeviceError;
 
-/// Bounds the CPU backend to `count` threads, for the whole process. To be called before the first tensor is computed.
+/// Bounds the CPU backend to `count` threads, for the whole process. To be called before the first
+/// tensor is computed.
 ///
 /// # Errors
 /// A `count` of 0, or another one than the pool already runs with.

@@ -1,4 +1,5 @@
-//! A network's identity: equal where it computes the same from the same input, whatever file it came from.
+//! A network's identity: equal where it computes the same from the same input, whatever file it
+//! came from.
 
 use burn::tensor::TensorData;
 use sha2::{Digest, Sha256};
@@ -6,8 +7,10 @@ use sha2::{Digest, Sha256};
 use super::{Attribute, Graph};
 
 impl Graph {
-    /// SHA-256, in hexadecimal, of everything that decides what the network computes: operator sets, inputs, outputs, nodes with their attributes as
-    /// written, stored tensors with their elements. Free text, metadata and the names of nodes do not count; the names of values do, as taps go by them.
+    /// SHA-256, in hexadecimal, of everything that decides what the network computes: operator
+    /// sets, inputs, outputs, nodes with their attributes as written, stored tensors with their
+    /// elements. Free text, metadata and the names of nodes do not count; the names of values do,
+    /// as taps go by them.
     pub fn fingerprint(&self) -> String {
         let mut hash = Hash(Sha256::new());
         for (domain, version) in &self.model.opsets {

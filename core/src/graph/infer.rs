@@ -1,7 +1,8 @@
 //! Shapes of all values at one batch size.
 //!
-//! A node whose inputs all follow from constants and shapes is computed here and now (`Shape → Gather → Concat`), so that operators which take
-//! their shape from an input find it. Everything else is asked for its output shape alone.
+//! A node whose inputs all follow from constants and shapes is computed here and now (`Shape →
+//! Gather → Concat`), so that operators which take their shape from an input find it. Everything
+//! else is asked for its output shape alone.
 
 use burn::tensor::Device;
 use indexmap::IndexMap;
@@ -19,7 +20,8 @@ const KNOWN_LIMIT: usize = 4096;
 /// And what takes more multiply-adds than this is no arithmetic of shapes either.
 const KNOWN_WORK: u64 = 1 << 22;
 
-/// Infers shapes for inputs of the declared extents, open axes set by [`ValueInfo::dims_at`] for this batch size.
+/// Infers shapes for inputs of the declared extents, open axes set by [`ValueInfo::dims_at`] for
+/// this batch size.
 ///
 /// # Errors
 /// The first node that refuses its inputs, or an input without a shape.

@@ -1,8 +1,10 @@
-//! The one representation of a network: named values, nodes with a typed operator each, named tensors.
+//! The one representation of a network: named values, nodes with a typed operator each, named
+//! tensors.
 //!
-//! Teachers from a file, students of the zoo, students from a file, regressors and gates are all [`Graph`]s, so that decoding followed by encoding
-//! gives back the same model, any value can be tapped by its name, and every pass (folding, branching, pruning) is written once.
-//! A graph lives on the host and knows no device; [`Network`](crate::network::Network) is a graph that runs.
+//! Teachers from a file, students of the zoo, students from a file, regressors and gates are all
+//! [`Graph`]s, so that decoding followed by encoding gives back the same model, any value can be
+//! tapped by its name, and every pass (folding, branching, pruning) is written once. A graph lives
+//! on the host and knows no device; [`Network`](crate::network::Network) is a graph that runs.
 
 mod error;
 mod fingerprint;
@@ -27,7 +29,8 @@ use crate::op::Op;
 pub struct Graph {
     /// The graph's name in the file.
     pub name: String,
-    /// What is fed, in the order of the file (without the tensors that old files list among the inputs).
+    /// What is fed, in the order of the file (without the tensors that old files list among the
+    /// inputs).
     pub inputs: Vec<ValueInfo>,
     /// What is returned, in the order of the file.
     pub outputs: Vec<ValueInfo>,
@@ -102,7 +105,8 @@ impl Node {
 }
 
 impl Graph {
-    /// Checks what every pass relies on: each value is made once and before it is read, outputs exist.
+    /// Checks what every pass relies on: each value is made once and before it is read, outputs
+    /// exist.
     ///
     /// # Errors
     /// The first violation, with the names involved.

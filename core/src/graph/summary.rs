@@ -36,7 +36,8 @@ pub struct Summary {
     pub operators: IndexMap<String, usize>,
 }
 
-/// Summarises a graph; shapes are inferred at two batch sizes, so that axes which follow the batch are known.
+/// Summarises a graph; shapes are inferred at two batch sizes, so that axes which follow the batch
+/// are known.
 ///
 /// # Errors
 /// A node that refuses its inputs.

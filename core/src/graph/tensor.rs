@@ -33,7 +33,8 @@ impl StoredTensor {
 pub enum Init {
     /// All the same.
     Fill(f32),
-    /// Normal, variance 2 / (kernel elements × output channels): He et al. 2015, `kaiming_normal_(mode="fan_out")`.
+    /// Normal, variance 2 / (kernel elements × output channels): He et al. 2015,
+    /// `kaiming_normal_(mode="fan_out")`.
     KaimingFanOut,
     /// Normal with this standard deviation.
     Normal(f32),
@@ -45,13 +46,15 @@ pub enum Init {
 }
 
 impl Init {
-    /// Draws a tensor. The draw depends on `seed` and `name` alone, so that adding a layer leaves the others as they were.
+    /// Draws a tensor. The draw depends on `seed` and `name` alone, so that adding a layer leaves
+    /// the others as they were.
     pub fn draw(self, name: &str, dims: &[usize], seed: u64) -> TensorData {
         let count: usize = dims.iter().product();
         let values: Vec<f32> = match self {
             Init::Fill(value) => vec![value; count],
             Init::KaimingFanOut => {
-                // [out, in, kernel…]: each output channel is reached through `out × kernel` weights per input.
+                // [out, in, kernel…]: each output channel is reached through `out × kernel` weights
+                // per input.
                 let fan_out = dims[0] * dims[2..].iter().product::<usize>();
                 normal(name, count, (2.0 / fan_out as f32).sqrt(), seed)
             }

@@ -1,7 +1,8 @@
 //! Neighbouring nodes that run as one block: convolution, normalisation, residual sum, activation.
 //!
-//! Found once, when a network is made, on any graph: what fuses are nodes that follow one another and whose values nobody else reads. A fusion is used
-//! in a run that keeps none of these values, if the tensors are where the block's kernels work; else its nodes run one by one.
+//! Found once, when a network is made, on any graph: what fuses are nodes that follow one another
+//! and whose values nobody else reads. A fusion is used in a run that keeps none of these values,
+//! if the tensors are where the block's kernels work; else its nodes run one by one.
 
 use std::collections::HashMap;
 
@@ -33,7 +34,8 @@ pub(super) struct Fusion {
     pub slots: Slots,
     /// The step that normalises, with its operator.
     pub norm: Option<(usize, BatchNorm)>,
-    /// The slots between the steps, and those of outputs that nobody reads: a fusion fills none of them.
+    /// The slots between the steps, and those of outputs that nobody reads: a fusion fills none of
+    /// them.
     pub inner: Vec<usize>,
     /// The slot of the result.
     pub output: usize,
@@ -97,7 +99,8 @@ impl Fusion {
         fusions
     }
 
-    /// The extents of its convolution on such an input; `None` where there is none, or not over two axes.
+    /// The extents of its convolution on such an input; `None` where there is none, or not over two
+    /// axes.
     pub fn conv_shape(&self, x: &[usize], weight: &[usize]) -> Option<ConvShape> {
         let (groups, window) = self.conv.as_ref()?;
         let (&[batch, inputs, height, width], &[outputs, _, rows, columns]) = (x, weight) else {

@@ -1,4 +1,5 @@
-//! A graph that runs: its tensors on a device, as a Burn module that Burn's optimizers, records and learner work on.
+//! A graph that runs: its tensors on a device, as a Burn module that Burn's optimizers, records and
+//! learner work on.
 
 mod fusion;
 mod outputs;
@@ -53,7 +54,8 @@ pub struct NamedTensor {
 }
 
 impl Network {
-    /// Puts a graph on a device. Weights are tracked for gradients where the device is one of autodiff.
+    /// Puts a graph on a device. Weights are tracked for gradients where the device is one of
+    /// autodiff.
     ///
     /// # Errors
     /// A graph that is inconsistent, or whose shapes do not fit at batch 1 and 2.
@@ -62,7 +64,8 @@ impl Network {
         for (name, tensor) in &graph.tensors {
             check_size(name, tensor)?;
         }
-        // What depends on the batch size only shows at a second one. Other extents that the file leaves open are checked when they come.
+        // What depends on the batch size only shows at a second one. Other extents that the file
+        // leaves open are checked when they come.
         if graph.inputs.iter().all(open_in_batch_alone) {
             for batch in [1, 2] {
                 infer(&graph, batch)?;
@@ -106,13 +109,15 @@ impl Network {
         })
     }
 
-    /// The same network with another precision of its convolutions while it trains; in inference it computes in fp32, as it does after an export.
+    /// The same network with another precision of its convolutions while it trains; in inference it
+    /// computes in fp32, as it does after an export.
     pub fn training_in(mut self, precision: Precision) -> Self {
         self.precisions = [Precision::Fp32, precision];
         self
     }
 
-    /// The same network with another precision of its convolutions, in inference as well: one that does not learn.
+    /// The same network with another precision of its convolutions, in inference as well: one that
+    /// does not learn.
     pub fn frozen_in(mut self, precision: Precision) -> Self {
         self.precisions = [precision; 2];
         self
@@ -122,7 +127,8 @@ impl Network {
         self.precisions[usize::from(mode != Mode::Inference)]
     }
 
-    /// The graph as it was given; its tensors hold the initial values. [`to_graph`](Self::to_graph) gives the current ones.
+    /// The graph as it was given; its tensors hold the initial values. [`to_graph`](Self::to_graph)
+    /// gives the current ones.
     pub fn graph(&self) -> &Graph {
         self.plan.graph()
     }
@@ -162,7 +168,8 @@ impl Network {
             .collect()
     }
 
-    /// Takes over what training left pending in the running statistics: Burn keeps a thread's newest update apart until the next one comes.
+    /// Takes over what training left pending in the running statistics: Burn keeps a thread's
+    /// newest update apart until the next one comes.
     pub fn settle(&self) {
         for buffer in &self.buffers {
             buffer.value_sync();
@@ -178,7 +185,8 @@ impl Network {
         }
     }
 
-    /// The gradient of each weight, flattened, in the order of the graph; `None` for one that no loss reached.
+    /// The gradient of each weight, flattened, in the order of the graph; `None` for one that no
+    /// loss reached.
     pub fn gradients(&self, gradients: &GradientsParams) -> Vec<Option<Tensor<1>>> {
         self.weights
             .iter()
@@ -186,7 +194,8 @@ impl Network {
             .collect()
     }
 
-    /// Replaces the gradient of each weight that has one by what `change` makes of it: the weight's number, its gradient and its value, flattened.
+    /// Replaces the gradient of each weight that has one by what `change` makes of it: the weight's
+    /// number, its gradient and its value, flattened.
     pub fn change_gradients(
         &self,
         gradients: &mut GradientsParams,

@@ -8,7 +8,8 @@ use crate::graph::GraphError;
 use crate::op::OpError;
 use crate::value::Value;
 
-/// A float tensor of rank 1 to 6 that optimizers and records see as a Burn parameter. Scalars are stored as `[1]`.
+/// A float tensor of rank 1 to 6 that optimizers and records see as a Burn parameter. Scalars are
+/// stored as `[1]`.
 #[derive(Module, Debug)]
 pub enum Parameter {
     /// `[n]`, and scalars.

@@ -111,8 +111,8 @@ impl Plan {
         }
     }
 
-    /// Refuses inputs that some operator does not take, so that running them cannot fail on a shape; `inputs` are in the graph's order. Each set of
-    /// kinds and extents is inferred once.
+    /// Refuses inputs that some operator does not take, so that running them cannot fail on a
+    /// shape; `inputs` are in the graph's order. Each set of kinds and extents is inferred once.
     ///
     /// # Errors
     /// The first node that refuses.

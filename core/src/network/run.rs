@@ -47,10 +47,12 @@ impl LiveValue {
 }
 
 impl Network {
-    /// Runs on one input, as image classifiers have; returns the outputs and the values named in `taps`.
+    /// Runs on one input, as image classifiers have; returns the outputs and the values named in
+    /// `taps`.
     ///
     /// # Errors
-    /// A network with several inputs, an input of another shape, an unknown tap, or what an operator refuses.
+    /// A network with several inputs, an input of another shape, an unknown tap, or what an
+    /// operator refuses.
     pub fn forward(&self, input: Value, taps: &[&str], mode: Mode) -> Result<Outputs, GraphError> {
         self.run([(self.only_input()?, input)], taps, mode)
     }
@@ -97,7 +99,8 @@ impl Network {
         mode: Mode,
     ) -> Result<Outputs, GraphError> {
         let (inputs, values): (Vec<_>, Vec<_>) = (inputs.into_iter().collect(), values.collect());
-        // A GPU's queue belongs to a thread, and so do running statistics that training moved, until they settle.
+        // A GPU's queue belongs to a thread, and so do running statistics that training moved,
+        // until they settle.
         if mode == Mode::Inference && self.device() == Device::flex() {
             self.settle();
             return on_pool(|| self.evaluate_here(inputs, &values, mode));

@@ -1,4 +1,5 @@
-//! What is known of a value without running the network: element type, extents, and, for what is computed from constants, its content.
+//! What is known of a value without running the network: element type, extents, and, for what is
+//! computed from constants, its content.
 
 use crate::value::{Kind, Value};
 
@@ -113,7 +114,8 @@ impl ValueInfo {
         }
     }
 
-    /// The extents with every open axis set to `batch` if it is the first, to 1 otherwise; `None` without a shape.
+    /// The extents with every open axis set to `batch` if it is the first, to 1 otherwise; `None`
+    /// without a shape.
     pub fn dims_at(&self, batch: usize) -> Option<Vec<usize>> {
         let dims = self.dims.as_ref()?;
         let extent = |(axis, dim): (usize, &Dim)| match dim {

@@ -11,7 +11,8 @@ use crate::op::{Attribute, Attributes, OpError};
 /// The largest stride, kernel or padding: products of two must not overflow.
 pub const LARGEST_SIZE: usize = i32::MAX as usize;
 
-/// A node as an operator's `read` function sees it. Attributes that were not asked for are refused afterwards.
+/// A node as an operator's `read` function sees it. Attributes that were not asked for are refused
+/// afterwards.
 #[derive(Debug)]
 pub struct NodeReader<'a> {
     /// The operator's name in the file.
@@ -28,7 +29,8 @@ pub struct NodeReader<'a> {
 }
 
 impl<'a> NodeReader<'a> {
-    /// A reader over a node's attributes; `stored` are the element types of those inputs that are stored.
+    /// A reader over a node's attributes; `stored` are the element types of those inputs that are
+    /// stored.
     pub fn new(
         op: &'a str,
         opset: i64,

@@ -1,7 +1,8 @@
-//! `AffineGrid`: the places that an affine map gives to the pixels of a picture, for `GridSample`. <https://onnx.ai/onnx/operators/onnx__AffineGrid.html>
+//! `AffineGrid`: the places that an affine map gives to the pixels of a picture, for `GridSample`.
+//! <https://onnx.ai/onnx/operators/onnx__AffineGrid.html>
 //!
-//! `theta` is `[batch, 2, 3]`, `size` the picture's [batch, channels, height, width]; out comes `[batch, height, width, 2]`. Opset 20 introduced it; three
-//! spatial axes are refused.
+//! `theta` is `[batch, 2, 3]`, `size` the picture's [batch, channels, height, width]; out comes
+//! `[batch, height, width, 2]`. Opset 20 introduced it; three spatial axes are refused.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -116,7 +117,8 @@ mod tests {
 
     #[test]
     fn places_agree_with_pytorch() {
-        // torch.nn.functional.affine_grid((torch.arange(6.) * 0.3 - 0.4).reshape(1, 2, 3), (1, 1, 2, 2), align_corners)
+        // torch.nn.functional.affine_grid((torch.arange(6.) * 0.3 - 0.4).reshape(1, 2, 3), (1, 1,
+        // 2, 2), align_corners)
         let inputs = [Some(ramp(&[1, 2, 3], -0.4, 0.3)), Some(ints(&[4], &[1, 1, 2, 2]))];
         for (align, expected) in EXPECTED {
             let attributes = [("align_corners", (*align).into())];

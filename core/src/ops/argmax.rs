@@ -1,8 +1,9 @@
 //! `ArgMax` and `ArgMin`: where along an axis the largest or smallest element is.
-//! <https://onnx.ai/onnx/operators/onnx__ArgMax.html>, <https://onnx.ai/onnx/operators/onnx__ArgMin.html>
+//! <https://onnx.ai/onnx/operators/onnx__ArgMax.html>,
+//! <https://onnx.ai/onnx/operators/onnx__ArgMin.html>
 //!
-//! Opset 11 allowed negative axes, 12 added `select_last_index` for the choice among equals, 13 bfloat16. The indices live on the
-//! CPU.
+//! Opset 11 allowed negative axes, 12 added `select_last_index` for the choice among equals, 13
+//! bfloat16. The indices live on the CPU.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};

@@ -1,9 +1,11 @@
-//! `Attention`: softmax(scale · Q Kᵀ + mask) V, for several heads; Vaswani et al. 2017 (arXiv 1706.03762).
-//! <https://onnx.ai/onnx/operators/onnx__Attention.html>
+//! `Attention`: softmax(scale · Q Kᵀ + mask) V, for several heads; Vaswani et al. 2017 (arXiv
+//! 1706.03762). <https://onnx.ai/onnx/operators/onnx__Attention.html>
 //!
-//! Q, K, V are `[batch, heads, length, width]`, or `[batch, length, heads · width]` with the numbers of heads as attributes; K and V may have fewer
-//! heads, each of which serves as many of Q's. A mask of booleans says where to look, one of floats is added. Opset 23 introduced it. Keys and
-//! values of the past, `softcap`, the optional outputs, and 24's `nonpad_kv_seqlen` are refused.
+//! Q, K, V are `[batch, heads, length, width]`, or `[batch, length, heads · width]` with the
+//! numbers of heads as attributes; K and V may have fewer heads, each of which serves as many of
+//! Q's. A mask of booleans says where to look, one of floats is added. Opset 23 introduced it. Keys
+//! and values of the past, `softcap`, the optional outputs, and 24's `nonpad_kv_seqlen` are
+//! refused.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{ActivationOps, FloatTensorOps};
@@ -187,7 +189,8 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
     if let Some(cap) = node.number("softcap")?.filter(|cap| *cap != 0.0) {
         return Err(refuse(format!("`softcap = {cap}`")));
     }
-    // What they choose is an output that is refused, and the precision of the softmax, which is 32 bits.
+    // What they choose is an output that is refused, and the precision of the softmax, which is 32
+    // bits.
     node.int("qk_matmul_output_mode")?;
     node.int("softmax_precision")?;
     let heads = |name: &'static str| -> Result<Option<usize>, OpError> {

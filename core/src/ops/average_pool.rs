@@ -1,7 +1,8 @@
 //! `AveragePool`: the mean of each window. <https://onnx.ai/onnx/operators/onnx__AveragePool.html>
 //!
-//! Opset 10 added `ceil_mode`, 11 worded defaults anew, 19 added `dilations`. The mean is over the elements of the input that the window meets,
-//! with `count_include_pad` also over the border; what lies beyond the border (`ceil_mode`) never counts.
+//! Opset 10 added `ceil_mode`, 11 worded defaults anew, 19 added `dilations`. The mean is over the
+//! elements of the input that the window meets, with `count_include_pad` also over the border; what
+//! lies beyond the border (`ceil_mode`) never counts.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
@@ -41,7 +42,8 @@ impl AveragePool {
         (0..placement.output[axis]).map(at).collect()
     }
 
-    /// Elements of the window over elements that count, `[height, width]`; `None` if all windows count entirely.
+    /// Elements of the window over elements that count, `[height, width]`; `None` if all windows
+    /// count entirely.
     fn correction(&self, placement: &Placement) -> Option<Vec<f32>> {
         let size = placement.kernel[0] * placement.kernel[1];
         let (rows, columns) = (self.counts(placement, 0), self.counts(placement, 1));

@@ -3,13 +3,15 @@
 //!
 //! y = (x − mean) / √(var + epsilon) · scale + bias; Ioffe and Szegedy 2015 (arXiv 1502.03167).
 //!
-//! Opset 9 lists five outputs in training; 14 replaces them by `training_mode` and three outputs; 15 lets the types differ. With one output and
-//! without that attribute, as the builder writes it, the form is the same throughout. Files
-//! exported for training and for inference both run in the mode that the caller asks for: a student in training normalises with the batch's
-//! statistics although its file says `training_mode = 0`, a teacher never does.
+//! Opset 9 lists five outputs in training; 14 replaces them by `training_mode` and three outputs;
+//! 15 lets the types differ. With one output and without that attribute, as the builder writes it,
+//! the form is the same throughout. Files exported for training and for inference both run in the
+//! mode that the caller asks for: a student in training normalises with the batch's statistics
+//! although its file says `training_mode = 0`, a teacher never does.
 //!
-//! ONNX's running variance is biased in training, PyTorch's is not (n / (n − 1)). Students follow PyTorch: with momentum 0.1 of the new
-//! statistics (ONNX counts the other way round: 0.9 of the old).
+//! ONNX's running variance is biased in training, PyTorch's is not (n / (n − 1)). Students follow
+//! PyTorch: with momentum 0.1 of the new statistics (ONNX counts the other way round: 0.9 of the
+//! old).
 
 use burn::backend::Dispatch;
 use burn::backend::ops::ModuleOps;
@@ -28,7 +30,8 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// The running mean and variance after a step whose batch had these, its variance biased, over `count` elements of a channel.
+    /// The running mean and variance after a step whose batch had these, its variance biased, over
+    /// `count` elements of a channel.
     pub(crate) fn moved(&self, running: [Value; 2], batch: [Value; 2], count: usize) -> [Value; 2] {
         let unbiased = count as f64 / (count.max(2) - 1) as f64;
         let blend = |running: Value, new: Value, share: f64| -> Value {
@@ -172,8 +175,9 @@ mod tests {
         Network::new(graph, device).unwrap()
     }
 
-    // bn = torch.nn.BatchNorm2d(3, momentum=0.1), its tensors as in `network`; x = torch.sin(torch.arange(24.) * 0.7 + 0.2)
-    // .reshape(2, 3, 2, 2); w = torch.cos(torch.arange(24.) * 0.3).reshape(2, 3, 2, 2); y = bn(x); (y * w).sum().backward()
+    // bn = torch.nn.BatchNorm2d(3, momentum=0.1), its tensors as in `network`; x =
+    // torch.sin(torch.arange(24.) * 0.7 + 0.2) .reshape(2, 3, 2, 2); w =
+    // torch.cos(torch.arange(24.) * 0.3).reshape(2, 3, 2, 2); y = bn(x); (y * w).sum().backward()
     #[test]
     fn training_follows_pytorch_in_outputs_statistics_and_gradients() {
         let device = Device::flex().autodiff();

@@ -1,7 +1,9 @@
-//! Weights as ±α, one α for each output channel, with a straight-through gradient. M. Rastegari et al.: "XNOR-Net: ImageNet Classification Using Binary
-//! Convolutional Neural Networks", 2016 (arXiv 1603.05279), section 3.1.
+//! Weights as ±α, one α for each output channel, with a straight-through gradient. M. Rastegari et
+//! al.: "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks", 2016 (arXiv
+//! 1603.05279), section 3.1.
 //!
-//! y = α · sign(w) with α the mean of |w|; zero counts as positive. The gradient passes where |w| ≤ 1.
+//! y = α · sign(w) with α the mean of |w|; zero counts as positive. The gradient passes where |w|
+//! ≤ 1.
 //!
 //! No operator of ONNX: the exporter stores what it computes. Until then it is written `Identity`.
 

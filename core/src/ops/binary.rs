@@ -1,6 +1,8 @@
-//! `Add`, `Sub`, `Mul`, `Div`: elementwise arithmetic with broadcasting. <https://onnx.ai/onnx/operators/onnx__Add.html>
+//! `Add`, `Sub`, `Mul`, `Div`: elementwise arithmetic with broadcasting.
+//! <https://onnx.ai/onnx/operators/onnx__Add.html>
 //!
-//! Opset 7 brought NumPy's broadcasting, 13 bfloat16, 14 small integers; the form never changed. Integers divide towards zero, as C does.
+//! Opset 7 brought NumPy's broadcasting, 13 bfloat16, 14 small integers; the form never changed.
+//! Integers divide towards zero, as C does.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
@@ -72,7 +74,8 @@ impl Op for Binary {
     }
 }
 
-/// Brings two values to one rank (extents of 1 in front) on the device of the one that lives away from the CPU; true if both are scalars.
+/// Brings two values to one rank (extents of 1 in front) on the device of the one that lives away
+/// from the CPU; true if both are scalars.
 pub(super) fn align(a: Value, b: Value) -> (Value, Value, bool) {
     let scalar = a.is_scalar() && b.is_scalar();
     let rank = a.rank().max(b.rank()).max(1);

@@ -1,7 +1,8 @@
-//! `BitwiseAnd`, `BitwiseOr`, `BitwiseXor`, `BitwiseNot`, `BitShift`: the bits of integers. <https://onnx.ai/onnx/operators/onnx__BitShift.html>
+//! `BitwiseAnd`, `BitwiseOr`, `BitwiseXor`, `BitwiseNot`, `BitShift`: the bits of integers.
+//! <https://onnx.ai/onnx/operators/onnx__BitShift.html>
 //!
-//! Opset 11 introduced `BitShift`, 18 the others; the forms never changed. Integers of all types run in 64 bits: what is shifted out of a smaller
-//! one upwards stays. Two inputs broadcast.
+//! Opset 11 introduced `BitShift`, 18 the others; the forms never changed. Integers of all types
+//! run in 64 bits: what is shifted out of a smaller one upwards stays. Two inputs broadcast.
 
 use super::binary::align;
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext, broadcast};

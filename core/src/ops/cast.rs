@@ -1,8 +1,10 @@
 //! `Cast`, `CastLike`: elements of another type. <https://onnx.ai/onnx/operators/onnx__Cast.html>
 //!
-//! Floats run as `f32` and integers as `i64` whatever their type in the file, so only changes of kind do something: to integers towards zero, to
-//! booleans by "not zero". A cast to `float16` or `double` keeps the number, one to `uint8` does not wrap. Opset 13 adds bfloat16, 19 `saturate`
-//! (which concerns 8-bit floats alone) and `CastLike` came with 15. Texts, 8-bit floats and 4-bit integers are refused.
+//! Floats run as `f32` and integers as `i64` whatever their type in the file, so only changes of
+//! kind do something: to integers towards zero, to booleans by "not zero". A cast to `float16` or
+//! `double` keeps the number, one to `uint8` does not wrap. Opset 13 adds bfloat16, 19 `saturate`
+//! (which concerns 8-bit floats alone) and `CastLike` came with 15. Texts, 8-bit floats and 4-bit
+//! integers are refused.
 //!
 //! Floats made of integers go to the network's device.
 
@@ -79,7 +81,8 @@ mod tests {
 
     #[test]
     fn kinds_change_as_numpy_changes_them() {
-        // np.float32([-1.7, 0, 1.7]).astype(np.int64), .astype(bool); np.array([True, False]).astype(np.float32)
+        // np.float32([-1.7, 0, 1.7]).astype(np.int64), .astype(bool); np.array([True,
+        // False]).astype(np.float32)
         let x = [Some(floats(&[3], &[-1.7, 0.0, 1.7]))];
         let to = |element: ElementType| [("to", (element as i64).into())];
         let made = run_op("Cast", 13, &to(ElementType::Int32), &x).unwrap();

@@ -1,7 +1,7 @@
 //! `Clip`: min(max(x, lower), upper). <https://onnx.ai/onnx/operators/onnx__Clip.html>
 //!
-//! Opset 6 writes the bounds as attributes, 11 as optional inputs, 12 adds integers. Where the bounds cross, the upper one wins. Elements on or
-//! beyond a bound get no gradient.
+//! Opset 6 writes the bounds as attributes, 11 as optional inputs, 12 adds integers. Where the
+//! bounds cross, the upper one wins. Elements on or beyond a bound get no gradient.
 
 use burn::tensor::Tensor;
 

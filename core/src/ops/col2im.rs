@@ -1,7 +1,9 @@
-//! `Col2Im`: patches laid back onto a picture, summed where they overlap; PyTorch's `fold`. <https://onnx.ai/onnx/operators/onnx__Col2Im.html>
+//! `Col2Im`: patches laid back onto a picture, summed where they overlap; PyTorch's `fold`.
+//! <https://onnx.ai/onnx/operators/onnx__Col2Im.html>
 //!
-//! `input` is `[batch, channels · kh · kw, patches]`, `image_shape` [height, width], `block_shape` [kh, kw]. What lands in the border falls away. Opset 18
-//! introduced it. Other than two spatial axes are refused.
+//! `input` is `[batch, channels · kh · kw, patches]`, `image_shape` [height, width], `block_shape`
+//! [kh, kw]. What lands in the border falls away. Opset 18 introduced it. Other than two spatial
+//! axes are refused.
 
 use burn::tensor::Tensor;
 
@@ -82,7 +84,8 @@ fn pair<T: Shaped>(inputs: &Inputs<'_, T>, index: usize, name: &'static str) -> 
 }
 
 impl Plan {
-    /// Each entry of a patch that lands on the picture: its row among `[kh · kw · patches]`, and its pixel.
+    /// Each entry of a patch that lands on the picture: its row among `[kh · kw · patches]`, and
+    /// its pixel.
     fn places(&self) -> (Vec<i64>, Vec<i64>) {
         let pads = self.window.pads(&self.image);
         let along = |axis: usize, tap: usize, patch: usize| {
@@ -179,7 +182,8 @@ mod tests {
 
     #[test]
     fn what_lands_in_the_border_falls_away() {
-        // torch.nn.functional.fold(torch.arange(16.).reshape(1, 4, 4), (2, 2), (2, 2), padding=1, stride=2)
+        // torch.nn.functional.fold(torch.arange(16.).reshape(1, 4, 4), (2, 2), (2, 2), padding=1,
+        // stride=2)
         let inputs = [
             Some(ramp(&[1, 4, 4], 0.0, 1.0)),
             Some(ints(&[2], &[2, 2])),

@@ -1,8 +1,8 @@
-//! `Equal`, `Greater`, `GreaterOrEqual`, `Less`, `LessOrEqual`: elementwise comparison with broadcasting.
-//! <https://onnx.ai/onnx/operators/onnx__Equal.html>
+//! `Equal`, `Greater`, `GreaterOrEqual`, `Less`, `LessOrEqual`: elementwise comparison with
+//! broadcasting. <https://onnx.ai/onnx/operators/onnx__Equal.html>
 //!
-//! Opset 7 brought broadcasting, 9 all number types, 11 floats for `Equal`, 12 the two operators with "or equal", 13 bfloat16; the form never
-//! changed. `Equal` compares booleans too.
+//! Opset 7 brought broadcasting, 9 all number types, 11 floats for `Equal`, 12 the two operators
+//! with "or equal", 13 bfloat16; the form never changed. `Equal` compares booleans too.
 
 use burn::tensor::{Bool, Tensor};
 
@@ -47,7 +47,8 @@ impl Op for Comparison {
 
     fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
         let (a, b, scalar) = align(inputs.required(0, "A")?.clone(), inputs.required(1, "B")?.clone());
-        // Comparisons broadcast by themselves and look at the first axis alone, so the type may say rank 1.
+        // Comparisons broadcast by themselves and look at the first axis alone, so the type may say
+        // rank 1.
         let result: Tensor<1, Bool> = match (self, a.kind()) {
             (Comparison::Equal, Kind::Float) => a.float::<1>().equal(b.float()),
             (Comparison::Equal, Kind::Int) => a.int::<1>().equal(b.int()),

@@ -1,6 +1,7 @@
 //! `Constant`: a tensor written into the node. <https://onnx.ai/onnx/operators/onnx__Constant.html>
 //!
-//! Opset 11 adds sparse tensors, 12 the attributes for single numbers and lists; texts and sparse tensors are refused.
+//! Opset 11 adds sparse tensors, 12 the attributes for single numbers and lists; texts and sparse
+//! tensors are refused.
 
 use burn::tensor::{Device, TensorData};
 

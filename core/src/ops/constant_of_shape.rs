@@ -1,4 +1,5 @@
-//! `ConstantOfShape`: one number in a shape that is computed. <https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html>
+//! `ConstantOfShape`: one number in a shape that is computed.
+//! <https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html>
 //!
 //! Opset 9 introduced it, 20 and 21 add types. The number is a float 0 where none is stated.
 

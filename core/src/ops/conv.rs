@@ -1,8 +1,10 @@
-//! `Conv`: convolution over 1 to 3 spatial axes, grouped and dilated. <https://onnx.ai/onnx/operators/onnx__Conv.html>
+//! `Conv`: convolution over 1 to 3 spatial axes, grouped and dilated.
+//! <https://onnx.ai/onnx/operators/onnx__Conv.html>
 //!
 //! Y[n, o, p] = B[o] + Σ_{c, k} W[o, c, k] · X[n, g(o) + c, stride·p + dilation·k − pad]
 //!
-//! One form since opset 1. Burn has no border over three axes whose sides differ: such a one is added before.
+//! One form since opset 1. Burn has no border over three axes whose sides differ: such a one is
+//! added before.
 
 use burn::tensor::module::{conv1d, conv2d, conv3d};
 use burn::tensor::ops::{ConvOptions, PadMode};
@@ -17,7 +19,8 @@ use crate::value::{Kind, Value};
 pub struct ConvOp {
     /// Groups of channels that do not see one another.
     pub groups: usize,
-    /// The window's stride, dilation and padding; its kernel is empty where the file leaves it to the weight.
+    /// The window's stride, dilation and padding; its kernel is empty where the file leaves it to
+    /// the weight.
     attributes: WindowAttributes,
 }
 
@@ -25,7 +28,8 @@ pub struct ConvOp {
 #[derive(Clone, Debug)]
 struct WindowAttributes {
     kernel: Option<Vec<usize>>,
-    /// One window per possible number of spatial axes; the attributes may be absent and then mean "1 along each axis".
+    /// One window per possible number of spatial axes; the attributes may be absent and then mean
+    /// "1 along each axis".
     by_axes: [Result<Window, OpError>; 3],
 }
 
@@ -33,7 +37,8 @@ impl ConvOp {
     /// The window for a weight of shape `[out, in / groups, kernel…]`.
     ///
     /// # Errors
-    /// A weight with another number of spatial axes than 1 to 3, or one that contradicts `kernel_shape`.
+    /// A weight with another number of spatial axes than 1 to 3, or one that contradicts
+    /// `kernel_shape`.
     pub fn window(&self, weight: &[usize]) -> Result<Window, OpError> {
         let refuse = |expected: String| OpError::Shape {
             name: "W",

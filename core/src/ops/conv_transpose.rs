@@ -1,9 +1,10 @@
-//! `ConvTranspose`: the transpose of a convolution over 1 or 2 spatial axes. <https://onnx.ai/onnx/operators/onnx__ConvTranspose.html>
+//! `ConvTranspose`: the transpose of a convolution over 1 or 2 spatial axes.
+//! <https://onnx.ai/onnx/operators/onnx__ConvTranspose.html>
 //!
 //! Y[n, o, stride·p + dilation·k − pad] += W[c, o, k] · X[n, c, p]
 //!
-//! Opset 11 only worded defaults anew. Three spatial axes are refused. Where the paddings before and after differ, Burn pads with the smaller
-//! one and the output is cropped.
+//! Opset 11 only worded defaults anew. Three spatial axes are refused. Where the paddings before
+//! and after differ, Burn pads with the smaller one and the output is cropped.
 
 use burn::tensor::module::{conv_transpose1d, conv_transpose2d};
 use burn::tensor::ops::ConvTransposeOptions;
@@ -20,7 +21,8 @@ pub struct ConvTranspose {
     /// Groups of channels that do not see one another.
     pub groups: usize,
     kernel: Option<Vec<usize>>,
-    /// One geometry per possible number of spatial axes; the attributes may be absent and then hold their defaults along each axis.
+    /// One geometry per possible number of spatial axes; the attributes may be absent and then hold
+    /// their defaults along each axis.
     by_axes: [Result<Geometry, OpError>; 2],
 }
 
@@ -287,7 +289,8 @@ mod tests {
 
     #[test]
     fn paddings_place_the_output_as_onnx_runtime_does() {
-        // onnxruntime 1.32: ConvTranspose-11, X = W = [[[1, 2, 3]]], strides = [2], with the further attributes below.
+        // onnxruntime 1.32: ConvTranspose-11, X = W = [[[1, 2, 3]]], strides = [2], with the
+        // further attributes below.
         let stride = ("strides", Attribute::Ints(vec![2]));
         type Case = (Vec<(&'static str, Attribute)>, &'static [f32]);
         let cases: [Case; 9] = [
@@ -335,7 +338,8 @@ mod tests {
             attributes.push(stride.clone());
             assert_floats(&line(&attributes).unwrap(), &[1, 1, expected.len()], expected);
         }
-        // onnxruntime 1.32: strides = [4], auto_pad = SAME_UPPER: the kernel does not fill the stride.
+        // onnxruntime 1.32: strides = [4], auto_pad = SAME_UPPER: the kernel does not fill the
+        // stride.
         let wide = [("strides", vec![4].into()), ("auto_pad", "SAME_UPPER".into())];
         let expected = [1.0, 2.0, 3.0, 0.0, 2.0, 4.0, 6.0, 0.0, 3.0, 6.0, 9.0];
         assert_floats(&line(&wide).unwrap(), &[1, 1, 11], &expected);
@@ -343,8 +347,10 @@ mod tests {
 
     #[test]
     fn groups_dilation_and_bias_agree_with_pytorch() {
-        // torch.nn.functional.conv_transpose2d(x, w, b, stride=(2, 1), padding=(1, 0), output_padding=(1, 0), groups=2, dilation=(1, 2)) with
-        // x = sin(arange(12) * 0.7).reshape(1, 2, 2, 3), w = sin(arange(8) * 0.9 + 0.4).reshape(2, 1, 2, 2), b = [0.5, -0.5].
+        // torch.nn.functional.conv_transpose2d(x, w, b, stride=(2, 1), padding=(1, 0),
+        // output_padding=(1, 0), groups=2, dilation=(1, 2)) with x = sin(arange(12) *
+        // 0.7).reshape(1, 2, 2, 3), w = sin(arange(8) * 0.9 + 0.4).reshape(2, 1, 2, 2), b = [0.5,
+        // -0.5].
         let inputs = [
             Some(waves(&[1, 2, 2, 3], 0.0, 0.7)),
             Some(waves(&[2, 1, 2, 2], 0.4, 0.9)),

@@ -1,6 +1,7 @@
 //! `CumSum`: running sums along an axis. <https://onnx.ai/onnx/operators/onnx__CumSum.html>
 //!
-//! `exclusive` leaves the element itself out, `reverse` sums from the end. Opset 11 introduced it, 14 adds bfloat16; the form never changed.
+//! `exclusive` leaves the element itself out, `reverse` sums from the end. Opset 11 introduced it,
+//! 14 adds bfloat16; the form never changed.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};

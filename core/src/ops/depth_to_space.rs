@@ -1,8 +1,10 @@
-//! `DepthToSpace` and `SpaceToDepth`: blocks of pixels against channels. <https://onnx.ai/onnx/operators/onnx__DepthToSpace.html>,
+//! `DepthToSpace` and `SpaceToDepth`: blocks of pixels against channels.
+//! <https://onnx.ai/onnx/operators/onnx__DepthToSpace.html>,
 //! <https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html>
 //!
-//! `mode` says whether the place in the block (`DCR`) or the channel (`CRD`, PyTorch's `pixel_shuffle`) varies slowest along the channels.
-//! Opset 11 added `mode`, 13 bfloat16. `SpaceToDepth` is the inverse of `DCR`.
+//! `mode` says whether the place in the block (`DCR`) or the channel (`CRD`, PyTorch's
+//! `pixel_shuffle`) varies slowest along the channels. Opset 11 added `mode`, 13 bfloat16.
+//! `SpaceToDepth` is the inverse of `DCR`.
 
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::Value;

@@ -1,12 +1,15 @@
-//! `Dropout`: in training, elements set to 0 at random and the others scaled up. <https://onnx.ai/onnx/operators/onnx__Dropout.html>
+//! `Dropout`: in training, elements set to 0 at random and the others scaled up.
+//! <https://onnx.ai/onnx/operators/onnx__Dropout.html>
 //!
 //! y = x · keep / (1 − ratio), keep drawn as 0 with probability `ratio`; Srivastava et al. 2014.
 //!
-//! Up to opset 10 `ratio` is an attribute; 12 made it an input beside `training_mode`; 13 added bfloat16. Opset 10 made the mask boolean.
+//! Up to opset 10 `ratio` is an attribute; 12 made it an input beside `training_mode`; 13 added
+//! bfloat16. Opset 10 made the mask boolean.
 //!
-//! Like BatchNormalization, the node follows the mode that the caller asks for: in inference nothing is dropped, whatever the file says. In
-//! training it drops where `training_mode` is true or not stated; a file that states `training_mode = false` has asked for a node that never
-//! drops. `seed` is not read: draws follow the device's seed, so that two nodes never draw alike.
+//! Like BatchNormalization, the node follows the mode that the caller asks for: in inference
+//! nothing is dropped, whatever the file says. In training it drops where `training_mode` is true
+//! or not stated; a file that states `training_mode = false` has asked for a node that never drops.
+//! `seed` is not read: draws follow the device's seed, so that two nodes never draw alike.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;

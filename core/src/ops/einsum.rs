@@ -1,11 +1,13 @@
-//! `Einsum`: sums of products, written with a letter for each axis. <https://onnx.ai/onnx/operators/onnx__Einsum.html>
+//! `Einsum`: sums of products, written with a letter for each axis.
+//! <https://onnx.ai/onnx/operators/onnx__Einsum.html>
 //!
-//! `"bij,bjk->bik"` multiplies stacks of matrices. A letter that the result lacks is summed over; a letter twice in one operand takes the diagonal;
-//! `...` stands for the axes that broadcast. Without `->` the result has the letters that occur once, in the order of the alphabet. Opset 12
+//! `"bij,bjk->bik"` multiplies stacks of matrices. A letter that the result lacks is summed over; a
+//! letter twice in one operand takes the diagonal; `...` stands for the axes that broadcast.
+//! Without `->` the result has the letters that occur once, in the order of the alphabet. Opset 12
 //! introduced it; the form never changed. Integers are refused.
 //!
-//! Operands are contracted from the left, two at a time: what both have and the result needs is a stack, what both have and nobody needs later is
-//! the inner axis of a matrix product.
+//! Operands are contracted from the left, two at a time: what both have and the result needs is a
+//! stack, what both have and nobody needs later is the inner axis of a matrix product.
 
 use std::collections::BTreeMap;
 
@@ -391,7 +393,8 @@ mod tests {
 
     #[test]
     fn products_agree_with_numpy() {
-        // a = np.arange(6.).reshape(2, 3), b = np.arange(6.).reshape(3, 2); np.einsum(equation, a, b)
+        // a = np.arange(6.).reshape(2, 3), b = np.arange(6.).reshape(3, 2); np.einsum(equation, a,
+        // b)
         let inputs = [Some(ramp(&[2, 3], 0.0, 1.0)), Some(ramp(&[3, 2], 0.0, 1.0))];
         for (equation, dims, expected) in [
             ("ij,jk->ik", &[2, 2][..], &[10.0, 13.0, 28.0, 40.0][..]),

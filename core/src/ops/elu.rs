@@ -1,4 +1,5 @@
-//! `Elu`, `Selu`, `Celu`: rectifiers with an exponential below 0. <https://onnx.ai/onnx/operators/onnx__Elu.html>
+//! `Elu`, `Selu`, `Celu`: rectifiers with an exponential below 0.
+//! <https://onnx.ai/onnx/operators/onnx__Elu.html>
 //!
 //! gamma · max(x, 0) + scale · (exp(min(x, 0) / width) − 1), where
 //!
@@ -8,8 +9,8 @@
 //! | `Selu` | gamma | gamma · alpha | 1 | Klambauer et al. 2017 (arXiv 1706.02515) |
 //! | `Celu` | 1 | alpha | alpha | Barron 2017 (arXiv 1704.07483) |
 //!
-//! `Elu` and `Selu` have one form since opset 6, `Celu` came with 12. Taking min(x, 0) into the exponential keeps large x from overflowing
-//! there, which would make the gradient 0 · ∞.
+//! `Elu` and `Selu` have one form since opset 6, `Celu` came with 12. Taking min(x, 0) into the
+//! exponential keeps large x from overflowing there, which would make the gradient 0 · ∞.
 
 use burn::tensor::activation::relu;
 

@@ -1,6 +1,7 @@
 //! `Expand`: broadcasting to a shape. <https://onnx.ai/onnx/operators/onnx__Expand.html>
 //!
-//! The broadcast goes both ways: where the wanted shape has 1, the input's extent stays. Opset 8 introduced it, 13 adds bfloat16.
+//! The broadcast goes both ways: where the wanted shape has 1, the input's extent stays. Opset 8
+//! introduced it, 13 adds bfloat16.
 
 use super::shaped::{Shaped, extents};
 use crate::op::{

@@ -1,7 +1,8 @@
-//! `EyeLike`: ones on a diagonal, zeros elsewhere, in the shape of a matrix. <https://onnx.ai/onnx/operators/onnx__EyeLike.html>
+//! `EyeLike`: ones on a diagonal, zeros elsewhere, in the shape of a matrix.
+//! <https://onnx.ai/onnx/operators/onnx__EyeLike.html>
 //!
-//! `k` counts diagonals from the main one, upwards if positive; `dtype` is the type of the elements, that of the input where absent. Opset 9
-//! introduced it; the form never changed.
+//! `k` counts diagonals from the main one, upwards if positive; `dtype` is the type of the
+//! elements, that of the input where absent. Opset 9 introduced it; the form never changed.
 
 use burn::tensor::{Device, TensorData};
 

@@ -1,11 +1,15 @@
-//! Numbers rounded to the steps of 8-bit integers, in floats, with a straight-through gradient: what quantisation will do to them, while they are trained.
-//! B. Jacob et al.: "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018 (arXiv 1712.05877), section 3.
+//! Numbers rounded to the steps of 8-bit integers, in floats, with a straight-through gradient:
+//! what quantisation will do to them, while they are trained. B. Jacob et al.: "Quantization and
+//! Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018 (arXiv
+//! 1712.05877), section 3.
 //!
-//! No operators of ONNX: the exporter replaces them by QuantizeLinear and DequantizeLinear. Until then they are written `Identity`.
+//! No operators of ONNX: the exporter replaces them by QuantizeLinear and DequantizeLinear. Until
+//! then they are written `Identity`.
 //!
-//! Rounding passes the gradient unchanged; beyond the range of an activation there is none. The range of a weight is that of its numbers, for each
-//! channel, and symmetric; the range of an activation moves by a share of 0.01 to that of each batch, as PyTorch's observers do, from that of the first.
-//! An activation reads its range on the host, which a GPU waits for.
+//! Rounding passes the gradient unchanged; beyond the range of an activation there is none. The
+//! range of a weight is that of its numbers, for each channel, and symmetric; the range of an
+//! activation moves by a share of 0.01 to that of each batch, as PyTorch's observers do, from that
+//! of the first. An activation reads its range on the host, which a GPU waits for.
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -41,7 +45,8 @@ impl Scale {
     }
 }
 
-/// An activation rounded to one of 256 steps. Inputs: x, low `[1]`, high `[1]`; outputs: y and the next low and high.
+/// An activation rounded to one of 256 steps. Inputs: x, low `[1]`, high `[1]`; outputs: y and the
+/// next low and high.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FakeQuantize;
 
@@ -172,7 +177,8 @@ pub(super) fn weight(inputs: &Inputs<'_, Fact>, axis: usize) -> Result<Vec<Fact>
     })
 }
 
-/// Applies a function to a weight as a matrix, which is told the axis that runs along the numbers of one channel.
+/// Applies a function to a weight as a matrix, which is told the axis that runs along the numbers
+/// of one channel.
 pub(super) fn each_channel(
     w: Value,
     axis: usize,
@@ -208,7 +214,8 @@ mod tests {
 
     #[test]
     fn an_activation_is_rounded_as_onnx_would_quantise_it() {
-        // torch.fake_quantize_per_tensor_affine(torch.tensor([-2., -0.51, 0.12, 0.71, 5.]), 3/255, 85, 0, 255)
+        // torch.fake_quantize_per_tensor_affine(torch.tensor([-2., -0.51, 0.12, 0.71, 5.]), 3/255,
+        // 85, 0, 255)
         let x = floats(&[5], &[-2.0, -0.51, 0.12, 0.71, 5.0]);
         let made = run(Mode::Inference, x, [-1.0, 2.0], &Device::flex());
         assert_floats(&made[0], &[5], &[-1.0, -0.505_882_4, 0.117_647, 0.705_882_4, 2.0]);

@@ -1,4 +1,5 @@
-//! `Flatten`: a matrix of the axes before and after `axis`. <https://onnx.ai/onnx/operators/onnx__Flatten.html>
+//! `Flatten`: a matrix of the axes before and after `axis`.
+//! <https://onnx.ai/onnx/operators/onnx__Flatten.html>
 //!
 //! Opset 9 allows all types, 11 negative axes; 13 and 21 add types. The form never changed.
 

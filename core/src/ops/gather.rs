@@ -1,7 +1,9 @@
-//! `Gather`: entries of one axis by index; an embedding is one along axis 0. <https://onnx.ai/onnx/operators/onnx__Gather.html>
+//! `Gather`: entries of one axis by index; an embedding is one along axis 0.
+//! <https://onnx.ai/onnx/operators/onnx__Gather.html>
 //!
-//! The indices' axes take the place of the gathered one; a scalar index drops it. Opset 11 allows negative indices, 13 adds bfloat16; the form
-//! never changed. Indices are read on the host, where their range is checked.
+//! The indices' axes take the place of the gathered one; a scalar index drops it. Opset 11 allows
+//! negative indices, 13 adds bfloat16; the form never changed. Indices are read on the host, where
+//! their range is checked.
 
 use super::shaped::Shaped;
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, resolve_axis};

@@ -1,6 +1,8 @@
-//! `GatherElements`: along one axis, an index for each element. <https://onnx.ai/onnx/operators/onnx__GatherElements.html>
+//! `GatherElements`: along one axis, an index for each element.
+//! <https://onnx.ai/onnx/operators/onnx__GatherElements.html>
 //!
-//! y[i][j] = x[indices[i][j]][j] along axis 0. Opset 11 introduced it, 13 adds bfloat16; the form never changed.
+//! y[i][j] = x[indices[i][j]][j] along axis 0. Opset 11 introduced it, 13 adds bfloat16; the form
+//! never changed.
 
 use super::gather::resolve_indices;
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, resolve_axis};
@@ -79,7 +81,8 @@ mod tests {
 
     #[test]
     fn each_element_has_its_index() {
-        // np.take_along_axis(np.arange(6).reshape(2, 3)[:, :2], np.array([[1, -2], [0, 0]]), axis=0)
+        // np.take_along_axis(np.arange(6).reshape(2, 3)[:, :2], np.array([[1, -2], [0, 0]]),
+        // axis=0)
         let inputs = [Some(ramp(&[2, 3], 0.0, 1.0)), Some(ints(&[2, 2], &[1, -2, 0, 0]))];
         let made = run_op("GatherElements", 13, &[], &inputs).unwrap();
         assert_floats(&made[0], &[2, 2], &[3.0, 1.0, 0.0, 1.0]);

@@ -1,7 +1,9 @@
-//! `GatherND`: parts of a tensor by their places. <https://onnx.ai/onnx/operators/onnx__GatherND.html>
+//! `GatherND`: parts of a tensor by their places.
+//! <https://onnx.ai/onnx/operators/onnx__GatherND.html>
 //!
-//! `indices` of shape `[…, k]` lists places in k axes of `data`; each place gives what lies there in the axes after them. The first `batch_dims`
-//! axes of both belong together. Opset 11 introduced it, 12 adds `batch_dims`. Indices are read on the host, where their range is checked.
+//! `indices` of shape `[…, k]` lists places in k axes of `data`; each place gives what lies there
+//! in the axes after them. The first `batch_dims` axes of both belong together. Opset 11 introduced
+//! it, 12 adds `batch_dims`. Indices are read on the host, where their range is checked.
 
 use super::shaped::Shaped;
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};
@@ -156,7 +158,8 @@ mod tests {
 
     #[test]
     fn batch_axes_belong_together() {
-        // The specification's example: data = np.arange(8).reshape(2, 2, 2), indices = [[1], [0]], batch_dims = 1
+        // The specification's example: data = np.arange(8).reshape(2, 2, 2), indices = [[1], [0]],
+        // batch_dims = 1
         let inputs = [
             Some(ints(&[2, 2, 2], &[0, 1, 2, 3, 4, 5, 6, 7])),
             Some(ints(&[2, 1], &[1, 0])),

@@ -1,7 +1,8 @@
-//! `Gelu`: x · Φ(x), Φ the normal distribution function; Hendrycks and Gimpel 2016 (arXiv 1606.08415).
-//! <https://onnx.ai/onnx/operators/onnx__Gelu.html>
+//! `Gelu`: x · Φ(x), Φ the normal distribution function; Hendrycks and Gimpel 2016 (arXiv
+//! 1606.08415). <https://onnx.ai/onnx/operators/onnx__Gelu.html>
 //!
-//! Opset 20 introduced it. `approximate = "tanh"` stands for x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).
+//! Opset 20 introduced it. `approximate = "tanh"` stands for x/2 · (1 + tanh(√(2/π) · (x + 0.044715
+//! x³))).
 
 use burn::tensor::activation::{gelu, gelu_approximate};
 

@@ -1,4 +1,5 @@
-//! `Gemm`: Y = alpha · A′ · B′ + beta · C on matrices, ′ meaning "transposed where asked". <https://onnx.ai/onnx/operators/onnx__Gemm.html>
+//! `Gemm`: Y = alpha · A′ · B′ + beta · C on matrices, ′ meaning "transposed where asked".
+//! <https://onnx.ai/onnx/operators/onnx__Gemm.html>
 //!
 //! Opset 7 brought the broadcasting of C, 11 made C optional, 13 added bfloat16.
 
@@ -126,7 +127,8 @@ mod tests {
 
     #[test]
     fn transposition_factors_and_broadcast_agree_with_onnx_runtime() {
-        // onnxruntime 1.32: Gemm-13, A = arange(6).reshape(3, 2), B = arange(12).reshape(4, 3), alpha = 0.5, beta = 2, transA = transB = 1.
+        // onnxruntime 1.32: Gemm-13, A = arange(6).reshape(3, 2), B = arange(12).reshape(4, 3),
+        // alpha = 0.5, beta = 2, transA = transB = 1.
         let attributes = [
             ("alpha", 0.5.into()),
             ("beta", 2.0.into()),

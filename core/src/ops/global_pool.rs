@@ -1,7 +1,9 @@
-//! `GlobalAveragePool` and `GlobalMaxPool`: one number per channel. <https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html>,
+//! `GlobalAveragePool` and `GlobalMaxPool`: one number per channel.
+//! <https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html>,
 //! <https://onnx.ai/onnx/operators/onnx__GlobalMaxPool.html>
 //!
-//! One form since opset 1. The spatial axes are flattened first, so that one reduction over neighbouring elements does the work.
+//! One form since opset 1. The spatial axes are flattened first, so that one reduction over
+//! neighbouring elements does the work.
 
 use burn::tensor::Tensor;
 

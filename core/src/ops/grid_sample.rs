@@ -1,10 +1,13 @@
-//! `GridSample`: a picture read at places that the network computes, as spatial transformers do. <https://onnx.ai/onnx/operators/onnx__GridSample.html>
+//! `GridSample`: a picture read at places that the network computes, as spatial transformers do.
+//! <https://onnx.ai/onnx/operators/onnx__GridSample.html>
 //!
-//! X is `[batch, channels, height, width]`, `grid` is `[batch, height', width', 2]` with (x, y) from −1 (the left and upper edge) to 1; M. Jaderberg et al.,
-//! "Spatial Transformer Networks", 2015 (arXiv 1506.02025). Whether −1 means the middle of the first pixel or its outer edge, `align_corners` says.
+//! X is `[batch, channels, height, width]`, `grid` is `[batch, height', width', 2]` with (x, y)
+//! from −1 (the left and upper edge) to 1; M. Jaderberg et al., "Spatial Transformer Networks",
+//! 2015 (arXiv 1506.02025). Whether −1 means the middle of the first pixel or its outer edge,
+//! `align_corners` says.
 //!
-//! Opset 16 introduced it; 20 renamed `bilinear` to `linear` and `bicubic` to `cubic`, and added three spatial axes. Cubic interpolation and three axes are
-//! refused.
+//! Opset 16 introduced it; 20 renamed `bilinear` to `linear` and `bicubic` to `cubic`, and added
+//! three spatial axes. Cubic interpolation and three axes are refused.
 
 use burn::tensor::{Device, Int, Tensor};
 
@@ -138,7 +141,8 @@ impl Op for GridSample {
         let columns = self.taps(&self.pixel(along(0), width), width);
         let rows = self.taps(&self.pixel(along(1), height), height);
 
-        // Pixels as rows `[batch · height · width, channels]`, so that one index reads all channels.
+        // Pixels as rows `[batch · height · width, channels]`, so that one index reads all
+        // channels.
         let pixels = x
             .permute(&[0, 2, 3, 1])
             .reshape(&[batch * height * width, channels]);
@@ -212,7 +216,8 @@ mod tests {
 
     #[test]
     fn values_agree_with_pytorch() {
-        // torch.nn.functional.grid_sample(torch.arange(6.).reshape(1, 1, 2, 3) + 1, grid, "bilinear", padding, align_corners)
+        // torch.nn.functional.grid_sample(torch.arange(6.).reshape(1, 1, 2, 3) + 1, grid,
+        // "bilinear", padding, align_corners)
         let x = Some(ramp(&[1, 1, 2, 3], 1.0, 1.0));
         for (padding, align, expected) in EXPECTED {
             let attributes = [

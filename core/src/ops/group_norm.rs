@@ -1,9 +1,11 @@
 //! `GroupNormalization`: groups of channels to mean 0 and variance 1, then scaled and shifted.
 //! <https://onnx.ai/onnx/operators/onnx__GroupNormalization.html>
 //!
-//! y = (x − mean) / √(var + epsilon) · scale + bias over each group's channels and spatial axes; Wu and He 2018 (arXiv 1803.08494).
+//! y = (x − mean) / √(var + epsilon) · scale + bias over each group's channels and spatial axes; Wu
+//! and He 2018 (arXiv 1803.08494).
 //!
-//! Opset 18 has one scale and one bias per group, which is not what the paper and PyTorch do; 21 has one per channel and adds `stash_type`.
+//! Opset 18 has one scale and one bias per group, which is not what the paper and PyTorch do; 21
+//! has one per channel and adds `stash_type`.
 
 use burn::tensor::Tensor;
 
@@ -18,7 +20,8 @@ pub struct GroupNorm {
     pub groups: usize,
     /// Added to the variance.
     pub epsilon: f64,
-    /// Whether scale and bias have one element per group (opset 18) instead of one per channel (opset 21).
+    /// Whether scale and bias have one element per group (opset 18) instead of one per channel
+    /// (opset 21).
     pub per_group: bool,
 }
 
@@ -109,7 +112,8 @@ mod tests {
 
     #[test]
     fn scale_per_channel_agrees_with_pytorch() {
-        // torch.nn.functional.group_norm(x, 2, w, b): x = sin(arange(8) * 0.7).reshape(1, 4, 2), w = sin(arange(4) * 0.9 + 0.4), b = sin(arange(4))
+        // torch.nn.functional.group_norm(x, 2, w, b): x = sin(arange(8) * 0.7).reshape(1, 4, 2),
+        // w = sin(arange(4) * 0.9 + 0.4), b = sin(arange(4))
         let inputs = [
             Some(waves(&[1, 4, 2], 0.0, 0.7)),
             Some(waves(&[4], 0.4, 0.9)),
@@ -129,7 +133,8 @@ mod tests {
 
     #[test]
     fn scale_per_group_agrees_with_onnx_runtime() {
-        // onnxruntime 1.32: GroupNormalization-18, num_groups = 2, X as above with batch 2, scale = sin([0.4, 1.3]), bias = sin([0, 1])
+        // onnxruntime 1.32: GroupNormalization-18, num_groups = 2, X as above with batch 2, scale =
+        // sin([0.4, 1.3]), bias = sin([0, 1])
         let inputs = [
             Some(waves(&[2, 4, 1, 2], 0.0, 0.7)),
             Some(waves(&[2], 0.4, 0.9)),

@@ -1,7 +1,9 @@
-//! `HardSigmoid`, `HardSwish`: piecewise linear stand-ins. <https://onnx.ai/onnx/operators/onnx__HardSwish.html>
+//! `HardSigmoid`, `HardSwish`: piecewise linear stand-ins.
+//! <https://onnx.ai/onnx/operators/onnx__HardSwish.html>
 //!
-//! HardSigmoid(x) = max(0, min(1, alpha · x + beta)), HardSwish(x) = x · HardSigmoid(x) with alpha = 1/6, beta = 1/2 (Howard et al. 2019,
-//! arXiv 1905.02244). `HardSigmoid` has one form since opset 6, `HardSwish` came with 14 and has no attributes.
+//! HardSigmoid(x) = max(0, min(1, alpha · x + beta)), HardSwish(x) = x · HardSigmoid(x) with
+//! alpha = 1/6, beta = 1/2 (Howard et al. 2019, arXiv 1905.02244). `HardSigmoid` has one form since
+//! opset 6, `HardSwish` came with 14 and has no attributes.
 
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};
@@ -63,7 +65,8 @@ mod tests {
 
     #[test]
     fn values_agree_with_pytorch() {
-        // x = torch.tensor([-4.0, -1.0, 0.6, 4.0]); F.hardswish(x); alpha 0.2, beta 0.5: torch.clamp(0.2 * x + 0.5, 0, 1)
+        // x = torch.tensor([-4.0, -1.0, 0.6, 4.0]); F.hardswish(x); alpha 0.2, beta 0.5:
+        // torch.clamp(0.2 * x + 0.5, 0, 1)
         let x = [Some(floats(&[4], &[-4.0, -1.0, 0.6, 4.0]))];
         let swish = run_op("HardSwish", 14, &[], &x).unwrap();
         assert_floats(&swish[0], &[4], &[0.0, -0.333_333_34, 0.36, 4.0]);

@@ -1,7 +1,8 @@
-//! `Hardmax`: 1 where the first of the largest elements is, 0 elsewhere. <https://onnx.ai/onnx/operators/onnx__Hardmax.html>
+//! `Hardmax`: 1 where the first of the largest elements is, 0 elsewhere.
+//! <https://onnx.ai/onnx/operators/onnx__Hardmax.html>
 //!
-//! As for Softmax: up to opset 12, `axis` (default 1) cuts the axes in two and all of the second part are one row; from 13 on a row is the one axis `axis`
-//! (default −1). Its gradient is zero.
+//! As for Softmax: up to opset 12, `axis` (default 1) cuts the axes in two and all of the second
+//! part are one row; from 13 on a row is the one axis `axis` (default −1). Its gradient is zero.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;

@@ -1,8 +1,8 @@
-//! `InstanceNormalization`: each channel of each sample to mean 0 and variance 1, then scaled and shifted.
-//! <https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html>
+//! `InstanceNormalization`: each channel of each sample to mean 0 and variance 1, then scaled and
+//! shifted. <https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html>
 //!
-//! y = (x − mean) / √(var + epsilon) · scale + B over the spatial axes; Ulyanov, Vedaldi and Lempitsky 2016 (arXiv 1607.08022).
-//! One form since opset 6.
+//! y = (x − mean) / √(var + epsilon) · scale + B over the spatial axes; Ulyanov, Vedaldi and
+//! Lempitsky 2016 (arXiv 1607.08022). One form since opset 6.
 
 use burn::tensor::Tensor;
 
@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn each_channel_of_each_sample_is_normalised_as_pytorch_does() {
-        // torch.nn.functional.instance_norm(x, weight=w, bias=b):
-        // x = sin(arange(12) * 0.7).reshape(2, 2, 3), w = sin(arange(2) * 0.9 + 0.4), b = sin(arange(2))
+        // torch.nn.functional.instance_norm(x, weight=w, bias=b): x = sin(arange(12) *
+        // 0.7).reshape(2, 2, 3), w = sin(arange(2) * 0.9 + 0.4), b = sin(arange(2))
         let inputs = [
             Some(waves(&[2, 2, 3], 0.0, 0.7)),
             Some(waves(&[2], 0.4, 0.9)),

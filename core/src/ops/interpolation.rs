@@ -1,14 +1,16 @@
 //! Where along one axis a resized element comes from: the source indices and their weights.
 //!
-//! Coordinates follow <https://onnx.ai/onnx/operators/onnx__Resize.html>, attribute `coordinate_transformation_mode`, and are computed in 32-bit floats
-//! as ONNX Runtime does, so that halves round alike.
+//! Coordinates follow <https://onnx.ai/onnx/operators/onnx__Resize.html>, attribute
+//! `coordinate_transformation_mode`, and are computed in 32-bit floats as ONNX Runtime does, so
+//! that halves round alike.
 
 /// How a place in the output becomes a place in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coordinates {
     /// (x + ½) / scale − ½: pixels are areas.
     HalfPixel,
-    /// As `HalfPixel`, about the centre of the input where the output's extent was rounded (opset 19).
+    /// As `HalfPixel`, about the centre of the input where the output's extent was rounded (opset
+    /// 19).
     HalfPixelSymmetric,
     /// As `HalfPixel`, and 0 for an output of extent 1.
     PytorchHalfPixel,
@@ -90,7 +92,8 @@ impl Stretch {
         }
     }
 
-    /// The neighbours of every element of the output: one for nearest, two for linear, four for cubic interpolation.
+    /// The neighbours of every element of the output: one for nearest, two for linear, four for
+    /// cubic interpolation.
     pub fn taps(&self, mode: Coordinates, interpolation: Interpolation) -> Vec<Tap> {
         let count = match interpolation {
             Interpolation::Nearest(_) => 1,
@@ -144,7 +147,8 @@ fn linear(coordinate: f32, input: usize) -> Vec<(i64, f32)> {
     vec![(before as i64, 1.0 - share), (before as i64 + 1, share)]
 }
 
-/// Keys 1981, "Cubic convolution interpolation for digital image processing", equation 15 with a free.
+/// Keys 1981, "Cubic convolution interpolation for digital image processing", equation 15 with a
+/// free.
 fn cubic(coordinate: f32, a: f32) -> Vec<(i64, f32)> {
     let before = coordinate.floor();
     let s = coordinate - before;
@@ -165,7 +169,8 @@ mod tests {
 
     #[test]
     fn halves_round_as_the_mode_says() {
-        // The coordinates of 3 elements reduced to 2 under `half_pixel` with scale 2/3 are 0.25 and 1.75; 2.5 and −0.5 are the halves.
+        // The coordinates of 3 elements reduced to 2 under `half_pixel` with scale 2/3 are 0.25 and
+        // 1.75; 2.5 and −0.5 are the halves.
         assert_eq!(round(2.5, Rounding::PreferFloor, 1.0), 2);
         assert_eq!(round(2.5, Rounding::PreferCeil, 1.0), 3);
         assert_eq!(round(2.25, Rounding::Simple, 2.0), 2);

@@ -1,7 +1,9 @@
-//! `IsNaN`, `IsInf`: where floats are no numbers, or infinite. <https://onnx.ai/onnx/operators/onnx__IsNaN.html>
+//! `IsNaN`, `IsInf`: where floats are no numbers, or infinite.
+//! <https://onnx.ai/onnx/operators/onnx__IsNaN.html>
 //!
-//! `IsInf` looks for one sign alone with `detect_positive = 0` or `detect_negative = 0`. Opset 9 introduced `IsNaN`, 10 `IsInf`; the forms never
-//! changed. The result lives on the CPU, as all booleans do.
+//! `IsInf` looks for one sign alone with `detect_positive = 0` or `detect_negative = 0`. Opset 9
+//! introduced `IsNaN`, 10 `IsInf`; the forms never changed. The result lives on the CPU, as all
+//! booleans do.
 
 use burn::tensor::{Device, TensorData};
 

@@ -1,9 +1,11 @@
-//! `LayerNormalization`: each sample to mean 0 and variance 1 over its last axes, then scaled and shifted.
-//! <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html>
+//! `LayerNormalization`: each sample to mean 0 and variance 1 over its last axes, then scaled and
+//! shifted. <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html>
 //!
-//! y = (x − mean) / √(var + epsilon) · scale + bias over the axes from `axis` on; Ba, Kiros and Hinton 2016 (arXiv 1607.06450).
+//! y = (x − mean) / √(var + epsilon) · scale + bias over the axes from `axis` on; Ba, Kiros and
+//! Hinton 2016 (arXiv 1607.06450).
 //!
-//! Since opset 17, in one form. The optional outputs `Mean` and `InvStdDev` are refused, and so is a `stash_type` other than 32-bit floats.
+//! Since opset 17, in one form. The optional outputs `Mean` and `InvStdDev` are refused, and so is
+//! a `stash_type` other than 32-bit floats.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::ModuleOps;
@@ -96,7 +98,8 @@ mod tests {
 
     #[test]
     fn the_last_axis_is_normalised_as_pytorch_does() {
-        // torch.nn.functional.layer_norm(x, [3], w, b): x = sin(arange(6) * 0.7).reshape(2, 3), w = sin(arange(3) * 0.9 + 0.4), b = sin(arange(3))
+        // torch.nn.functional.layer_norm(x, [3], w, b): x = sin(arange(6) * 0.7).reshape(2, 3), w =
+        // sin(arange(3) * 0.9 + 0.4), b = sin(arange(3))
         let inputs = [
             Some(waves(&[2, 3], 0.0, 0.7)),
             Some(waves(&[3], 0.4, 0.9)),
@@ -113,8 +116,8 @@ mod tests {
 
     #[test]
     fn several_axes_without_bias_agree_with_onnx_runtime() {
-        // onnxruntime 1.32: LayerNormalization-17, axis = 1, epsilon = 0.01, X = sin(arange(8) * 0.7).reshape(2, 2, 2),
-        // Scale = sin(arange(4) * 0.9 + 0.4).reshape(2, 2)
+        // onnxruntime 1.32: LayerNormalization-17, axis = 1, epsilon = 0.01, X = sin(arange(8) *
+        // 0.7).reshape(2, 2, 2), Scale = sin(arange(4) * 0.9 + 0.4).reshape(2, 2)
         let inputs = [Some(waves(&[2, 2, 2], 0.0, 0.7)), Some(waves(&[2, 2], 0.4, 0.9))];
         let attributes = [("axis", 1.into()), ("epsilon", 0.01.into())];
         let made = run_op("LayerNormalization", 17, &attributes, &inputs).unwrap();

@@ -1,4 +1,5 @@
-//! `LeakyRelu`: x where x ≥ 0, alpha · x below. <https://onnx.ai/onnx/operators/onnx__LeakyRelu.html>
+//! `LeakyRelu`: x where x ≥ 0, alpha · x below.
+//! <https://onnx.ai/onnx/operators/onnx__LeakyRelu.html>
 //!
 //! Maas, Hannun and Ng 2013. Opset 16 adds bfloat16; the form never changed.
 
@@ -49,7 +50,8 @@ mod tests {
 
     #[test]
     fn below_zero_the_slope_is_alpha() {
-        // torch.nn.functional.leaky_relu(torch.tensor([-2.0, 0.0, 3.0]), 0.1); with ONNX's default of 0.01: [-0.02, 0, 3]
+        // torch.nn.functional.leaky_relu(torch.tensor([-2.0, 0.0, 3.0]), 0.1); with ONNX's default
+        // of 0.01: [-0.02, 0, 3]
         let x = [Some(floats(&[3], &[-2.0, 0.0, 3.0]))];
         let made = run_op("LeakyRelu", 16, &[("alpha", 0.1.into())], &x).unwrap();
         assert_floats(&made[0], &[3], &[-0.2, 0.0, 3.0]);

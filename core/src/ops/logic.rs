@@ -1,4 +1,5 @@
-//! `And`, `Or`, `Xor`: elementwise logic with broadcasting. <https://onnx.ai/onnx/operators/onnx__And.html>
+//! `And`, `Or`, `Xor`: elementwise logic with broadcasting.
+//! <https://onnx.ai/onnx/operators/onnx__And.html>
 //!
 //! Opset 7 brought broadcasting; the form never changed. `Not` stands in [`unary`](super::unary).
 

@@ -1,7 +1,9 @@
-//! `LpNormalization`, `GlobalLpPool`, `LpPool`: p-norms. <https://onnx.ai/onnx/operators/onnx__LpPool.html>
+//! `LpNormalization`, `GlobalLpPool`, `LpPool`: p-norms.
+//! <https://onnx.ai/onnx/operators/onnx__LpPool.html>
 //!
-//! (Σ |x|ᵖ)^(1/p) over all spatial axes, or over each window; `LpNormalization` divides each element by the norm along an axis, with p = 1 or 2 (where
-//! the norm is 0, by 1, as ONNX Runtime does). `LpPool` takes `ceil_mode` and `dilations` from opset 18 on; the border counts as 0.
+//! (Σ |x|ᵖ)^(1/p) over all spatial axes, or over each window; `LpNormalization` divides each
+//! element by the norm along an axis, with p = 1 or 2 (where the norm is 0, by 1, as ONNX Runtime
+//! does). `LpPool` takes `ceil_mode` and `dilations` from opset 18 on; the border counts as 0.
 
 use burn::tensor::Tensor;
 

@@ -1,7 +1,9 @@
-//! `LRN`: local response normalisation across channels. <https://onnx.ai/onnx/operators/onnx__LRN.html>
+//! `LRN`: local response normalisation across channels.
+//! <https://onnx.ai/onnx/operators/onnx__LRN.html>
 //!
-//! Y[n, c, p] = X[n, c, p] / (bias + alpha / size · Σ_i X[n, i, p]²)^beta, i from c − ⌊(size − 1) / 2⌋ to c + ⌈(size − 1) / 2⌉;
-//! Krizhevsky, Sutskever and Hinton 2012 (AlexNet), where alpha is not divided by size. Opset 13 added bfloat16; the form never changed.
+//! Y[n, c, p] = X[n, c, p] / (bias + alpha / size · Σ_i X[n, i, p]²)^beta, i from c − ⌊(size − 1) /
+//! 2⌋ to c + ⌈(size − 1) / 2⌉; Krizhevsky, Sutskever and Hinton 2012 (AlexNet), where alpha is not
+//! divided by size. Opset 13 added bfloat16; the form never changed.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
@@ -69,7 +71,8 @@ impl Op for Lrn {
     }
 }
 
-/// Burn raises to whole exponents as to 64-bit integers, and panics on one beyond them; networks use 0.75.
+/// Burn raises to whole exponents as to 64-bit integers, and panics on one beyond them; networks
+/// use 0.75.
 const LARGEST_BETA: f32 = 1e6;
 
 fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
@@ -117,8 +120,9 @@ mod tests {
 
     #[test]
     fn even_and_odd_windows_sum_the_channels_of_the_specification() {
-        // X = sin(arange(10) * 0.7 + 0.5).reshape(1, 5, 1, 2), alpha = 0.5, beta = 0.75, bias = 1.5; odd sizes: onnxruntime 1.32, LRN-13;
-        // size 4, which ONNX Runtime refuses: numpy, X[:, c] / (1.5 + 0.5 / 4 * (X[:, max(0, c - 1):c + 3] ** 2).sum(1)) ** 0.75
+        // X = sin(arange(10) * 0.7 + 0.5).reshape(1, 5, 1, 2), alpha = 0.5, beta = 0.75, bias =
+        // 1.5; odd sizes: onnxruntime 1.32, LRN-13; size 4, which ONNX Runtime refuses: numpy, X[:,
+        // c] / (1.5 + 0.5 / 4 * (X[:, max(0, c - 1):c + 3] ** 2).sum(1)) ** 0.75
         let inputs = [Some(waves(&[1, 5, 1, 2], 0.5, 0.7))];
         for (size, expected) in [
             (

@@ -1,7 +1,9 @@
-//! `MatMul`: the product of matrices, or of stacks of them, by the rules of `numpy.matmul`. <https://onnx.ai/onnx/operators/onnx__MatMul.html>
+//! `MatMul`: the product of matrices, or of stacks of them, by the rules of `numpy.matmul`.
+//! <https://onnx.ai/onnx/operators/onnx__MatMul.html>
 //!
-//! A vector on the left is a row, on the right a column, and its axis of extent 1 is dropped from the result; axes before the last two broadcast.
-//! Opset 9 added integers, 13 bfloat16; integers are refused.
+//! A vector on the left is a row, on the right a column, and its axis of extent 1 is dropped from
+//! the result; axes before the last two broadcast. Opset 9 added integers, 13 bfloat16; integers
+//! are refused.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
@@ -81,7 +83,8 @@ impl Op for MatMul {
         let (a, b) = (inputs.required(0, "A")?.clone(), inputs.required(1, "B")?.clone());
         let product = Product::new(&a.dims(), &b.dims())?;
         let (a_dims, b_dims) = if product.b.len() == 2 {
-            // One matrix on the right: the stack on the left is one tall matrix, and B's gradient needs no sum over the stack.
+            // One matrix on the right: the stack on the left is one tall matrix, and B's gradient
+            // needs no sum over the stack.
             let columns = product.b[0];
             (
                 vec![product.a.iter().product::<usize>() / columns, columns],

@@ -1,7 +1,9 @@
-//! `MaxPool`: the largest element of each window. <https://onnx.ai/onnx/operators/onnx__MaxPool.html>
+//! `MaxPool`: the largest element of each window.
+//! <https://onnx.ai/onnx/operators/onnx__MaxPool.html>
 //!
-//! Opset 10 added `ceil_mode` and `dilations`, 11 worded defaults anew, 12 added 8-bit integers (refused). The output `Indices` is refused, and
-//! with it `storage_order = 1`, which only orders them.
+//! Opset 10 added `ceil_mode` and `dilations`, 11 worded defaults anew, 12 added 8-bit integers
+//! (refused). The output `Indices` is refused, and with it `storage_order = 1`, which only orders
+//! them.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::ModuleOps;
@@ -72,7 +74,8 @@ mod tests {
 
     #[test]
     fn borders_and_partial_windows_agree_with_onnx_runtime() {
-        // onnxruntime 1.32: MaxPool-12, X = [[[1, 2, 3, 4, 5, 6]]], kernel_shape = [3], strides = [2]
+        // onnxruntime 1.32: MaxPool-12, X = [[[1, 2, 3, 4, 5, 6]]], kernel_shape = [3], strides =
+        // [2]
         let x = [Some(ramp(&[1, 1, 6], 1.0, 1.0))];
         let cases: [(i64, [i64; 2], &[f32]); 8] = [
             (0, [0, 0], &[3.0, 5.0]),
@@ -98,7 +101,8 @@ mod tests {
 
     #[test]
     fn dilated_asymmetric_pictures_agree_with_onnx_runtime() {
-        // onnxruntime 1.32: MaxPool-12, X = (arange(40) * 7 % 40 / 10).reshape(1, 2, 4, 5), the attributes below
+        // onnxruntime 1.32: MaxPool-12, X = (arange(40) * 7 % 40 / 10).reshape(1, 2, 4, 5), the
+        // attributes below
         let elements: Vec<f32> = (0..40).map(|i| (i * 7 % 40) as f32 / 10.0).collect();
         let x = [Some(floats(&[1, 2, 4, 5], &elements))];
         let attributes: [(&'static str, Attribute); 5] = [

@@ -1,7 +1,8 @@
-//! `MeanVarianceNormalization`: mean 0 and variance 1 over some axes. <https://onnx.ai/onnx/operators/onnx__MeanVarianceNormalization.html>
+//! `MeanVarianceNormalization`: mean 0 and variance 1 over some axes.
+//! <https://onnx.ai/onnx/operators/onnx__MeanVarianceNormalization.html>
 //!
-//! y = (x − mean) / (√var + 10⁻⁹) over `axes`, which are batch, height and width unless given: then what is made of one picture depends on the others. Opset 9
-//! introduced it, 13 adds bfloat16.
+//! y = (x − mean) / (√var + 10⁻⁹) over `axes`, which are batch, height and width unless given: then
+//! what is made of one picture depends on the others. Opset 9 introduced it, 13 adds bfloat16.
 
 use burn::tensor::Tensor;
 

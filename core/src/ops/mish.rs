@@ -1,4 +1,5 @@
-//! `Mish`: x · tanh(log(1 + exp x)); Misra 2019 (arXiv 1908.08681). <https://onnx.ai/onnx/operators/onnx__Mish.html>
+//! `Mish`: x · tanh(log(1 + exp x)); Misra 2019 (arXiv 1908.08681).
+//! <https://onnx.ai/onnx/operators/onnx__Mish.html>
 //!
 //! Opset 18 introduced it.
 

@@ -1,8 +1,9 @@
 //! The operators, one file each: attributes, shape, run, cost, and what each operator set changed.
 //!
-//! A file ends with a `pub const …: Operator` (several where one idea serves several names); [`table`] lists them all. Whoever adds an
-//! operator writes one file and one line there. The order inside a file is always the same: head with the specification, the type with its
-//! attributes, `impl Op`, private parts, the table's entry, tests.
+//! A file ends with a `pub const …: Operator` (several where one idea serves several names);
+//! [`table`] lists them all. Whoever adds an operator writes one file and one line there. The order
+//! inside a file is always the same: head with the specification, the type with its attributes,
+//! `impl Op`, private parts, the table's entry, tests.
 
 mod pool;
 mod shaped;

@@ -1,7 +1,8 @@
-//! `Mod`: the remainder of a division, with broadcasting. <https://onnx.ai/onnx/operators/onnx__Mod.html>
+//! `Mod`: the remainder of a division, with broadcasting.
+//! <https://onnx.ai/onnx/operators/onnx__Mod.html>
 //!
-//! Opset 10 introduced it, 13 adds bfloat16. `fmod = 0` takes the divisor's sign, as Python does, and is for integers alone; `fmod = 1` takes
-//! the dividend's sign, as C does.
+//! Opset 10 introduced it, 13 adds bfloat16. `fmod = 0` takes the divisor's sign, as Python does,
+//! and is for integers alone; `fmod = 1` takes the dividend's sign, as C does.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};

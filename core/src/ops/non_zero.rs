@@ -1,7 +1,9 @@
-//! `NonZero`: the places of all elements that are not zero, `[rank, count]`. <https://onnx.ai/onnx/operators/onnx__NonZero.html>
+//! `NonZero`: the places of all elements that are not zero, `[rank, count]`.
+//! <https://onnx.ai/onnx/operators/onnx__NonZero.html>
 //!
-//! The output's shape depends on the content, so that it is taken of constants and shapes alone (where exporters write it, as in
-//! `ConstantOfShape → NonZero`). Opset 9 introduced it; the form never changed. A scalar gives `[0, 1]` or `[0, 0]`, as NumPy's arrays do not.
+//! The output's shape depends on the content, so that it is taken of constants and shapes alone
+//! (where exporters write it, as in `ConstantOfShape → NonZero`). Opset 9 introduced it; the form
+//! never changed. A scalar gives `[0, 1]` or `[0, 0]`, as NumPy's arrays do not.
 
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};

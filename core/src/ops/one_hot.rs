@@ -1,7 +1,9 @@
-//! `OneHot`: a new axis with one value at an index and another elsewhere. <https://onnx.ai/onnx/operators/onnx__OneHot.html>
+//! `OneHot`: a new axis with one value at an index and another elsewhere.
+//! <https://onnx.ai/onnx/operators/onnx__OneHot.html>
 //!
-//! Inputs are `indices`, `depth` (the new axis' extent) and `values` = [off, on]. An index outside `-depth..depth` switches nothing on. Opset 9
-//! introduced it, 11 allows negative indices; the form never changed. Indices that are floats are refused.
+//! Inputs are `indices`, `depth` (the new axis' extent) and `values` = [off, on]. An index outside
+//! `-depth..depth` switches nothing on. Opset 9 introduced it, 11 allows negative indices; the form
+//! never changed. Indices that are floats are refused.
 
 use burn::tensor::{Device, TensorData};
 

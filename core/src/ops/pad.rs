@@ -1,7 +1,8 @@
 //! `Pad`: a border around a tensor. <https://onnx.ai/onnx/operators/onnx__Pad.html>
 //!
-//! Modes `constant`, `reflect` (the edge is not repeated) and `edge`; negative pads cut instead. Opset 11 turns `pads` and `value` from attributes
-//! into inputs, 13 adds bfloat16, 18 the input `axes`, 19 the mode `wrap`, which is refused.
+//! Modes `constant`, `reflect` (the edge is not repeated) and `edge`; negative pads cut instead.
+//! Opset 11 turns `pads` and `value` from attributes into inputs, 13 adds bfloat16, 18 the input
+//! `axes`, 19 the mode `wrap`, which is refused.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps, PadMode};

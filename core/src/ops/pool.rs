@@ -1,7 +1,8 @@
 //! What the windowed pools share: their attributes, and a line treated as a picture of height 1.
 //!
-//! Burn's pools pad both sides alike and round partial windows by rules of their own. Here the number of windows is ONNX's, and where Burn would
-//! find another one, the border is written out first.
+//! Burn's pools pad both sides alike and round partial windows by rules of their own. Here the
+//! number of windows is ONNX's, and where Burn would find another one, the border is written out
+//! first.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
@@ -83,7 +84,8 @@ impl Pool {
         Ok(vec![Fact::float(dims)])
     }
 
-    /// The window on an input of extents `[batch, channels, spatial…]` that [`infer`](Self::infer) accepts.
+    /// The window on an input of extents `[batch, channels, spatial…]` that [`infer`](Self::infer)
+    /// accepts.
     pub fn place(&self, dims: &[usize]) -> Result<Placement, OpError> {
         let spatial = &dims[2..];
         let pads = self.window.pads(spatial);
@@ -120,8 +122,8 @@ impl Placement {
         }
     }
 
-    /// The input as `[batch, channels, height, width]`, with its border written out as `fill` unless Burn's own padding (returned) gives the same
-    /// windows.
+    /// The input as `[batch, channels, height, width]`, with its border written out as `fill`
+    /// unless Burn's own padding (returned) gives the same windows.
     pub fn prepare(&self, x: Value, fill: f32) -> (Value, [usize; 2]) {
         let dims = x.dims();
         let x = x.reshape(&[dims[0], dims[1], self.input[0], self.input[1]]);

@@ -1,8 +1,8 @@
 //! `Pow`: a to the power of b, with broadcasting. <https://onnx.ai/onnx/operators/onnx__Pow.html>
 //!
-//! Opset 12 lets the kinds differ (the result has the base's), 13 adds bfloat16, 15 more types; the form never changed. Integer bases are
-//! raised on the host, in 64 bits, and wrap where the result does not fit; a negative exponent gives the real power cut towards zero, as ONNX
-//! Runtime does.
+//! Opset 12 lets the kinds differ (the result has the base's), 13 adds bfloat16, 15 more types; the
+//! form never changed. Integer bases are raised on the host, in 64 bits, and wrap where the result
+//! does not fit; a negative exponent gives the real power cut towards zero, as ONNX Runtime does.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn the_result_has_the_kind_of_the_base() {
-        // onnxruntime: Pow(f32 [-2, 0.5, 3], i64 2) = [4, 0.25, 9]; Pow(i64 [-2, 3, 2], i64 [3, 0, -1]) = [-8, 1, 0];
-        // Pow(i64 [2, 9], f32 [0.5, 0.5]) = [1, 3]
+        // onnxruntime: Pow(f32 [-2, 0.5, 3], i64 2) = [4, 0.25, 9]; Pow(i64 [-2, 3, 2], i64 [3, 0,
+        // -1]) = [-8, 1, 0]; Pow(i64 [2, 9], f32 [0.5, 0.5]) = [1, 3]
         let float = run_op(
             "Pow",
             15,

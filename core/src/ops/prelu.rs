@@ -1,6 +1,8 @@
-//! `PRelu`: x where x ≥ 0, slope · x below, with a slope that is learned. <https://onnx.ai/onnx/operators/onnx__PRelu.html>
+//! `PRelu`: x where x ≥ 0, slope · x below, with a slope that is learned.
+//! <https://onnx.ai/onnx/operators/onnx__PRelu.html>
 //!
-//! He et al. 2015 (arXiv 1502.01852). Opset 9 lets the slope broadcast to x (never x to the slope), 16 adds bfloat16; the form never changed.
+//! He et al. 2015 (arXiv 1502.01852). Opset 9 lets the slope broadcast to x (never x to the slope),
+//! 16 adds bfloat16; the form never changed.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
@@ -68,7 +70,8 @@ mod tests {
 
     #[test]
     fn each_channel_has_its_slope() {
-        // torch.nn.functional.prelu(torch.tensor([[[-1.0, 2.0], [-3.0, -4.0]]]), torch.tensor([0.1, 0.5]))
+        // torch.nn.functional.prelu(torch.tensor([[[-1.0, 2.0], [-3.0, -4.0]]]), torch.tensor([0.1,
+        // 0.5]))
         let inputs = [
             Some(floats(&[1, 2, 2], &[-1.0, 2.0, -3.0, -4.0])),
             Some(floats(&[2, 1], &[0.1, 0.5])),

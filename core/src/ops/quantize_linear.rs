@@ -1,13 +1,17 @@
-//! `QuantizeLinear`, `DequantizeLinear`: floats as small integers and back. <https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html>
+//! `QuantizeLinear`, `DequantizeLinear`: floats as small integers and back.
+//! <https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html>
 //!
-//! Quantise: y = saturate(round(x / s) + z), halves to the even neighbour. Dequantise: y = (x − z) · s. Scale s and zero point z are numbers, or one for
-//! each entry of `axis` (opset 13; before, numbers alone).
+//! Quantise: y = saturate(round(x / s) + z), halves to the even neighbour. Dequantise: y = (x − z)
+//! · s. Scale s and zero point z are numbers, or one for each entry of `axis` (opset 13; before,
+//! numbers alone).
 //!
-//! Quantised data runs as floats that hold whole numbers, which `f32` does exactly: it stays on the network's device, and what only moves elements
-//! (Reshape, MaxPool) takes it as it is. Stored weights are integers as in the file.
+//! Quantised data runs as floats that hold whole numbers, which `f32` does exactly: it stays on the
+//! network's device, and what only moves elements (Reshape, MaxPool) takes it as it is. Stored
+//! weights are integers as in the file.
 //!
-//! How far `QuantizeLinear` saturates follows from the type of its zero point, which must be stored; `uint8` without one, or as `output_dtype` says
-//! (opset 21). Blocks and types of other than 8 or 16 bits are refused.
+//! How far `QuantizeLinear` saturates follows from the type of its zero point, which must be
+//! stored; `uint8` without one, or as `output_dtype` says (opset 21). Blocks and types of other
+//! than 8 or 16 bits are refused.
 
 use burn::tensor::{DType, Device};
 
@@ -231,7 +235,8 @@ mod tests {
 
     #[test]
     fn halves_go_to_the_even_neighbour_and_ends_saturate() {
-        // onnxruntime: QuantizeLinear of [0.5, 1.5, 2.5, -0.5, 300, -5] with scale 1, uint8: [0, 2, 2, 0, 255, 0]
+        // onnxruntime: QuantizeLinear of [0.5, 1.5, 2.5, -0.5, 300, -5] with scale 1, uint8: [0, 2,
+        // 2, 0, 255, 0]
         let x = floats(&[6], &[0.5, 1.5, 2.5, -0.5, 300.0, -5.0]);
         let made = run_op("QuantizeLinear", 13, &[], &[Some(x), Some(floats(&[], &[1.0]))]).unwrap();
         assert_floats(&made[0], &[6], &[0.0, 2.0, 2.0, 0.0, 255.0, 0.0]);

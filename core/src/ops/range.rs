@@ -1,7 +1,8 @@
-//! `Range`: numbers from `start` to `limit` in steps of `delta`. <https://onnx.ai/onnx/operators/onnx__Range.html>
+//! `Range`: numbers from `start` to `limit` in steps of `delta`.
+//! <https://onnx.ai/onnx/operators/onnx__Range.html>
 //!
-//! max(⌈(limit − start) / delta⌉, 0) numbers. Opset 11 introduced it; the form never changed. The three inputs must follow from shapes and
-//! constants, for they make the output's extent.
+//! max(⌈(limit − start) / delta⌉, 0) numbers. Opset 11 introduced it; the form never changed. The
+//! three inputs must follow from shapes and constants, for they make the output's extent.
 
 use burn::tensor::TensorData;
 
@@ -51,7 +52,8 @@ impl Asked {
             // 128 bits hold the difference of any two integers.
             let span = i128::from(limit) - i128::from(start);
             let delta_wide = i128::from(delta);
-            // Division cuts towards zero: what is left over counts if it lies in the direction of the step.
+            // Division cuts towards zero: what is left over counts if it lies in the direction of
+            // the step.
             let left_over = (span % delta_wide).signum() == delta_wide.signum();
             let count = span / delta_wide + i128::from(left_over);
             return Ok(Self {

@@ -1,6 +1,8 @@
-//! `LSTM`, `GRU`, `RNN`: a layer that walks along a sequence. <https://onnx.ai/onnx/operators/onnx__LSTM.html>
+//! `LSTM`, `GRU`, `RNN`: a layer that walks along a sequence.
+//! <https://onnx.ai/onnx/operators/onnx__LSTM.html>
 //!
-//! With x the input at a step, h and c what the step before left, W, R, B the gates' weights and P the peepholes:
+//! With x the input at a step, h and c what the step before left, W, R, B the gates' weights and P
+//! the peepholes:
 //!
 //! | operator | gates | step |
 //! | --- | --- | --- |
@@ -8,8 +10,9 @@
 //! | `GRU` | z, r, h | z, r ← f(Wx + Rh + B); h̃ ← g(Wx + R(r·h) + B), or with `linear_before_reset` g(Wx + r·(Rh + B_R) + B_W); h ← (1 − z)·h̃ + z·h |
 //! | `LSTM` | i, o, f, c | i, f ← f(Wx + Rh + P·c + B); c ← f·c + i·g(Wx + Rh + B); o ← f(Wx + Rh + P·c + B); h ← o·h(c) |
 //!
-//! Hochreiter and Schmidhuber 1997 (LSTM), Cho et al. 2014 (arXiv 1406.1078, GRU). Opset 14 adds `layout`. Sequences of different lengths, `clip`,
-//! `input_forget` and activations other than Sigmoid, Tanh and Relu are refused.
+//! Hochreiter and Schmidhuber 1997 (LSTM), Cho et al. 2014 (arXiv 1406.1078, GRU). Opset 14 adds
+//! `layout`. Sequences of different lengths, `clip`, `input_forget` and activations other than
+//! Sigmoid, Tanh and Relu are refused.
 
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};

@@ -1,4 +1,5 @@
-//! `ReduceSum` and its nine siblings: one number for all elements along some axes. <https://onnx.ai/onnx/operators/onnx__ReduceSum.html>
+//! `ReduceSum` and its nine siblings: one number for all elements along some axes.
+//! <https://onnx.ai/onnx/operators/onnx__ReduceSum.html>
 //!
 //! | operator | over the elements x | of no elements |
 //! | --- | --- | --- |
@@ -7,12 +8,14 @@
 //! | `ReduceL1`, `ReduceL2`, `ReduceSumSquare` | Σ \|x\|, √Σ x², Σ x² | 0 |
 //! | `ReduceLogSum`, `ReduceLogSumExp` | log Σ x, log Σ exp x | −∞, refused |
 //!
-//! Opset 11 allows negative axes; 13 turns `axes` from an attribute into an input for `ReduceSum` and adds `noop_with_empty_axes`, 18 does so for
-//! the others. Without axes everything is reduced, unless `noop_with_empty_axes` says that each element is reduced alone. The booleans that
-//! opset 20 brings to `ReduceMax` and `ReduceMin` are refused.
+//! Opset 11 allows negative axes; 13 turns `axes` from an attribute into an input for `ReduceSum`
+//! and adds `noop_with_empty_axes`, 18 does so for the others. Without axes everything is reduced,
+//! unless `noop_with_empty_axes` says that each element is reduced alone. The booleans that opset
+//! 20 brings to `ReduceMax` and `ReduceMin` are refused.
 //!
-//! The reduced axes are brought to the end and joined, so that one reduction of a matrix `[kept, reduced]` serves every case; for the mean over
-//! the spatial axes of a picture that is a reshape without a copy.
+//! The reduced axes are brought to the end and joined, so that one reduction of a matrix `[kept,
+//! reduced]` serves every case; for the mean over the spatial axes of a picture that is a reshape
+//! without a copy.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::IntTensorOps;
@@ -161,7 +164,8 @@ impl Reduce {
             Reduction::SumSquare => (x.clone() * x).sum_dim(1),
             Reduction::LogSum => x.sum_dim(1).log(),
             Reduction::LogSumExp => {
-                // Shifted by the largest element, so that exp does not overflow; by a finite one, so that ∞ − ∞ does not arise.
+                // Shifted by the largest element, so that exp does not overflow; by a finite one,
+                // so that ∞ − ∞ does not arise.
                 let largest = x.clone().detach().max_dim(1).clamp(f32::MIN, f32::MAX);
                 (x - largest.clone()).exp().sum_dim(1).log() + largest
             }
@@ -182,7 +186,8 @@ impl Reduce {
         })
     }
 
-    /// What the reduction of a tensor without elements gives: nothing, or the reduction's neutral element.
+    /// What the reduction of a tensor without elements gives: nothing, or the reduction's neutral
+    /// element.
     fn of_nothing(&self, x: &Value, dims: &[usize]) -> Value {
         let neutral = match self.reduction {
             Reduction::Prod => 1.0f32,
@@ -245,7 +250,8 @@ mod tests {
 
     #[test]
     fn reductions_agree_with_numpy() {
-        // x = np.float32([[[1, -2], [3, 4]]]); x.sum((0, 2)), x.mean((0, 2)), …; LogSum of |x|'s rows would need positive sums.
+        // x = np.float32([[[1, -2], [3, 4]]]); x.sum((0, 2)), x.mean((0, 2)), …; LogSum of |x|'s
+        // rows would need positive sums.
         let x = floats(&[1, 2, 2], &[1.0, -2.0, 3.0, 4.0]);
         for (op, expected) in [
             ("ReduceSum", [-1.0, 7.0]),
@@ -302,7 +308,8 @@ mod tests {
 
     #[test]
     fn no_axes_means_all_or_none() {
-        // onnxruntime, ReduceSumSquare of [[-2, 3]] with empty axes: [[13]], with noop_with_empty_axes [[4, 9]]
+        // onnxruntime, ReduceSumSquare of [[-2, 3]] with empty axes: [[13]], with
+        // noop_with_empty_axes [[4, 9]]
         let inputs = [Some(floats(&[1, 2], &[-2.0, 3.0])), Some(ints(&[0], &[]))];
         let all = run_op("ReduceSumSquare", 18, &[("keepdims", 0.into())], &inputs).unwrap();
         assert_floats(&all[0], &[], &[13.0]);

@@ -1,7 +1,8 @@
-//! `Reshape`: the same elements under another shape. <https://onnx.ai/onnx/operators/onnx__Reshape.html>
+//! `Reshape`: the same elements under another shape.
+//! <https://onnx.ai/onnx/operators/onnx__Reshape.html>
 //!
-//! In the wanted shape −1 stands once for "whatever is left", 0 for "as in the input" unless `allowzero = 1` (opset 14). Opset 5 made the
-//! shape an input; 13 to 21 add types.
+//! In the wanted shape −1 stands once for "whatever is left", 0 for "as in the input" unless
+//! `allowzero = 1` (opset 14). Opset 5 made the shape an input; 13 to 21 add types.
 
 use super::shaped::{Shaped, extents};
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};

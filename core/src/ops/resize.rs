@@ -1,12 +1,14 @@
 //! `Resize`, and `Upsample` of opset 9: nearest, linear and cubic interpolation along any axes.
-//! <https://onnx.ai/onnx/operators/onnx__Resize.html>, <https://onnx.ai/onnx/operators/onnx__Upsample.html>
+//! <https://onnx.ai/onnx/operators/onnx__Resize.html>,
+//! <https://onnx.ai/onnx/operators/onnx__Upsample.html>
 //!
-//! Opset 10 replaced `Upsample` by `Resize` (`scales` in the second input, coordinates `asymmetric`); 11 added `roi`, `sizes` and the modes of
-//! coordinates, rounding and cubic interpolation; 13 made `roi` and `scales` optional and dropped `tf_half_pixel_for_nn`; 18 added `axes`,
-//! `antialias` and `keep_aspect_ratio_policy`; 19 added `half_pixel_symmetric`.
+//! Opset 10 replaced `Upsample` by `Resize` (`scales` in the second input, coordinates
+//! `asymmetric`); 11 added `roi`, `sizes` and the modes of coordinates, rounding and cubic
+//! interpolation; 13 made `roi` and `scales` optional and dropped `tf_half_pixel_for_nn`; 18 added
+//! `axes`, `antialias` and `keep_aspect_ratio_policy`; 19 added `half_pixel_symmetric`.
 //!
-//! Refused: `tf_crop_and_resize` (and with it `roi`), `antialias = 1`, an aspect ratio to keep. An axis of scale 1 is left alone, as ONNX Runtime
-//! leaves it.
+//! Refused: `tf_crop_and_resize` (and with it `roi`), `antialias = 1`, an aspect ratio to keep. An
+//! axis of scale 1 is left alone, as ONNX Runtime leaves it.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
@@ -48,7 +50,8 @@ impl Resize {
         floats: impl Fn(&T) -> Option<Vec<f32>>,
         ints: impl Fn(&T) -> Option<Vec<i64>>,
     ) -> Result<Asked, OpError> {
-        // An empty list stands for an absent input: opset 11 has no other way to leave `scales` out.
+        // An empty list stands for an absent input: opset 11 has no other way to leave `scales`
+        // out.
         let not_constant = |name| OpError::NotConstant { name };
         if let Some(scales) = inputs.optional(self.scales) {
             let scales = floats(scales).ok_or_else(|| not_constant("scales"))?;
@@ -409,8 +412,8 @@ mod tests {
 
     #[test]
     fn every_mode_of_coordinates_agrees_with_onnx_runtime() {
-        // onnxruntime 1.32: Resize-19, X = [[[0, 1, 2, 3, 4]]], sizes = [1, 1, 8] and [1, 1, 3], scales = [1, 1, 1.7], mode and
-        // coordinate_transformation_mode as in the table
+        // onnxruntime 1.32: Resize-19, X = [[[0, 1, 2, 3, 4]]], sizes = [1, 1, 8] and [1, 1, 3],
+        // scales = [1, 1, 1.7], mode and coordinate_transformation_mode as in the table
         for (words, expected) in records(MODES) {
             let attributes = attributes(&[("mode", words[0]), ("coordinate_transformation_mode", words[1])]);
             let inputs = [
@@ -427,7 +430,8 @@ mod tests {
 
     #[test]
     fn every_rounding_agrees_with_onnx_runtime() {
-        // onnxruntime 1.32: Resize-13, X = [[[0, 1, 2, 3, 4]]], sizes = [1, 1, 10] and [1, 1, 2], mode = nearest, nearest_mode as in the table
+        // onnxruntime 1.32: Resize-13, X = [[[0, 1, 2, 3, 4]]], sizes = [1, 1, 10] and [1, 1, 2],
+        // mode = nearest, nearest_mode as in the table
         for (words, expected) in records(ROUNDINGS) {
             let attributes = attributes(&[("nearest_mode", words[0])]);
             for (size, expected) in [10, 2].into_iter().zip(expected) {
@@ -439,7 +443,8 @@ mod tests {
 
     #[test]
     fn the_older_forms_agree_with_onnx_runtime() {
-        // onnxruntime 1.32: Upsample-9 and Resize-10 on arange(12).reshape(1, 1, 3, 4), scales = [1, 1, 2, 1.5] and [1, 1, 0.5, 0.75]
+        // onnxruntime 1.32: Upsample-9 and Resize-10 on arange(12).reshape(1, 1, 3, 4), scales =
+        // [1, 1, 2, 1.5] and [1, 1, 0.5, 0.75]
         for (words, numbers) in records(OLD) {
             let (scales, dims) = (&numbers[0], &numbers[1]);
             let inputs = [
@@ -454,8 +459,8 @@ mod tests {
 
     #[test]
     fn chosen_axes_and_cubic_taps_inside_agree_with_onnx_runtime() {
-        // onnxruntime 1.32: Resize-18, X = sin(arange(20) * 0.7).reshape(1, 1, 4, 5), sizes = [6, 3], axes = [-2, -1], mode = cubic,
-        // exclude_outside = 1, cubic_coeff_a = -0.5
+        // onnxruntime 1.32: Resize-18, X = sin(arange(20) * 0.7).reshape(1, 1, 4, 5), sizes = [6,
+        // 3], axes = [-2, -1], mode = cubic, exclude_outside = 1, cubic_coeff_a = -0.5
         let inputs = [
             Some(waves(&[1, 1, 4, 5], 0.0, 0.7)),
             None,

@@ -1,7 +1,8 @@
-//! `RMSNormalization`: each sample over the root of its mean square, then scaled; Zhang and Sennrich 2019 (arXiv 1910.07467).
-//! <https://onnx.ai/onnx/operators/onnx__RMSNormalization.html>
+//! `RMSNormalization`: each sample over the root of its mean square, then scaled; Zhang and
+//! Sennrich 2019 (arXiv 1910.07467). <https://onnx.ai/onnx/operators/onnx__RMSNormalization.html>
 //!
-//! y = x / √(mean(x²) + epsilon) · scale over the axes from `axis` on. Opset 23 introduced it. A `stash_type` other than 32-bit floats is refused.
+//! y = x / √(mean(x²) + epsilon) · scale over the axes from `axis` on. Opset 23 introduced it. A
+//! `stash_type` other than 32-bit floats is refused.
 
 use burn::tensor::Tensor;
 
@@ -81,7 +82,8 @@ mod tests {
 
     #[test]
     fn rows_are_scaled_to_mean_square_1() {
-        // torch.nn.functional.rms_norm(torch.tensor([[3., 4.], [0., 2.]]), [2], torch.tensor([1., 2.]), 0.0)
+        // torch.nn.functional.rms_norm(torch.tensor([[3., 4.], [0., 2.]]), [2], torch.tensor([1.,
+        // 2.]), 0.0)
         let inputs = [
             Some(floats(&[2, 2], &[3.0, 4.0, 0.0, 2.0])),
             Some(floats(&[2], &[1.0, 2.0])),

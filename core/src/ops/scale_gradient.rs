@@ -1,5 +1,6 @@
-//! Gradient rescaling where paths fork: identity forward, the gradient times a factor backward. G. Song, W. Chai: "Collaborative Learning for Deep
-//! Neural Networks", 2018 (arXiv 1805.11761), section 3.2.
+//! Gradient rescaling where paths fork: identity forward, the gradient times a factor backward. G.
+//! Song, W. Chai: "Collaborative Learning for Deep Neural Networks", 2018 (arXiv 1805.11761),
+//! section 3.2.
 //!
 //! No operator of ONNX: outside of training it is `Identity`, and so it is written.
 

@@ -1,7 +1,9 @@
-//! `ScatterND`: a tensor with some of its parts replaced. <https://onnx.ai/onnx/operators/onnx__ScatterND.html>
+//! `ScatterND`: a tensor with some of its parts replaced.
+//! <https://onnx.ai/onnx/operators/onnx__ScatterND.html>
 //!
-//! `indices` of shape `[…, k]` lists places in the first k axes, `updates` of shape `[…, rest]` what goes there. Opset 11 introduced it; 16 and
-//! 18 add `reduction`, which combines what is there with the update. A place listed twice keeps one of its updates if there is no reduction.
+//! `indices` of shape `[…, k]` lists places in the first k axes, `updates` of shape `[…, rest]`
+//! what goes there. Opset 11 introduced it; 16 and 18 add `reduction`, which combines what is there
+//! with the update. A place listed twice keeps one of its updates if there is no reduction.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
@@ -192,7 +194,8 @@ mod tests {
 
     #[test]
     fn a_reduction_combines_with_what_is_there() {
-        // x = np.arange(6.).reshape(3, 2) + 1; np.add.at(x, [2, 0], u), np.multiply.at, np.maximum.at, np.minimum.at with u = [[2.5, 3.5], [4.5, 5.5]]
+        // x = np.arange(6.).reshape(3, 2) + 1; np.add.at(x, [2, 0], u), np.multiply.at,
+        // np.maximum.at, np.minimum.at with u = [[2.5, 3.5], [4.5, 5.5]]
         let inputs = [
             Some(ramp(&[3, 2], 1.0, 1.0)),
             Some(ints(&[2, 1], &[2, 0])),

@@ -1,4 +1,5 @@
-//! `Where`: x where the condition holds, y elsewhere, with broadcasting. <https://onnx.ai/onnx/operators/onnx__Where.html>
+//! `Where`: x where the condition holds, y elsewhere, with broadcasting.
+//! <https://onnx.ai/onnx/operators/onnx__Where.html>
 //!
 //! Opset 9 introduced it, 16 adds bfloat16; the form never changed.
 

@@ -1,6 +1,8 @@
-//! `Shape`, `Size`: the extents of a tensor as integers. <https://onnx.ai/onnx/operators/onnx__Shape.html>
+//! `Shape`, `Size`: the extents of a tensor as integers.
+//! <https://onnx.ai/onnx/operators/onnx__Shape.html>
 //!
-//! Opset 15 adds `start` and `end` to `Shape`; the others add types. The result is known while shapes are inferred, whatever the tensor holds.
+//! Opset 15 adds `start` and `end` to `Shape`; the others add types. The result is known while
+//! shapes are inferred, whatever the tensor holds.
 
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::Value;

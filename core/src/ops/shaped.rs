@@ -1,7 +1,9 @@
-//! What facts and values have in common, so that an operator works out its plan once, for inference and for the run.
+//! What facts and values have in common, so that an operator works out its plan once, for inference
+//! and for the run.
 //!
-//! Reshaping operators take shapes and axes from attributes or inputs. While shapes are inferred an input is a [`Fact`], when the network runs
-//! it is a [`Value`]; extents and integers are read from both in the same way.
+//! Reshaping operators take shapes and axes from attributes or inputs. While shapes are inferred an
+//! input is a [`Fact`], when the network runs it is a [`Value`]; extents and integers are read from
+//! both in the same way.
 
 use crate::op::{Fact, Inputs, MOST_ELEMENTS, NodeReader, OpError, element_count, resolve_axis};
 use crate::value::{Kind, Value};

@@ -1,7 +1,9 @@
-//! `Shrink`: x moved towards zero, and zero near it. <https://onnx.ai/onnx/operators/onnx__Shrink.html>
+//! `Shrink`: x moved towards zero, and zero near it.
+//! <https://onnx.ai/onnx/operators/onnx__Shrink.html>
 //!
-//! x + bias below −lambd, x − bias above lambd, 0 between: PyTorch's `hardshrink` with bias 0, `softshrink` with bias = lambd. Opset 9 introduced it; the form
-//! never changed. Integers are refused.
+//! x + bias below −lambd, x − bias above lambd, 0 between: PyTorch's `hardshrink` with bias 0,
+//! `softshrink` with bias = lambd. Opset 9 introduced it; the form never changed. Integers are
+//! refused.
 
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::{Kind, Value};

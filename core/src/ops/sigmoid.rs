@@ -1,6 +1,8 @@
-//! `Sigmoid`, `Tanh`, `Softplus`, `Softsign`: smooth activations without attributes. <https://onnx.ai/onnx/operators/onnx__Sigmoid.html>
+//! `Sigmoid`, `Tanh`, `Softplus`, `Softsign`: smooth activations without attributes.
+//! <https://onnx.ai/onnx/operators/onnx__Sigmoid.html>
 //!
-//! 1 / (1 + exp(−x)), tanh x, log(1 + exp x), x / (1 + |x|). Opset 13 adds bfloat16; the form never changed.
+//! 1 / (1 + exp(−x)), tanh x, log(1 + exp x), x / (1 + |x|). Opset 13 adds bfloat16; the form never
+//! changed.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, sigmoid};
@@ -80,7 +82,8 @@ mod tests {
 
     #[test]
     fn values_agree_with_pytorch() {
-        // x = torch.tensor([-1.5, 0.0, 0.7]); torch.sigmoid(x), torch.tanh(x), F.softplus(x), F.softsign(x)
+        // x = torch.tensor([-1.5, 0.0, 0.7]); torch.sigmoid(x), torch.tanh(x), F.softplus(x),
+        // F.softsign(x)
         let x = [Some(floats(&[3], &[-1.5, 0.0, 0.7]))];
         for (op, expected) in [
             ("Sigmoid", [0.182_425_52, 0.5, 0.668_187_8]),

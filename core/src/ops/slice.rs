@@ -1,7 +1,9 @@
-//! `Slice`: a box of a tensor, possibly with steps. <https://onnx.ai/onnx/operators/onnx__Slice.html>
+//! `Slice`: a box of a tensor, possibly with steps.
+//! <https://onnx.ai/onnx/operators/onnx__Slice.html>
 //!
-//! Opset 10 turns `starts`, `ends` and `axes` from attributes into inputs and adds `steps`, 11 says what negative numbers mean, 13 adds
-//! bfloat16. Starts and ends beyond the tensor are moved to its edge, as Python does. Burn reads backwards by [`Value::flip`].
+//! Opset 10 turns `starts`, `ends` and `axes` from attributes into inputs and adds `steps`, 11 says
+//! what negative numbers mean, 13 adds bfloat16. Starts and ends beyond the tensor are moved to its
+//! edge, as Python does. Burn reads backwards by [`Value::flip`].
 
 use burn::tensor::Slice as Range;
 
@@ -31,7 +33,8 @@ impl Taken {
     /// Python's `start:end:step` of an axis, as NumPy reads it.
     fn new(extent: usize, start: i64, end: i64, step: i64) -> Self {
         let extent = extent as i64;
-        // An end before the first element is -1 when reading backwards, which is not "the last one".
+        // An end before the first element is -1 when reading backwards, which is not "the last
+        // one".
         let (lowest, highest) = if step > 0 { (0, extent) } else { (-1, extent - 1) };
         let place = |at: i64| {
             let at = if at < 0 { at.saturating_add(extent) } else { at };
@@ -182,7 +185,8 @@ mod tests {
 
     #[test]
     fn starts_ends_and_steps_are_pythons() {
-        // list(range(6))[start:end:step]; ONNX's -(2**63) is Python's None at the end of a backward slice
+        // list(range(6))[start:end:step]; ONNX's -(2**63) is Python's None at the end of a backward
+        // slice
         assert_eq!(one(6, 1, 5, 2), [1, 3]);
         assert_eq!(one(6, -4, 100, 1), [2, 3, 4, 5]);
         assert_eq!(one(6, 4, -100, -2), [4, 2, 0]);

@@ -1,8 +1,10 @@
-//! `Softmax` and `LogSoftmax`: probabilities from logits. <https://onnx.ai/onnx/operators/onnx__Softmax.html>,
+//! `Softmax` and `LogSoftmax`: probabilities from logits.
+//! <https://onnx.ai/onnx/operators/onnx__Softmax.html>,
 //! <https://onnx.ai/onnx/operators/onnx__LogSoftmax.html>
 //!
-//! Up to opset 12, `axis` (default 1) cuts the axes in two and the sum runs over all of the second part at once; from 13 on it runs over the one
-//! axis `axis` (default −1). Opset 11 allowed negative axes.
+//! Up to opset 12, `axis` (default 1) cuts the axes in two and the sum runs over all of the second
+//! part at once; from 13 on it runs over the one axis `axis` (default −1). Opset 11 allowed
+//! negative axes.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::ActivationOps;

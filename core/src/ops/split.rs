@@ -1,7 +1,9 @@
-//! `Split`: a tensor cut into pieces along an axis. <https://onnx.ai/onnx/operators/onnx__Split.html>
+//! `Split`: a tensor cut into pieces along an axis.
+//! <https://onnx.ai/onnx/operators/onnx__Split.html>
 //!
-//! The pieces' extents are stated, or the axis is cut evenly into as many pieces as the node has outputs. Opset 11 allows a negative axis, 13
-//! turns `split` from an attribute into an input, 18 adds `num_outputs` and lets the last piece be smaller.
+//! The pieces' extents are stated, or the axis is cut evenly into as many pieces as the node has
+//! outputs. Opset 11 allows a negative axis, 13 turns `split` from an attribute into an input, 18
+//! adds `num_outputs` and lets the last piece be smaller.
 
 use super::shaped::{IntList, Shaped};
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, resolve_axis};

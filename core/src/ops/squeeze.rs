@@ -1,6 +1,7 @@
 //! `Squeeze`: without axes of extent 1. <https://onnx.ai/onnx/operators/onnx__Squeeze.html>
 //!
-//! Opset 11 allows negative axes, 13 turns `axes` from an attribute into an input, 21 adds types. Without axes all of extent 1 go.
+//! Opset 11 allows negative axes, 13 turns `axes` from an attribute into an input, 21 adds types.
+//! Without axes all of extent 1 go.
 
 use super::shaped::{IntList, Shaped, resolve_axes};
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};

@@ -1,5 +1,5 @@
-//! `Swish`: x · sigmoid(alpha · x), SiLU for alpha = 1; Ramachandran et al. 2017 (arXiv 1710.05941).
-//! <https://onnx.ai/onnx/operators/onnx__Swish.html>
+//! `Swish`: x · sigmoid(alpha · x), SiLU for alpha = 1; Ramachandran et al. 2017 (arXiv
+//! 1710.05941). <https://onnx.ai/onnx/operators/onnx__Swish.html>
 //!
 //! Opset 24 introduced it; exporters for older sets write `Sigmoid` and `Mul`.
 

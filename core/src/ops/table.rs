@@ -145,7 +145,8 @@ pub fn read(
     read_stored(op, opset, &vec![None; inputs], outputs, attributes)
 }
 
-/// Reads a node of which it is known how the elements of stored inputs are typed; `None` for an input that is computed or absent.
+/// Reads a node of which it is known how the elements of stored inputs are typed; `None` for an
+/// input that is computed or absent.
 ///
 /// # Errors
 /// As [`read`].
@@ -252,7 +253,8 @@ mod tests {
                     let again = inputs.last().filter(|_| random.random_bool(0.5)).cloned();
                     inputs.push(again.unwrap_or_else(|| any_value(&mut random)));
                 }
-                // Compares kinds and shapes itself; a refusal is as good as a result, a panic is not.
+                // Compares kinds and shapes itself; a refusal is as good as a result, a panic is
+                // not.
                 while let Err(OpError::UnknownAttribute { attribute, .. }) =
                     run_op(name, opset, &attributes, &inputs)
                 {

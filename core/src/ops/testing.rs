@@ -1,6 +1,8 @@
-//! What the operators' tests share: a node read, inferred and run on the CPU, and its gradient held against finite differences.
+//! What the operators' tests share: a node read, inferred and run on the CPU, and its gradient held
+//! against finite differences.
 //!
-//! Inputs are written as `[Some(floats(&[2, 3], &[…])), None, …]`; in inference every one of them counts as known.
+//! Inputs are written as `[Some(floats(&[2, 3], &[…])), None, …]`; in inference every one of them
+//! counts as known.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -26,14 +28,16 @@ pub(crate) fn bools(dims: &[usize], values: &[bool]) -> Value {
     Value::from_data(TensorData::new(values.to_vec(), dims.to_vec()), &Device::flex())
 }
 
-/// The value 0, 1, 2, … · `step` + `start`; `np.arange(n) * step + start` in the comments that name an expectation's source.
+/// The value 0, 1, 2, … · `step` + `start`; `np.arange(n) * step + start` in the comments that name
+/// an expectation's source.
 pub(crate) fn ramp(dims: &[usize], start: f32, step: f32) -> Value {
     let count: usize = dims.iter().product();
     let values: Vec<f32> = (0..count).map(|i| i as f32 * step + start).collect();
     floats(dims, &values)
 }
 
-/// The value `np.sin(np.arange(n) * step + start)`: no two neighbours alike, no kinks met by accident.
+/// The value `np.sin(np.arange(n) * step + start)`: no two neighbours alike, no kinks met by
+/// accident.
 pub(crate) fn waves(dims: &[usize], start: f32, step: f32) -> Value {
     let count: usize = dims.iter().product();
     let values: Vec<f32> = (0..count).map(|i| (i as f32 * step + start).sin()).collect();
@@ -117,7 +121,8 @@ pub(crate) fn run_op_in(
     Ok(values)
 }
 
-/// Fails unless a float value has this shape and these elements, to `1e-5` of the larger of 1 and their size.
+/// Fails unless a float value has this shape and these elements, to `1e-5` of the larger of 1 and
+/// their size.
 #[track_caller]
 pub(crate) fn assert_floats(value: &Value, dims: &[usize], expected: &[f32]) {
     assert_eq!(value.dims(), dims);
@@ -139,11 +144,13 @@ pub(crate) fn assert_ints(value: &Value, dims: &[usize], expected: &[i64]) {
     assert_eq!(value.to_ints().as_deref(), Some(expected));
 }
 
-/// Distance of the points of a finite difference: in `f32`, near the cube root of the rounding error.
+/// Distance of the points of a finite difference: in `f32`, near the cube root of the rounding
+/// error.
 const STEP: f32 = 1e-2;
 
-/// Fails unless the gradient of Σ w · output 0 (w fixed, uneven) with respect to the inputs named by `differentiable` agrees with central
-/// differences to 1 %. The inputs must keep farther than [`STEP`] from kinks.
+/// Fails unless the gradient of Σ w · output 0 (w fixed, uneven) with respect to the inputs named
+/// by `differentiable` agrees with central differences to 1 %. The inputs must keep farther than
+/// [`STEP`] from kinks.
 #[track_caller]
 pub(crate) fn assert_gradients(
     op: &str,

@@ -1,4 +1,5 @@
-//! `ThresholdedRelu`: x where x > alpha, 0 elsewhere. <https://onnx.ai/onnx/operators/onnx__ThresholdedRelu.html>
+//! `ThresholdedRelu`: x where x > alpha, 0 elsewhere.
+//! <https://onnx.ai/onnx/operators/onnx__ThresholdedRelu.html>
 //!
 //! Opset 10 introduced it; the form never changed.
 

@@ -1,4 +1,5 @@
-//! `Tile`: a tensor several times over along its axes. <https://onnx.ai/onnx/operators/onnx__Tile.html>
+//! `Tile`: a tensor several times over along its axes.
+//! <https://onnx.ai/onnx/operators/onnx__Tile.html>
 //!
 //! Opset 6 gave it today's form, 13 adds bfloat16.
 

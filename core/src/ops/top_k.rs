@@ -1,7 +1,9 @@
-//! `TopK`: the largest or smallest k elements along an axis, and where they stand. <https://onnx.ai/onnx/operators/onnx__TopK.html>
+//! `TopK`: the largest or smallest k elements along an axis, and where they stand.
+//! <https://onnx.ai/onnx/operators/onnx__TopK.html>
 //!
-//! Opset 10 turned `k` from an attribute into an input, 11 added `largest` and `sorted`. Equal elements come in the order of their indices; the
-//! result is always sorted, which `sorted = 0` leaves open. The order is found on the host; the elements are then gathered, so that gradients
+//! Opset 10 turned `k` from an attribute into an input, 11 added `largest` and `sorted`. Equal
+//! elements come in the order of their indices; the result is always sorted, which `sorted = 0`
+//! leaves open. The order is found on the host; the elements are then gathered, so that gradients
 //! reach them.
 
 use std::cmp::Ordering;

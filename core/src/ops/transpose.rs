@@ -1,4 +1,5 @@
-//! `Transpose`: the axes in another order, reversed where none is stated. <https://onnx.ai/onnx/operators/onnx__Transpose.html>
+//! `Transpose`: the axes in another order, reversed where none is stated.
+//! <https://onnx.ai/onnx/operators/onnx__Transpose.html>
 //!
 //! Opsets 13 and 21 add types; the form never changed.
 

@@ -1,6 +1,8 @@
-//! `Trilu`: the upper or lower triangle of matrices, zeros elsewhere. <https://onnx.ai/onnx/operators/onnx__Trilu.html>
+//! `Trilu`: the upper or lower triangle of matrices, zeros elsewhere.
+//! <https://onnx.ai/onnx/operators/onnx__Trilu.html>
 //!
-//! The triangle includes the diagonal number `k` (0 where absent, positive above the main one). Opset 14 introduced it.
+//! The triangle includes the diagonal number `k` (0 where absent, positive above the main one).
+//! Opset 14 introduced it.
 
 use burn::tensor::{Device, TensorData};
 

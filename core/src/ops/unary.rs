@@ -1,8 +1,9 @@
-//! Elementwise functions of one input without attributes: `Neg`, `Abs`, `Sign`, `Not` and the functions of a calculator.
-//! <https://onnx.ai/onnx/operators/onnx__Exp.html>
+//! Elementwise functions of one input without attributes: `Neg`, `Abs`, `Sign`, `Not` and the
+//! functions of a calculator. <https://onnx.ai/onnx/operators/onnx__Exp.html>
 //!
-//! Opset 13 adds bfloat16 to all of them; the form never changed. `Neg`, `Abs` and `Sign` take integers too, `Not` takes booleans, the
-//! others floats alone. `Round` rounds halves to the even neighbour.
+//! Opset 13 adds bfloat16 to all of them; the form never changed. `Neg`, `Abs` and `Sign` take
+//! integers too, `Not` takes booleans, the others floats alone. `Round` rounds halves to the even
+//! neighbour.
 
 use burn::tensor::Tensor;
 

@@ -1,6 +1,8 @@
-//! `Unsqueeze`: with further axes of extent 1. <https://onnx.ai/onnx/operators/onnx__Unsqueeze.html>
+//! `Unsqueeze`: with further axes of extent 1.
+//! <https://onnx.ai/onnx/operators/onnx__Unsqueeze.html>
 //!
-//! Opset 11 allows negative axes (counted in the output), 13 turns `axes` from an attribute into an input, 21 adds types.
+//! Opset 11 allows negative axes (counted in the output), 13 turns `axes` from an attribute into an
+//! input, 21 adds types.
 
 use super::shaped::{IntList, Shaped, resolve_axes};
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext};

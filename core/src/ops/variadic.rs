@@ -1,7 +1,8 @@
-//! `Min`, `Max`, `Sum`, `Mean`: elementwise over any number of inputs, with broadcasting. <https://onnx.ai/onnx/operators/onnx__Max.html>
+//! `Min`, `Max`, `Sum`, `Mean`: elementwise over any number of inputs, with broadcasting.
+//! <https://onnx.ai/onnx/operators/onnx__Max.html>
 //!
-//! Opset 8 brought broadcasting, 12 integers for `Min` and `Max`, 13 bfloat16; the form never changed. Where inputs tie, the gradient goes to the
-//! first of them.
+//! Opset 8 brought broadcasting, 12 integers for `Min` and `Max`, 13 bfloat16; the form never
+//! changed. Where inputs tie, the gradient goes to the first of them.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
@@ -128,7 +129,8 @@ mod tests {
 
     #[test]
     fn any_number_of_inputs_broadcast() {
-        // np.maximum.reduce, np.minimum.reduce, sum and mean of [[1], [4]], [2, 5] and 3 (a scalar).
+        // np.maximum.reduce, np.minimum.reduce, sum and mean of [[1], [4]], [2, 5] and 3 (a
+        // scalar).
         let inputs = [
             Some(floats(&[2, 1], &[1.0, 4.0])),
             Some(floats(&[2], &[2.0, 5.0])),

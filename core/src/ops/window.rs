@@ -1,6 +1,8 @@
-//! The sliding window that convolutions and pools share: kernel, stride, dilation, padding along the spatial axes.
+//! The sliding window that convolutions and pools share: kernel, stride, dilation, padding along
+//! the spatial axes.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__Conv.html>, attributes `auto_pad`, `dilations`, `pads`, `strides`.
+//! <https://onnx.ai/onnx/operators/onnx__Conv.html>, attributes `auto_pad`, `dilations`, `pads`,
+//! `strides`.
 
 use crate::op::{NodeReader, OpError};
 
@@ -15,8 +17,9 @@ pub enum Padding {
     SameLower,
 }
 
-/// How far a window, or the border on both sides, may go beyond an axis of this extent. Networks stay far below; what goes further comes from a broken
-/// file, and a few bytes of it would ask for all of the memory or time.
+/// How far a window, or the border on both sides, may go beyond an axis of this extent. Networks
+/// stay far below; what goes further comes from a broken file, and a few bytes of it would ask for
+/// all of the memory or time.
 pub(super) fn reach(extent: usize) -> usize {
     extent.saturating_mul(4).saturating_add(256)
 }
@@ -89,11 +92,12 @@ impl Window {
         spatial.iter().enumerate().map(same).collect()
     }
 
-    /// The output's spatial extents. With `ceil`, a last window that starts inside the input (or the padding before it) counts although it ends
-    /// outside.
+    /// The output's spatial extents. With `ceil`, a last window that starts inside the input (or
+    /// the padding before it) counts although it ends outside.
     ///
     /// # Errors
-    /// An input smaller than the window, or so much smaller than window and border that a file must be wrong.
+    /// An input smaller than the window, or so much smaller than window and border that a file must
+    /// be wrong.
     pub fn output(&self, name: &'static str, spatial: &[usize], ceil: bool) -> Result<Vec<usize>, OpError> {
         let pads = self.pads(spatial);
         let extent = |axis: usize| {

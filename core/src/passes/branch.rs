@@ -1,8 +1,10 @@
 //! Branching: what comes after a named value is copied, what comes before is shared.
 //!
-//! One transform serves every method that trains several heads on a shared trunk: ONE (arXiv 1806.04606), CL-ILR (arXiv 1805.11761; several
-//! forks make its tree), OKDDip by branches (arXiv 1912.00350). A copy of `x` is called `x@1`, in a tree `x@1.0`; each member knows how the names
-//! of the original network read in it, so that a tap is written once, and cutting a member out gives the original names back.
+//! One transform serves every method that trains several heads on a shared trunk: ONE (arXiv
+//! 1806.04606), CL-ILR (arXiv 1805.11761; several forks make its tree), OKDDip by branches (arXiv
+//! 1912.00350). A copy of `x` is called `x@1`, in a tree `x@1.0`; each member knows how the names
+//! of the original network read in it, so that a tap is written once, and cutting a member out
+//! gives the original names back.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +21,8 @@ pub struct Fork {
     pub branches: usize,
 }
 
-/// How a member calls the values and tensors of the network that it is a copy of; what is not listed is shared or has kept its name.
+/// How a member calls the values and tensors of the network that it is a copy of; what is not
+/// listed is shared or has kept its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(HashMap<String, String>);
 
@@ -46,9 +49,11 @@ pub struct Branched {
     pub members: Vec<Names>,
 }
 
-/// Copies what follows each fork; `forks` are in the order in which the data passes them, and all but the first part every branch again.
+/// Copies what follows each fork; `forks` are in the order in which the data passes them, and all
+/// but the first part every branch again.
 ///
-/// With `rescale`, the gradient that flows back through a fork is divided by its number of branches (CL-ILR, section 3.2).
+/// With `rescale`, the gradient that flows back through a fork is divided by its number of branches
+/// (CL-ILR, section 3.2).
 ///
 /// # Errors
 /// [`GraphError::Branch`] with the values that are possible.
@@ -86,7 +91,8 @@ pub fn branch(graph: &Graph, forks: &[Fork], rescale: bool) -> Result<Branched, 
     })
 }
 
-/// The network that one member is, with the names and outputs of the `original` and the tensors of `branched`.
+/// The network that one member is, with the names and outputs of the `original` and the tensors of
+/// `branched`.
 ///
 /// # Errors
 /// A member of another network.

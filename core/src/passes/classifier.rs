@@ -7,8 +7,9 @@ use burn::tensor::TensorData;
 use crate::graph::{Dim, Graph, GraphError, Init, Node, Role, infer};
 
 impl Graph {
-    /// The features that a classifier decides by: what the last `Gemm` or `MatMul` on the way to `logits` is fed, apart from its weights. Nothing
-    /// where there is none, as in networks that end in a convolution, or where several are fed different values, as in an ensemble.
+    /// The features that a classifier decides by: what the last `Gemm` or `MatMul` on the way to
+    /// `logits` is fed, apart from its weights. Nothing where there is none, as in networks that
+    /// end in a convolution, or where several are fed different values, as in an ensemble.
     pub fn features_before<'a>(&'a self, logits: &'a str) -> Option<&'a str> {
         let mut from_pictures: HashSet<&str> = self.inputs.iter().map(|input| input.name.as_str()).collect();
         for node in &self.nodes {
@@ -42,11 +43,14 @@ impl Graph {
 }
 
 impl Graph {
-    /// Gives the classifier another number of classes: the last product or convolution on the way to the logits, `[batch, classes]`, gets new weights, as do
-    /// stored tensors after it that have an entry for each class. New weights are drawn as those of a new linear layer, new biases are 0; names stay.
+    /// Gives the classifier another number of classes: the last product or convolution on the way
+    /// to the logits, `[batch, classes]`, gets new weights, as do stored tensors after it that have
+    /// an entry for each class. New weights are drawn as those of a new linear layer, new biases
+    /// are 0; names stay.
     ///
     /// # Errors
-    /// [`GraphError::Classifier`] where no such layer is found, or where the network does not give the wanted classes with it.
+    /// [`GraphError::Classifier`] where no such layer is found, or where the network does not give
+    /// the wanted classes with it.
     pub fn replace_classifier(&mut self, classes: usize, seed: u64) -> Result<(), GraphError> {
         let refuse = |reason: String| GraphError::Classifier { classes, reason };
         let logits = self.outputs.first().map(|output| output.name.clone());
@@ -185,7 +189,8 @@ impl Graph {
                         .producer(input)
                         .is_some_and(|other| self.nodes[other].op.name() != "Constant")
             }) {
-                // Shapes that a Reshape reads are computed, too; what they follow from is no layer's business.
+                // Shapes that a Reshape reads are computed, too; what they follow from is no
+                // layer's business.
                 if !matches!(node.op.name(), "Reshape" | "Squeeze" | "Unsqueeze") {
                     return None;
                 }

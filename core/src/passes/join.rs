@@ -1,10 +1,12 @@
-//! Joining: one graph's nodes and tensors appended to another's, its inputs bound to values that are there.
+//! Joining: one graph's nodes and tensors appended to another's, its inputs bound to values that
+//! are there.
 
 use std::collections::HashMap;
 
 use crate::graph::{Graph, Node};
 
-/// Appends `other` to `graph` under `prefix`; `bound` are pairs (input of `other`, value of `graph`). Gives back how the outputs of `other` are called.
+/// Appends `other` to `graph` under `prefix`; `bound` are pairs (input of `other`, value of
+/// `graph`). Gives back how the outputs of `other` are called.
 ///
 /// Inputs that are not bound and what is not read stay out; the caller validates the whole.
 pub fn join(graph: &mut Graph, other: &Graph, prefix: &str, bound: &[(&str, &str)]) -> Vec<String> {

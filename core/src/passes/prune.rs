@@ -1,8 +1,10 @@
 //! Whole filters removed, with everything that depends on them, on any graph.
 //!
-//! `channels` finds the sets of channels that depend on one another. A set is removed from every stored tensor that it appears in, or not at all.
+//! `channels` finds the sets of channels that depend on one another. A set is removed from every
+//! stored tensor that it appears in, or not at all.
 //!
-//! `ranking` says in which order sets go: those with the least score, over all layers at once, as many of a layer together as keep its width round.
+//! `ranking` says in which order sets go: those with the least score, over all layers at once, as
+//! many of a layer together as keep its width round.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -36,7 +38,8 @@ pub struct Pruned {
     pub filters: [usize; 2],
 }
 
-/// Removes filters until at most `share` of the multiply-adds are left. A layer that loses some keeps a multiple of `round_to`.
+/// Removes filters until at most `share` of the multiply-adds are left. A layer that loses some
+/// keeps a multiple of `round_to`.
 ///
 /// # Errors
 /// A graph that does not run; a share that cannot be reached, with the least that can.

@@ -1,7 +1,9 @@
-//! Which values of a network become small integers when it is quantised, and how the weights beside them are cut into channels.
+//! Which values of a network become small integers when it is quantised, and how the weights beside
+//! them are cut into channels.
 //!
-//! The rule is that of ONNX Runtime's static quantisation: what convolutions, products, sums, concatenations and pools read and make. A value that only an
-//! activation or a normalisation reads stays as it is, since runtimes compute both together. Outputs of the network stay floats.
+//! The rule is that of ONNX Runtime's static quantisation: what convolutions, products, sums,
+//! concatenations and pools read and make. A value that only an activation or a normalisation reads
+//! stays as it is, since runtimes compute both together. Outputs of the network stay floats.
 
 use std::collections::HashSet;
 
@@ -78,8 +80,8 @@ impl Graph {
 }
 
 impl Node {
-    /// The axis of this node's weight (its second input) that runs along output channels; `None` where the node is no product with a weight of `rank`
-    /// axes.
+    /// The axis of this node's weight (its second input) that runs along output channels; `None`
+    /// where the node is no product with a weight of `rank` axes.
     pub fn channel_axis(&self, rank: usize) -> Option<usize> {
         match self.op.name() {
             "Conv" if rank >= 3 => Some(0),

@@ -1,4 +1,5 @@
-//! New weights for a network from a file: what `--init random` gives a student whose architecture alone is wanted.
+//! New weights for a network from a file: what `--init random` gives a student whose architecture
+//! alone is wanted.
 
 use std::collections::HashMap;
 
@@ -6,7 +7,8 @@ use crate::graph::{Graph, Init, Node, Role, StoredTensor};
 use crate::ops::gemm::Gemm;
 
 impl Graph {
-    /// Draws all weights anew from a seed, and resets running statistics. What a tensor is drawn by follows from the first node that reads it:
+    /// Draws all weights anew from a seed, and resets running statistics. What a tensor is drawn by
+    /// follows from the first node that reads it:
     ///
     /// | read as | drawn |
     /// | --- | --- |

@@ -1,7 +1,9 @@
-//! Stored tensors in the shape that their readers want: what else a file must have before it is trained.
+//! Stored tensors in the shape that their readers want: what else a file must have before it is
+//! trained.
 //!
-//! burn-onnx's exporter stores the bias of a linear layer as `[classes]` and reshapes it to `[1, classes]` in front of the sum. Passes that look for what
-//! a layer adds (drawing it anew, another number of classes) look for stored tensors.
+//! burn-onnx's exporter stores the bias of a linear layer as `[classes]` and reshapes it to `[1,
+//! classes]` in front of the sum. Passes that look for what a layer adds (drawing it anew, another
+//! number of classes) look for stored tensors.
 
 use std::collections::HashMap;
 
@@ -9,7 +11,8 @@ use crate::graph::Graph;
 use crate::value::reshaped;
 
 impl Graph {
-    /// Stores what only a `Reshape` with a stored shape reads in that shape, under its own name, and drops the `Reshape`.
+    /// Stores what only a `Reshape` with a stored shape reads in that shape, under its own name,
+    /// and drops the `Reshape`.
     pub fn reshape_stored(&mut self) {
         let outputs: Vec<String> = self.outputs.iter().map(|output| output.name.clone()).collect();
         let mut renamed: HashMap<String, String> = HashMap::new();
@@ -47,7 +50,8 @@ impl Graph {
     }
 }
 
-/// The extents that ONNX's `Reshape` gives a tensor: 0 keeps an extent, −1 takes what is left. Nothing where they hold another number of elements.
+/// The extents that ONNX's `Reshape` gives a tensor: 0 keeps an extent, −1 takes what is left.
+/// Nothing where they hold another number of elements.
 fn target(dims: &[usize], shape: impl Iterator<Item = i64>) -> Option<Vec<usize>> {
     let count: usize = dims.iter().product();
     let mut open = None;

@@ -1,4 +1,5 @@
-//! Nodes put into a graph that is there: behind a value, or between a stored tensor and one of its readers.
+//! Nodes put into a graph that is there: behind a value, or between a stored tensor and one of its
+//! readers.
 
 use indexmap::IndexMap;
 
@@ -6,8 +7,9 @@ use crate::graph::{Graph, Node, Role};
 use crate::op::Op;
 
 impl Graph {
-    /// Puts a node behind a value, so that all its readers read the node's first output, which is called `name`. `beside` are the node's further inputs.
-    /// Outputs of the graph stay what they are.
+    /// Puts a node behind a value, so that all its readers read the node's first output, which is
+    /// called `name`. `beside` are the node's further inputs. Outputs of the graph stay what they
+    /// are.
     pub fn insert_behind(&mut self, value: &str, name: &str, op: Box<dyn Op>, beside: Vec<String>) {
         for node in &mut self.nodes {
             for input in node.inputs.iter_mut().filter(|input| *input == value) {
@@ -20,8 +22,9 @@ impl Graph {
         self.nodes.insert(place, node(name, op, inputs));
     }
 
-    /// Puts a node between the weight that the node at `index` reads as its second input, and this node. `make` is given the axis of output channels.
-    /// Returns whether there is such a weight; the index then counts one more.
+    /// Puts a node between the weight that the node at `index` reads as its second input, and this
+    /// node. `make` is given the axis of output channels. Returns whether there is such a weight;
+    /// the index then counts one more.
     pub fn insert_before_weight(
         &mut self,
         index: usize,

@@ -1,12 +1,15 @@
 //! A tensor of its own for each name: what a file must have before it is trained.
 //!
-//! PyTorch's exporter stores tensors of equal content once and lets `Identity` nodes stand for the others. In a fresh network that concerns every scale and every
-//! running mean. Trained as they stand, layers would share what was only equal by chance, and statistics behind an `Identity` would not move.
+//! PyTorch's exporter stores tensors of equal content once and lets `Identity` nodes stand for the
+//! others. In a fresh network that concerns every scale and every running mean. Trained as they
+//! stand, layers would share what was only equal by chance, and statistics behind an `Identity`
+//! would not move.
 
 use crate::graph::Graph;
 
 impl Graph {
-    /// Replaces every `Identity` of a stored tensor by a stored copy under the name that the `Identity` gave it.
+    /// Replaces every `Identity` of a stored tensor by a stored copy under the name that the
+    /// `Identity` gave it.
     pub fn untie(&mut self) {
         let outputs: Vec<String> = self.outputs.iter().map(|output| output.name.clone()).collect();
         for node in std::mem::take(&mut self.nodes) {

@@ -1,17 +1,20 @@
 //! A tensor as a graph sees it: rank and kind are known when it runs, not in the type.
 //!
-//! Burn writes a tensor's rank and kind into its type; an ONNX graph learns both from its file. A [`Value`] therefore holds Burn's rank-erased
-//! dispatch tensor and offers what operators need for every kind and rank at once. Where Burn's typed interface reads better,
-//! [`Value::float`] and its siblings give the rank back.
+//! Burn writes a tensor's rank and kind into its type; an ONNX graph learns both from its file. A
+//! [`Value`] therefore holds Burn's rank-erased dispatch tensor and offers what operators need for
+//! every kind and rank at once. Where Burn's typed interface reads better, [`Value::float`] and its
+//! siblings give the rank back.
 //!
-//! **Where values live.** Floats live on the network's device. Integers and booleans that a graph computes (shapes, indices, axes) live on the CPU,
-//! so that reading them never waits for a GPU; an operator that mixes both moves them.
+//! **Where values live.** Floats live on the network's device. Integers and booleans that a graph
+//! computes (shapes, indices, axes) live on the CPU, so that reading them never waits for a GPU; an
+//! operator that mixes both moves them.
 
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::tensor::{Bool, BoolStore, DType, Device, Int, Shape, Tensor, TensorData};
 
-/// What a value's elements are. Every float type of a file runs as `f32`, every integer type as `i64`.
+/// What a value's elements are. Every float type of a file runs as `f32`, every integer type as
+/// `i64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// 32-bit floats.
@@ -241,7 +244,8 @@ impl Value {
         Self::from_data(data, device)
     }
 
-    /// Applies an elementwise function of floats. Elementwise functions do not look at the rank, so the type says 1 whatever it is.
+    /// Applies an elementwise function of floats. Elementwise functions do not look at the rank, so
+    /// the type says 1 whatever it is.
     pub(crate) fn elementwise(self, function: impl FnOnce(Tensor<1>) -> Tensor<1>) -> Self {
         let scalar = self.scalar;
         Self::from(function(self.float())).scalar_if(scalar)

@@ -1,8 +1,10 @@
-//! Densely Connected Convolutional Networks, G. Huang, Z. Liu, L. van der Maaten, K. Weinberger, 2016 (arXiv 1608.06993).
+//! Densely Connected Convolutional Networks, G. Huang, Z. Liu, L. van der Maaten, K. Weinberger,
+//! 2016 (arXiv 1608.06993).
 //!
-//! The plain network for 32 × 32 pictures of section 4.2: 16 channels, three dense blocks whose layers (BatchNorm, ReLU, 3 × 3 convolution) add k channels
-//! each to all that came before, transitions (BatchNorm, ReLU, 1 × 1 convolution, 2 × 2 average pool) that keep the width. No bottleneck, no
-//! compression, no dropout.
+//! The plain network for 32 × 32 pictures of section 4.2: 16 channels, three dense blocks whose
+//! layers (BatchNorm, ReLU, 3 × 3 convolution) add k channels each to all that came before,
+//! transitions (BatchNorm, ReLU, 1 × 1 convolution, 2 × 2 average pool) that keep the width. No
+//! bottleneck, no compression, no dropout.
 
 use super::layers::Layer;
 use super::{Architecture, Design, Landmarks};

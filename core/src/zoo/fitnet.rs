@@ -1,12 +1,15 @@
 //! FitNets: Hints for Thin Deep Nets, A. Romero et al., 2014 (arXiv 1412.6550).
 //!
-//! The thin and deep students for CIFAR of the paper's appendix: three stages of 3 × 3 maxout convolutions with two pieces each, behind the first two a 2 × 2
-//! max pool, behind the third one over the whole map (8 × 8 at 32 × 32), then a maxout layer of 500 units and the classifier.
+//! The thin and deep students for CIFAR of the paper's appendix: three stages of 3 × 3 maxout
+//! convolutions with two pieces each, behind the first two a 2 × 2 max pool, behind the third one
+//! over the whole map (8 × 8 at 32 × 32), then a maxout layer of 500 units and the classifier.
 //!
-//! Departures. BatchNorm stands between each convolution and its maxout, and takes the place of the bias: the paper's plain networks train only with its
-//! staged hints or with RMSProp and tuned rates per layer, while here any method should train them with SGD. The linear maxout has two pieces, with which
-//! the counts of parameters agree with the paper's table (250 K, 862 K, 2.5 M; of `fitnet-3` the table says 1.6 M, its layers make 1.5 M); the authors'
-//! published configuration has five. Neither dropout nor bounds on the norm of kernels.
+//! Departures. BatchNorm stands between each convolution and its maxout, and takes the place of the
+//! bias: the paper's plain networks train only with its staged hints or with RMSProp and tuned
+//! rates per layer, while here any method should train them with SGD. The linear maxout has two
+//! pieces, with which the counts of parameters agree with the paper's table (250 K, 862 K, 2.5 M;
+//! of `fitnet-3` the table says 1.6 M, its layers make 1.5 M); the authors' published configuration
+//! has five. Neither dropout nor bounds on the norm of kernels.
 
 use super::layers::{Layer, halves};
 use super::{Architecture, Design, Landmarks};
@@ -59,7 +62,8 @@ impl Design for FitNet {
     }
 }
 
-/// Maxout of two pieces (Goodfellow et al. 2013, arXiv 1302.4389): the elementwise maximum of the two halves of the channels.
+/// Maxout of two pieces (Goodfellow et al. 2013, arXiv 1302.4389): the elementwise maximum of the
+/// two halves of the channels.
 fn larger_half(b: &mut GraphBuilder, name: &str, x: &str) -> Layer {
     let [first, second] = halves(b, &format!("{name}.pieces"), x)?;
     b.node(&format!("{name}.maxout"), "Max", &[&first, &second], [])

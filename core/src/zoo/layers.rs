@@ -31,7 +31,8 @@ pub(super) fn halves(b: &mut GraphBuilder, name: &str, x: &str) -> Result<[Strin
     Ok(outputs)
 }
 
-/// The channel shuffle of Zhang et al. 2017 (arXiv 1707.01083, section 3.1): channel i of group j becomes channel j of group i.
+/// The channel shuffle of Zhang et al. 2017 (arXiv 1707.01083, section 3.1): channel i of group j
+/// becomes channel j of group i.
 pub(super) fn shuffle(b: &mut GraphBuilder, name: &str, x: &str, groups: usize) -> Layer {
     let (channels, height, width) = match b.dims(x)[..] {
         [_, channels, height, width] => (channels, height, width),
@@ -58,8 +59,8 @@ pub(super) fn shuffle(b: &mut GraphBuilder, name: &str, x: &str, groups: usize) 
     b.node(name, "Reshape", &[&y, &picture], [])
 }
 
-/// A linear layer on `[batch, features]` with weights drawn from a normal distribution of deviation 0.01 and a bias of 0, as the VGG and
-/// MobileNetV2 code has it.
+/// A linear layer on `[batch, features]` with weights drawn from a normal distribution of deviation
+/// 0.01 and a bias of 0, as the VGG and MobileNetV2 code has it.
 pub(super) fn narrow_linear(b: &mut GraphBuilder, name: &str, x: &str, out: usize) -> Layer {
     let dims = [out, b.channels(x)];
     let weight = b.tensor(&format!("{name}.weight"), Role::Weight, &dims, Init::Normal(0.01));

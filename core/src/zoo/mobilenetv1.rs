@@ -1,7 +1,9 @@
-//! MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, A. Howard et al., 2017 (arXiv 1704.04861).
+//! MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, A. Howard et
+//! al., 2017 (arXiv 1704.04861).
 //!
-//! Table 1 at width 1: a 3 × 3 convolution, then 13 depthwise separable blocks (3 × 3 depthwise, 1 × 1 pointwise, each with BatchNorm and ReLU). Tensors
-//! are named as in timm's `mobilenetv1_100`, which clips its ReLU at 6 where the paper and this network do not.
+//! Table 1 at width 1: a 3 × 3 convolution, then 13 depthwise separable blocks (3 × 3 depthwise, 1
+//! × 1 pointwise, each with BatchNorm and ReLU). Tensors are named as in timm's `mobilenetv1_100`,
+//! which clips its ReLU at 6 where the paper and this network do not.
 
 use super::layers::{Layer, conv_bn_relu};
 use super::{Architecture, Design, Landmarks};

@@ -1,10 +1,13 @@
-//! MobileNetV2: Inverted Residuals and Linear Bottlenecks, M. Sandler et al., 2018 (arXiv 1801.04381), for 32 × 32 pictures.
+//! MobileNetV2: Inverted Residuals and Linear Bottlenecks, M. Sandler et al., 2018 (arXiv
+//! 1801.04381), for 32 × 32 pictures.
 //!
-//! Table 2 at half width, as Tian et al. 2019 (arXiv 1910.10699, RepDistiller) use it under the name MobileNetV2; tensors are named as there.
+//! Table 2 at half width, as Tian et al. 2019 (arXiv 1910.10699, RepDistiller) use it under the
+//! name MobileNetV2; tensors are named as there.
 //!
-//! Departures from the paper, all of that code: the second stage does not halve the picture, so that the last map is 2 × 2 at 32 × 32; ReLU is not
-//! clipped at 6; the first stage's block has an expanding convolution too, although it expands by 1; the 1280 channels at the end are not halved.
-//! The classifier is drawn from a normal distribution of deviation 0.01.
+//! Departures from the paper, all of that code: the second stage does not halve the picture, so
+//! that the last map is 2 × 2 at 32 × 32; ReLU is not clipped at 6; the first stage's block has an
+//! expanding convolution too, although it expands by 1; the 1280 channels at the end are not
+//! halved. The classifier is drawn from a normal distribution of deviation 0.01.
 
 use super::layers::{Layer, conv_bn, conv_bn_relu, narrow_linear};
 use super::{Architecture, Design, Landmarks};
@@ -72,7 +75,8 @@ impl Design for MobileNetV2 {
     }
 }
 
-/// 1 × 1 to the inner width, 3 × 3 depthwise, 1 × 1 back without activation; the input is added where the shape stays.
+/// 1 × 1 to the inner width, 3 × 3 depthwise, 1 × 1 back without activation; the input is added
+/// where the shape stays.
 fn inverted_residual(b: &mut GraphBuilder, name: &str, x: &str, stage: &Stage, stride: usize) -> Layer {
     let channels = b.channels(x);
     let inner = channels * stage.expansion;

@@ -1,4 +1,5 @@
-//! The architectures that students are made of, one family per file, written with the graph's builder.
+//! The architectures that students are made of, one family per file, written with the graph's
+//! builder.
 //!
 //! | file | networks |
 //! | --- | --- |
@@ -14,8 +15,9 @@
 //!
 //! `registry` lists and builds them, `layers` holds the few layers that several families share.
 //!
-//! Names follow the PyTorch code that a family cites: tensors are called as in its `state_dict`, values as the module that makes them. Every
-//! network has one input `input` `[batch, channels, height, width]` and one output `logits` `[batch, classes]`. All pool globally before the
+//! Names follow the PyTorch code that a family cites: tensors are called as in its `state_dict`,
+//! values as the module that makes them. Every network has one input `input` `[batch, channels,
+//! height, width]` and one output `logits` `[batch, classes]`. All pool globally before the
 //! classifier, so that they take pictures of other sizes than the default one.
 
 mod layers;

@@ -34,7 +34,8 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// The classes of the data set that it was designed for: CIFAR-100's, or ImageNet's for large pictures.
+    /// The classes of the data set that it was designed for: CIFAR-100's, or ImageNet's for large
+    /// pictures.
     pub fn usual_classes(&self) -> usize {
         if self.input[1] > 64 { 1000 } else { 100 }
     }
@@ -42,7 +43,8 @@ impl Architecture {
 
 /// What a family implements.
 pub trait Design: std::fmt::Debug + Sync {
-    /// Adds all layers from the picture `x` `[batch, channels, height, width]` to the logits `[batch, classes]`, and gives back their name.
+    /// Adds all layers from the picture `x` `[batch, channels, height, width]` to the logits
+    /// `[batch, classes]`, and gives back their name.
     ///
     /// # Errors
     /// A picture too small for the network.
@@ -55,9 +57,11 @@ pub trait Design: std::fmt::Debug + Sync {
 /// Values of a network that methods look for, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Landmarks {
-    /// What each stage gives to the next, the stem's output first where it is one: the candidates for hints. `[batch, channels, height, width]` each.
+    /// What each stage gives to the next, the stem's output first where it is one: the candidates
+    /// for hints. `[batch, channels, height, width]` each.
     pub stages: Vec<String>,
-    /// The value from which the last stage starts: where branches part by default. All that follows reads nothing before it.
+    /// The value from which the last stage starts: where branches part by default. All that follows
+    /// reads nothing before it.
     pub split: String,
     /// The pooled features that the classifier reads, `[batch, features]`.
     pub features: String,
@@ -141,9 +145,11 @@ pub fn find(name: &str) -> Result<&'static Architecture, ZooError> {
         })
 }
 
-/// Builds a network for pictures `input` = [channels, height, width], its weights drawn from `seed`.
+/// Builds a network for pictures `input` = [channels, height, width], its weights drawn from
+/// `seed`.
 ///
-/// The graph has the input `input` `[batch, channels, height, width]` and the output `logits` `[batch, classes]`.
+/// The graph has the input `input` `[batch, channels, height, width]` and the output `logits`
+/// `[batch, classes]`.
 ///
 /// # Errors
 /// An unknown name, no classes, or an input that the network cannot take.
@@ -172,7 +178,8 @@ pub fn build(name: &str, classes: usize, input: [usize; 3], seed: u64) -> Result
     builder.finish().map_err(refuse)
 }
 
-/// The values of a network that methods look for; they are the same for every input and number of classes.
+/// The values of a network that methods look for; they are the same for every input and number of
+/// classes.
 ///
 /// # Errors
 /// [`ZooError::Unknown`] with the nearest names.
@@ -216,9 +223,10 @@ mod tests {
 
     /// (name, classes, parameters).
     ///
-    /// On 100 classes: the networks of RepDistiller (Tian et al. 2019), sum(p.numel() for p in model.parameters()). On 1000: the same for
-    /// torchvision.models.resnet18() and so on, and for timm.create_model("mobilenetv1_100"). densenet-40-12 on 10: the 1.0 M of the paper's table 2 as
-    /// its reimplementations count them.
+    /// On 100 classes: the networks of RepDistiller (Tian et al. 2019), sum(p.numel() for p in
+    /// model.parameters()). On 1000: the same for torchvision.models.resnet18() and so on, and for
+    /// timm.create_model("mobilenetv1_100"). densenet-40-12 on 10: the 1.0 M of the paper's table 2
+    /// as its reimplementations count them.
     const PUBLISHED: &[(&str, usize, usize)] = &[
         ("resnet8", 100, 83_892),
         ("resnet14", 100, 181_108),
@@ -256,7 +264,8 @@ mod tests {
 
     #[test]
     fn fitnets_are_as_large_as_the_paper_rounds_them() {
-        // Romero et al. 2014, table 3, on 10 classes; the head of the family's file explains the one that is off.
+        // Romero et al. 2014, table 3, on 10 classes; the head of the family's file explains the
+        // one that is off.
         for (name, parameters, tolerance) in [
             ("fitnet-1", 250e3, 0.02),
             ("fitnet-2", 862e3, 0.02),
@@ -270,8 +279,9 @@ mod tests {
 
     #[test]
     fn multiply_adds_are_the_published_ones() {
-        // He et al. 2015, table 1 (resnet50 with the later stride: torchvision's 4.09 G), and the usual counts of its CIFAR networks; Howard et al.
-        // 2017, table 8; Romero et al. 2014, table 3.
+        // He et al. 2015, table 1 (resnet50 with the later stride: torchvision's 4.09 G), and the
+        // usual counts of its CIFAR networks; Howard et al. 2017, table 8; Romero et al. 2014,
+        // table 3.
         for (name, classes, multiply_adds) in [
             ("resnet20", 100, 41e6),
             ("resnet56", 100, 126e6),
@@ -529,7 +539,8 @@ mod tests {
                 let gradient = gradient(parameter, &gradients);
                 let gradient = gradient.unwrap_or_else(|| panic!("{name}: {} has none", tensor.name));
                 assert!(gradient.iter().all(|g| g.is_finite()), "{name}: {}", tensor.name);
-                // A shift that the next BatchNorm takes away again has a gradient of 0; kernels and matrices have not.
+                // A shift that the next BatchNorm takes away again has a gradient of 0; kernels and
+                // matrices have not.
                 let moves = gradient.iter().any(|g| *g != 0.0);
                 assert!(moves || tensor.value.rank() == 1, "{name}: {}", tensor.name);
             }

@@ -1,12 +1,15 @@
-//! Deep Residual Learning for Image Recognition, K. He, X. Zhang, S. Ren, J. Sun, 2015 (arXiv 1512.03385).
+//! Deep Residual Learning for Image Recognition, K. He, X. Zhang, S. Ren, J. Sun, 2015 (arXiv
+//! 1512.03385).
 //!
-//! For 32 × 32 pictures the networks of section 4.2, 6 n + 2 layers deep, as Tian et al. 2019 (arXiv 1910.10699, RepDistiller) define them; from
-//! there also the wide ones, `x4`, with stages of 64, 128 and 256 channels behind a stem of 32. For ImageNet the networks of table 1, with
+//! For 32 × 32 pictures the networks of section 4.2, 6 n + 2 layers deep, as Tian et al. 2019
+//! (arXiv 1910.10699, RepDistiller) define them; from there also the wide ones, `x4`, with stages
+//! of 64, 128 and 256 channels behind a stem of 32. For ImageNet the networks of table 1, with
 //! tensors named as in torchvision.
 //!
-//! Departures from the paper, both those of the code named above: where the shape changes, the shortcut is a 1 × 1 convolution with BatchNorm (the
-//! paper's option B; its CIFAR networks use A, without parameters); a bottleneck strides in its 3 × 3 convolution, not in the first 1 × 1 (known as
-//! ResNet v1.5).
+//! Departures from the paper, both those of the code named above: where the shape changes, the
+//! shortcut is a 1 × 1 convolution with BatchNorm (the paper's option B; its CIFAR networks use A,
+//! without parameters); a bottleneck strides in its 3 × 3 convolution, not in the first 1 × 1
+//! (known as ResNet v1.5).
 
 use super::layers::{Layer, conv_bn, conv_bn_relu};
 use super::{Architecture, Design, Landmarks};

@@ -1,8 +1,11 @@
-//! ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices, X. Zhang et al., 2017 (arXiv 1707.01083), for 32 × 32 pictures.
+//! ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices, X. Zhang et
+//! al., 2017 (arXiv 1707.01083), for 32 × 32 pictures.
 //!
-//! Table 1 with 3 groups, as Tian et al. 2019 (arXiv 1910.10699, RepDistiller) use it; tensors are named as there. Departures from the paper, all of
-//! that code: the stem is a 1 × 1 convolution without stride or pool; the inner width is a quarter of what the block adds, not of its output; ReLU
-//! follows the depthwise convolution too. The weights are drawn as everywhere in the zoo, where that code leaves them to PyTorch.
+//! Table 1 with 3 groups, as Tian et al. 2019 (arXiv 1910.10699, RepDistiller) use it; tensors are
+//! named as there. Departures from the paper, all of that code: the stem is a 1 × 1 convolution
+//! without stride or pool; the inner width is a quarter of what the block adds, not of its output;
+//! ReLU follows the depthwise convolution too. The weights are drawn as everywhere in the zoo,
+//! where that code leaves them to PyTorch.
 
 use super::layers::{Layer, conv_bn, conv_bn_relu, shuffle};
 use super::{Architecture, Design, Landmarks};
@@ -41,7 +44,8 @@ impl Design for ShuffleNetV1 {
     }
 }
 
-/// Figure 2, b and c: a unit that adds its input, or, where it halves the picture, joins the pooled input.
+/// Figure 2, b and c: a unit that adds its input, or, where it halves the picture, joins the pooled
+/// input.
 fn unit(b: &mut GraphBuilder, name: &str, x: &str, width: usize, halve: bool) -> Layer {
     let channels = b.channels(x);
     let (stride, added) = if halve { (2, width - channels) } else { (1, width) };
@@ -74,7 +78,8 @@ fn unit(b: &mut GraphBuilder, name: &str, x: &str, width: usize, halve: bool) ->
     b.relu(&layer("relu3"), &y)
 }
 
-/// 3 × 3 average pool with stride 2 that counts its border of zeros, as PyTorch does by default and ONNX does not.
+/// 3 × 3 average pool with stride 2 that counts its border of zeros, as PyTorch does by default and
+/// ONNX does not.
 fn padded_mean(b: &mut GraphBuilder, name: &str, x: &str) -> Layer {
     let attributes: [(&'static str, Attribute); 4] = [
         ("count_include_pad", 1.into()),

@@ -1,7 +1,10 @@
-//! ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design, N. Ma et al., 2018 (arXiv 1807.11164), for 32 × 32 pictures.
+//! ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design, N. Ma et al., 2018
+//! (arXiv 1807.11164), for 32 × 32 pictures.
 //!
-//! Table 5 at width 1, as Tian et al. 2019 (arXiv 1910.10699, RepDistiller) use it; tensors are named as there. Departure of that code from the paper: the
-//! stem is a 1 × 1 convolution without stride or pool. The weights are drawn as everywhere in the zoo, where that code leaves them to PyTorch.
+//! Table 5 at width 1, as Tian et al. 2019 (arXiv 1910.10699, RepDistiller) use it; tensors are
+//! named as there. Departure of that code from the paper: the stem is a 1 × 1 convolution without
+//! stride or pool. The weights are drawn as everywhere in the zoo, where that code leaves them to
+//! PyTorch.
 
 use super::layers::{Layer, conv_bn, conv_bn_relu, halves, shuffle};
 use super::{Architecture, Design, Landmarks};
@@ -9,7 +12,8 @@ use crate::builder::{Conv, GraphBuilder};
 
 /// Channels of the stem.
 const STEM: usize = 24;
-/// (channels, units that keep the size) of the stages; one unit that halves the picture stands before them.
+/// (channels, units that keep the size) of the stages; one unit that halves the picture stands
+/// before them.
 const STAGES: [(usize, usize); 3] = [(116, 3), (232, 7), (464, 3)];
 /// Channels before the classifier.
 const LAST: usize = 1024;

@@ -1,10 +1,14 @@
-//! Very Deep Convolutional Networks for Large-Scale Image Recognition, K. Simonyan, A. Zisserman, 2014 (arXiv 1409.1556).
+//! Very Deep Convolutional Networks for Large-Scale Image Recognition, K. Simonyan, A. Zisserman,
+//! 2014 (arXiv 1409.1556).
 //!
-//! Five stages of 3 × 3 convolutions, configurations B (`vgg13`) and D (`vgg16`) of table 1, and one convolution per stage (`vgg8`).
+//! Five stages of 3 × 3 convolutions, configurations B (`vgg13`) and D (`vgg16`) of table 1, and
+//! one convolution per stage (`vgg8`).
 //!
-//! Departures from the paper, as in Tian et al. 2019 (arXiv 1910.10699, RepDistiller), whose tensor names these are: BatchNorm behind each convolution
-//! (which keeps its bias), global average pooling and one linear layer in place of three, weights of that layer from a normal distribution of
-//! deviation 0.01. Of the five max pools the fourth stands only where the picture is 64 high or more (there: exactly 64), the fifth never.
+//! Departures from the paper, as in Tian et al. 2019 (arXiv 1910.10699, RepDistiller), whose tensor
+//! names these are: BatchNorm behind each convolution (which keeps its bias), global average
+//! pooling and one linear layer in place of three, weights of that layer from a normal distribution
+//! of deviation 0.01. Of the five max pools the fourth stands only where the picture is 64 high or
+//! more (there: exactly 64), the fifth never.
 
 use super::layers::{Layer, conv_bn, narrow_linear};
 use super::{Architecture, Design, Landmarks};

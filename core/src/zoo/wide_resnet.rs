@@ -1,8 +1,9 @@
 //! Wide Residual Networks, S. Zagoruyko, N. Komodakis, 2016 (arXiv 1605.07146).
 //!
-//! `wrn-d-k` is d = 6 n + 4 layers deep: three stages of n pre-activation blocks (BatchNorm, ReLU, 3 × 3, twice) with 16 k, 32 k and 64 k channels. Where
-//! the width changes, the shortcut is a 1 × 1 convolution of the first ReLU's output. Without dropout, as Tian et al. 2019 (arXiv 1910.10699,
-//! RepDistiller) use them; tensors are named as there.
+//! `wrn-d-k` is d = 6 n + 4 layers deep: three stages of n pre-activation blocks (BatchNorm, ReLU,
+//! 3 × 3, twice) with 16 k, 32 k and 64 k channels. Where the width changes, the shortcut is a 1 ×
+//! 1 convolution of the first ReLU's output. Without dropout, as Tian et al. 2019 (arXiv
+//! 1910.10699, RepDistiller) use them; tensors are named as there.
 
 use super::layers::Layer;
 use super::{Architecture, Design, Landmarks};

@@ -19,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let path = arguments.next().unwrap_or_else(|| "net.onnx".to_owned());
     let classes = arguments.next().map_or(Ok(20), |classes| classes.parse())?;
-    // Not a device of autodiff: BatchNorm then runs on its running statistics, and is written as one node that Potstill trains again.
+    // Not a device of autodiff: BatchNorm then runs on its running statistics, and is written as
+    // one node that Potstill trains again.
     let device = Device::flex();
     let net = Net::new(classes, &device);
     // Two traces with different batches tell the exporter which numbers are the batch.

@@ -2,8 +2,8 @@
 //!
 //! - `min-max`: from the least to the largest number.
 //! - `percentile`: without the outermost 0.001 %, half of it at each end.
-//! - `entropy`: cut where the quantised distribution is nearest to the real one, by Kullback and Leibler's divergence. S. Migacz, "8-bit Inference with
-//!   TensorRT", GTC 2017.
+//! - `entropy`: cut where the quantised distribution is nearest to the real one, by Kullback and
+//!   Leibler's divergence. S. Migacz, "8-bit Inference with TensorRT", GTC 2017.
 
 use burn::tensor::{Device, Tensor};
 use indexmap::IndexMap;
@@ -132,7 +132,8 @@ fn least_divergence([low, high]: [f32; 2], counts: &[u64]) -> [f32; 2] {
     [low.max(-threshold), high.min(threshold)]
 }
 
-/// Kullback and Leibler's divergence of counts, the outliers in their last bin, from the same in `levels` levels.
+/// Kullback and Leibler's divergence of counts, the outliers in their last bin, from the same in
+/// `levels` levels.
 fn divergence(counts: &[u64], outliers: f64, levels: usize) -> f64 {
     let total = counts.iter().map(|count| *count as f64).sum::<f64>();
     if total == 0.0 {

@@ -1,9 +1,12 @@
-//! A network in 8-bit integers, in ONNX's QDQ form: QuantizeLinear and DequantizeLinear around what runtimes then compute in integers.
+//! A network in 8-bit integers, in ONNX's QDQ form: QuantizeLinear and DequantizeLinear around what
+//! runtimes then compute in integers.
 //!
-//! Weights are `int8`, symmetric, with a scale for each output channel; activations `int8` with a zero point, one scale for a value; biases `int32` in
-//! the product of both scales. As in ONNX Runtime's static quantisation, so that its kernels (and those of others that read QDQ) fit. Activations in
-//! `uint8` would be as good a form, but on processors without VNNI ONNX Runtime multiplies them with `int8` in 16 bits, which saturate: a ResNet-8's logits
-//! were off by 8 % of the largest, and by 0.4 % with `int8`, as in floats.
+//! Weights are `int8`, symmetric, with a scale for each output channel; activations `int8` with a
+//! zero point, one scale for a value; biases `int32` in the product of both scales. As in ONNX
+//! Runtime's static quantisation, so that its kernels (and those of others that read QDQ) fit.
+//! Activations in `uint8` would be as good a form, but on processors without VNNI ONNX Runtime
+//! multiplies them with `int8` in 16 bits, which saturate: a ResNet-8's logits were off by 8 % of
+//! the largest, and by 0.4 % with `int8`, as in floats.
 
 mod calibration;
 
@@ -25,9 +28,11 @@ pub const OLDEST_OPSET: i64 = 13;
 
 /// Steps are counted from 0; `int8` begins so far below.
 const SHIFT: i16 = 128;
-/// Largest magnitude of a quantised bias; half of what `int32` holds leaves room for the sum that it is added to.
+/// Largest magnitude of a quantised bias; half of what `int32` holds leaves room for the sum that
+/// it is added to.
 const LARGEST_BIAS: f32 = (1_i64 << 30) as f32;
-/// Rewrites a graph in QDQ form: every value in `ranges` as `int8` with a zero point, the weights and biases of the products that read them as `int8` and `int32`.
+/// Rewrites a graph in QDQ form: every value in `ranges` as `int8` with a zero point, the weights
+/// and biases of the products that read them as `int8` and `int32`.
 ///
 /// # Errors
 /// An operator set without scales for each channel; a range that is not finite.
@@ -273,7 +278,8 @@ mod tests {
 
     #[test]
     fn a_range_is_cut_into_255_steps_that_hold_zero() {
-        // onnxruntime.quantization.quant_utils.compute_scale_zp(-1, 2, 0, 255): zero point 85, scale 3/255
+        // onnxruntime.quantization.quant_utils.compute_scale_zp(-1, 2, 0, 255): zero point 85,
+        // scale 3/255
         assert_eq!(
             Scale::of([-1.0, 2.0]),
             Scale {

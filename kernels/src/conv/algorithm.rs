@@ -1,5 +1,6 @@
-//! The ways to compute a convolution, behind one trait: [by its definition](super::direct), by [minimal filtering](super::winograd), or in bf16 on
-//! [matrix tiles](super::tiled); and those to sum its weight's gradient, behind another.
+//! The ways to compute a convolution, behind one trait: [by its definition](super::direct), by
+//! [minimal filtering](super::winograd), or in bf16 on [matrix tiles](super::tiled); and those to
+//! sum its weight's gradient, behind another.
 
 use std::ops::Range;
 
@@ -48,7 +49,8 @@ pub(super) trait WeightSums: Sync {
     /// Adds the gradient over some pictures to some of its parts, which begin at `sums`.
     fn add_weight_gradient(&self, simd: Simd, part: SumsPart<'_>, parts: Range<usize>, sums: &mut [f32]);
 
-    /// What the sums of some pictures add to the gradient, where it is added up in another form: once, after all of these pictures.
+    /// What the sums of some pictures add to the gradient, where it is added up in another form:
+    /// once, after all of these pictures.
     fn contribution(&self, _simd: Simd, sums: Vec<f32>) -> Vec<f32> {
         sums
     }

@@ -1,4 +1,5 @@
-//! Both gradients of a convolution, group by group: where a group's gradient of the output is in the cache, the data's is computed from it, and the weight's summed.
+//! Both gradients of a convolution, group by group: where a group's gradient of the output is in
+//! the cache, the data's is computed from it, and the weight's summed.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,7 +14,8 @@ use super::{Conv, TASKS};
 use crate::parallel::{Shared, written};
 use crate::precision::{Precision, rounded};
 
-/// Sums of the weight's gradient are kept for each task and added up in the end while they are smaller than this; else tasks share the channels.
+/// Sums of the weight's gradient are kept for each task and added up in the end while they are
+/// smaller than this; else tasks share the channels.
 const PARTIAL_BYTES: usize = 1 << 20;
 
 /// The output's gradient, as the backward pass takes it.

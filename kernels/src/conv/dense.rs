@@ -1,7 +1,9 @@
-//! The convolution of some tiles: outputs accumulate in registers, a few pixels by one or two registers of channels.
+//! The convolution of some tiles: outputs accumulate in registers, a few pixels by one or two
+//! registers of channels.
 //!
-//! Each step multiplies one input element of each pixel, broadcast, with the weights of the block's channels. With 6 × 2 registers of AVX2
-//! that is 12 fused multiply-adds for 8 loads, so that arithmetic is what it waits for.
+//! Each step multiplies one input element of each pixel, broadcast, with the weights of the block's
+//! channels. With 6 × 2 registers of AVX2 that is 12 fused multiply-adds for 8 loads, so that
+//! arithmetic is what it waits for.
 
 use std::ops::Range;
 
@@ -53,7 +55,8 @@ impl Convolve<'_> {
             }
         }
         for tile in self.tiles.clone() {
-            // SAFETY: the table's pixels lie within input and output, and nobody else writes this tile's.
+            // SAFETY: the table's pixels lie within input and output, and nobody else writes this
+            // tile's.
             unsafe {
                 match self.table.outputs(&self.table.tiles[tile]).len() {
                     1 => self.tile::<L, 1, REGISTERS>(block, tile, bias),
@@ -106,7 +109,8 @@ impl Convolve<'_> {
     }
 }
 
-/// Adds to each pixel's sums its `inputs` elements times the weights `[input][channel]`, a step of which is as long as the sums.
+/// Adds to each pixel's sums its `inputs` elements times the weights `[input][channel]`, a step of
+/// which is as long as the sums.
 ///
 /// # Safety
 /// The pixels have `inputs` elements, and the weight has as many steps.

@@ -1,5 +1,5 @@
-//! The depthwise convolution of some tiles, and its weight's gradient: each channel has a kernel of its own, and a register holds neighbouring
-//! channels of one pixel, so that nothing is broadcast.
+//! The depthwise convolution of some tiles, and its weight's gradient: each channel has a kernel of
+//! its own, and a register holds neighbouring channels of one pixel, so that nothing is broadcast.
 //!
 //! Weights are `[tap][channel]` here.
 
@@ -34,7 +34,8 @@ impl Kernel for Convolve<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         for tile in self.tiles.clone() {
-            // SAFETY: the table's pixels lie within input and output, and nobody else writes this tile's.
+            // SAFETY: the table's pixels lie within input and output, and nobody else writes this
+            // tile's.
             unsafe {
                 match self.table.outputs(&self.table.tiles[tile]).len() {
                     1 => self.tile::<L, 1>(tile),

@@ -1,4 +1,5 @@
-//! Where the pixels of a group of pictures are, for each direction and for the gradient of the weight.
+//! Where the pixels of a group of pictures are, for each direction and for the gradient of the
+//! weight.
 
 use super::pairs::Pairs;
 use super::shape::ConvShape;

@@ -1,8 +1,10 @@
 //! Convolution: forward, gradient of the data, gradient of the weight.
 //!
-//! Nothing is copied or padded before: a [table](table) says where each tile of output pixels reads; 3 × 3 kernels are [transformed](winograd) tile by tile where that
-//! saves multiplications. Work is cut into groups of pictures, small enough for a cache and many enough to keep the registers busy; what a caller does with a
-//! group's result before the next one begins (statistics, activation) finds it in the cache.
+//! Nothing is copied or padded before: a [table](table) says where each tile of output pixels
+//! reads; 3 × 3 kernels are [transformed](winograd) tile by tile where that saves multiplications.
+//! Work is cut into groups of pictures, small enough for a cache and many enough to keep the
+//! registers busy; what a caller does with a group's result before the next one begins (statistics,
+//! activation) finds it in the cache.
 
 mod algorithm;
 mod backward;
@@ -63,7 +65,8 @@ pub struct Conv {
     zeros: Vec<f32>,
 }
 
-/// Output pixels that a group has at least, if the batch has them: enough that going through the weights once for each group is cheap.
+/// Output pixels that a group has at least, if the batch has them: enough that going through the
+/// weights once for each group is cheap.
 const GROUP_PIXELS: usize = 256;
 /// A batch is cut into at least as many tasks: some for each core of a usual machine.
 const TASKS: usize = 16;
@@ -79,7 +82,8 @@ pub struct PackedWeight {
 }
 
 impl Conv {
-    /// Whether the positions of a convolution of these extents can be counted in the tables: pictures of some billion elements cannot.
+    /// Whether the positions of a convolution of these extents can be counted in the tables:
+    /// pictures of some billion elements cannot.
     pub fn supports(shape: &ConvShape) -> bool {
         let [read, written] = shape.pixels();
         let picture = (read.saturating_mul(shape.channels[0])).max(written.saturating_mul(shape.channels[1]));
@@ -87,10 +91,12 @@ impl Conv {
         group <= i32::MAX as usize && shape.taps() <= usize::from(u16::MAX)
     }
 
-    /// Makes a convolution ready for an instruction set. The extents are [supported](Self::supports). A depthwise one is no product of matrices, and computes
-    /// in fp32 whatever the precision.
+    /// Makes a convolution ready for an instruction set. The extents are
+    /// [supported](Self::supports). A depthwise one is no product of matrices, and computes in fp32
+    /// whatever the precision.
     ///
-    /// bf16 runs on the machine's matrix tiles if `simd` is its best instruction set; otherwise factors are rounded before the kernels for `f32`, which takes longer than fp32.
+    /// bf16 runs on the machine's matrix tiles if `simd` is its best instruction set; otherwise
+    /// factors are rounded before the kernels for `f32`, which takes longer than fp32.
     pub fn new(shape: ConvShape, simd: Simd, precision: Precision) -> Self {
         let precision = match precision {
             Precision::Bf16 if !shape.is_depthwise() => Precision::Bf16,
@@ -193,14 +199,15 @@ impl Conv {
         pixels.start * self.shape.channels[1]..pixels.end * self.shape.channels[1]
     }
 
-    /// The output, `[batch, height, width, channels]`, of an input `[batch, height, width, channels]`, a weight
-    /// `[out, in / groups, height, width]` and a bias `[out]`.
+    /// The output, `[batch, height, width, channels]`, of an input `[batch, height, width,
+    /// channels]`, a weight `[out, in / groups, height, width]` and a bias `[out]`.
     pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         self.forward_with(input, weight, bias, |_, _| ()).0
     }
 
-    /// As [`forward`](Self::forward); each task gives its output pixels (counted over the batch) and their values to `finish` while they are in the cache. What
-    /// `finish` returns comes back in the order of the pixels.
+    /// As [`forward`](Self::forward); each task gives its output pixels (counted over the batch)
+    /// and their values to `finish` while they are in the cache. What `finish` returns comes back
+    /// in the order of the pixels.
     pub fn forward_with<R: Send>(
         &self,
         input: &[f32],
@@ -211,7 +218,8 @@ impl Conv {
         self.run(input, &self.pack(weight), bias, Ending::NONE, finish)
     }
 
-    /// A weight `[out, in / groups, height, width]` as [`infer`](Self::infer) of this very convolution reads it.
+    /// A weight `[out, in / groups, height, width]` as [`infer`](Self::infer) of this very
+    /// convolution reads it.
     pub fn pack(&self, weight: &[f32]) -> PackedWeight {
         assert_eq!(weight.len(), self.shape.weight_len(), "the weight's elements");
         let (algorithm, rounds) = self.forward_algorithm();
@@ -252,7 +260,8 @@ impl Conv {
         }
     }
 
-    /// As [`forward`](Self::forward), with a weight that this convolution [packed](Self::pack) before, and what follows it.
+    /// As [`forward`](Self::forward), with a weight that this convolution [packed](Self::pack)
+    /// before, and what follows it.
     pub fn infer(
         &self,
         input: &[f32],

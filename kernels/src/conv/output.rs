@@ -1,5 +1,5 @@
-//! Where a convolution's sums are written. What follows them in inference, a residual and an activation, happens while they are in registers: a pass
-//! over the output less.
+//! Where a convolution's sums are written. What follows them in inference, a residual and an
+//! activation, happens while they are in registers: a pass over the output less.
 
 use crate::norm::{self, Clamp};
 use crate::simd::{Lanes, Simd, load, store};
@@ -40,7 +40,8 @@ impl Output {
         }
     }
 
-    /// Output whose element at `offset`, which may lie before it, counts as the first; `from` is its place in the whole batch's.
+    /// Output whose element at `offset`, which may lie before it, counts as the first; `from` is
+    /// its place in the whole batch's.
     pub(super) fn ending(to: &mut [f32], from: usize, offset: usize, ending: &Ending<'_>) -> Self {
         let residual = ending.residual.map(|residual| &residual[from..][..to.len()]);
         Self {

@@ -1,7 +1,7 @@
 //! Weights in the order in which the kernels read them.
 //!
-//! Output channels are cut into blocks of one or two registers; within a block the order is `[tap][in][channel of the block]`, so that a
-//! tile reads a block from front to back.
+//! Output channels are cut into blocks of one or two registers; within a block the order is
+//! `[tap][in][channel of the block]`, so that a tile reads a block from front to back.
 
 use std::ops::Range;
 
@@ -124,7 +124,8 @@ impl Layout {
         (TASK_ELEMENTS * self.blocks.len()).div_ceil(self.len.max(1))
     }
 
-    /// Where a block's channels lie in a weight of ONNX's order, of which a backward block reads the second axis, which counts within the group.
+    /// Where a block's channels lie in a weight of ONNX's order, of which a backward block reads
+    /// the second axis, which counts within the group.
     fn places(&self, block: &Block, direction: Direction) -> Places {
         let width = block.registers * self.lanes;
         let channels = block.count;

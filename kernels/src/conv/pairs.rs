@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::shape::ConvShape;
 
-/// Pairs (input pixel, output pixel), in elements from the first picture on, padding left out, in chunks of neighbouring output pixels that stay in the innermost cache.
+/// Pairs (input pixel, output pixel), in elements from the first picture on, padding left out, in
+/// chunks of neighbouring output pixels that stay in the innermost cache.
 #[derive(Debug)]
 pub(super) struct Pairs {
     pairs: Vec<(u32, u32)>,
@@ -13,7 +14,8 @@ pub(super) struct Pairs {
     taps: usize,
 }
 
-/// Bytes of input and output that a chunk may have: half of an L1 cache, which holds some of the gradient too.
+/// Bytes of input and output that a chunk may have: half of an L1 cache, which holds some of the
+/// gradient too.
 const CHUNK_BYTES: usize = 16 << 10;
 
 impl Pairs {

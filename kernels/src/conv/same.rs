@@ -1,11 +1,16 @@
-//! 3 × 3 kernels with stride 1 and padding 1, which keep the size of a map, on machines with many registers.
+//! 3 × 3 kernels with stride 1 and padding 1, which keep the size of a map, on machines with many
+//! registers.
 //!
-//! With few output channels, a kernel that broadcasts an input element for each multiply-add waits for its loads. Here an element is loaded once for the three taps of a row of the
-//! kernel: it counts for the pixel before it, its own, and the pixel after it, all of which accumulate in registers.
+//! With few output channels, a kernel that broadcasts an input element for each multiply-add waits
+//! for its loads. Here an element is loaded once for the three taps of a row of the kernel: it
+//! counts for the pixel before it, its own, and the pixel after it, all of which accumulate in
+//! registers.
 //!
-//! That comes so near to the machine's peak that [minimal filtering](super::winograd) is faster only with some more channels.
+//! That comes so near to the machine's peak that [minimal filtering](super::winograd) is faster
+//! only with some more channels.
 //!
-//! The distance of two pixels is known when this is compiled, for the numbers of channels that small networks have; so one pointer serves a whole row.
+//! The distance of two pixels is known when this is compiled, for the numbers of channels that
+//! small networks have; so one pointer serves a whole row.
 
 use super::algorithm::{Algorithm, Layouts, Part};
 use super::output::Output;
@@ -24,7 +29,8 @@ pub(super) struct Same {
     layouts: Layouts,
 }
 
-/// Whether a convolution keeps the size of its maps in this way, on a machine that has the registers.
+/// Whether a convolution keeps the size of its maps in this way, on a machine that has the
+/// registers.
 pub(super) fn keeps_size(shape: &ConvShape, simd: Simd) -> bool {
     simd.lanes() == LANES
         && shape.groups == 1
@@ -187,7 +193,8 @@ impl Convolve<'_> {
     }
 }
 
-/// Adds what one row of the input counts for a row of pixels; `edges` says whether there is a pixel before and one after.
+/// Adds what one row of the input counts for a row of pixels; `edges` says whether there is a pixel
+/// before and one after.
 #[inline(always)]
 unsafe fn accumulate<L: Lanes, const PIXELS: usize, const REGISTERS: usize, const INPUTS: usize>(
     sums: &mut [[L; REGISTERS]; PIXELS],

@@ -1,8 +1,11 @@
-//! The gradient of the weight of a convolution that [keeps the size](super::same) of its maps and has no more output channels than a register has lanes: an input element is loaded once
-//! for the three taps of a row of the kernel. (With two registers of outputs, an element is used often enough as it is.)
+//! The gradient of the weight of a convolution that [keeps the size](super::same) of its maps and
+//! has no more output channels than a register has lanes: an input element is loaded once for the
+//! three taps of a row of the kernel. (With two registers of outputs, an element is used often
+//! enough as it is.)
 //!
-//! dW[tap][i][o] = Σ x[pixel under tap][i] · dy[pixel][o]. While a row of pixels goes by, the gradients of three neighbouring output pixels are in registers: the one before the
-//! input pixel, the one at it, and the one after it.
+//! dW[tap][i][o] = Σ x[pixel under tap][i] · dy[pixel][o]. While a row of pixels goes by, the
+//! gradients of three neighbouring output pixels are in registers: the one before the input pixel,
+//! the one at it, and the one after it.
 
 use std::ops::Range;
 
@@ -21,7 +24,8 @@ pub(super) struct SameSums {
     chunk: usize,
 }
 
-/// Bytes of input and output that a chunk may have: half of an L1 cache, which holds some of the gradient too.
+/// Bytes of input and output that a chunk may have: half of an L1 cache, which holds some of the
+/// gradient too.
 const CHUNK_BYTES: usize = 24 << 10;
 
 impl SameSums {

@@ -64,12 +64,14 @@ impl ConvShape {
         self.groups == self.channels[0] && self.groups == self.channels[1]
     }
 
-    /// Multiplications of one forward pass, those with padding included; either gradient takes as many.
+    /// Multiplications of one forward pass, those with padding included; either gradient takes as
+    /// many.
     pub fn multiplications(&self) -> u64 {
         (self.output_len() * (self.channels[0] / self.groups) * self.taps()) as u64
     }
 
-    /// The input pixel that an output pixel sees through a tap, both counted within one picture; `None` in the padding.
+    /// The input pixel that an output pixel sees through a tap, both counted within one picture;
+    /// `None` in the padding.
     pub(crate) fn source(&self, output: usize, tap: usize) -> Option<usize> {
         let columns = self.output()[1];
         let at = [output / columns, output % columns];
@@ -85,7 +87,8 @@ impl ConvShape {
         Some(pixel[0] * self.input[1] + pixel[1])
     }
 
-    /// The output pixel that sees an input pixel through a tap: [`source`](Self::source) read backwards.
+    /// The output pixel that sees an input pixel through a tap: [`source`](Self::source) read
+    /// backwards.
     pub(crate) fn sink(&self, input: usize, tap: usize) -> Option<usize> {
         let output = self.output();
         let at = [input / self.input[1], input % self.input[1]];

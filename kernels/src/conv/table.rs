@@ -1,7 +1,9 @@
-//! Where a convolution reads: for each tile of neighbouring output pixels, and each tap, one input pixel per output pixel.
+//! Where a convolution reads: for each tile of neighbouring output pixels, and each tap, one input
+//! pixel per output pixel.
 //!
-//! With the positions in a table, one kernel serves every stride, dilation and padding without copying or padding the input, and both
-//! directions: the gradient of the data reads output pixels for input pixels. (The indirect convolution of Dukhan 2019, arXiv 1907.02129.)
+//! With the positions in a table, one kernel serves every stride, dilation and padding without
+//! copying or padding the input, and both directions: the gradient of the data reads output pixels
+//! for input pixels. (The indirect convolution of Dukhan 2019, arXiv 1907.02129.)
 
 use std::ops::Range;
 
@@ -13,7 +15,8 @@ pub(super) struct Table {
     outputs: Vec<u32>,
     /// Taps of the tiles.
     taps: Vec<u16>,
-    /// For each tile and tap, where the pixel that each place reads begins, in elements; [`PADDING`] where it reads zeros.
+    /// For each tile and tap, where the pixel that each place reads begins, in elements;
+    /// [`PADDING`] where it reads zeros.
     inputs: Vec<i32>,
 }
 
@@ -34,8 +37,9 @@ pub(super) struct Tile {
 }
 
 impl Table {
-    /// A table for `pictures` pictures of `written` pixels each, read from pictures of `read` pixels of `stride` elements. `class` keeps pixels of
-    /// unlike taps apart; `source` is the pixel read through a tap.
+    /// A table for `pictures` pictures of `written` pixels each, read from pictures of `read`
+    /// pixels of `stride` elements. `class` keeps pixels of unlike taps apart; `source` is the
+    /// pixel read through a tap.
     pub(super) fn new(
         pictures: usize,
         [read, written]: [usize; 2],
@@ -109,7 +113,8 @@ impl Table {
         &self.inputs[tile.inputs as usize..][..tile.pixels as usize * tile.tap_count as usize]
     }
 
-    /// The pixels that some tiles write, where the table was made with one class: they follow one another.
+    /// The pixels that some tiles write, where the table was made with one class: they follow one
+    /// another.
     pub(super) fn span(&self, tiles: Range<usize>) -> Range<usize> {
         let start = |tile: usize| {
             self.tiles
@@ -120,7 +125,8 @@ impl Table {
     }
 }
 
-/// Where `PIXELS` places of a tile read through one tap: pointers to the first channel, to `zeros` in the padding.
+/// Where `PIXELS` places of a tile read through one tap: pointers to the first channel, to `zeros`
+/// in the padding.
 ///
 /// # Safety
 /// `inputs` holds `PIXELS` entries of a table for the picture at `from`.

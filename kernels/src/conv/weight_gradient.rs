@@ -1,7 +1,9 @@
-//! The gradient of a convolution's weight: for each tap, a product of two thin matrices, summed over the pixels.
+//! The gradient of a convolution's weight: for each tap, a product of two thin matrices, summed
+//! over the pixels.
 //!
-//! dW[tap][i][o] = Σ x[pixel under tap][i] · dy[pixel][o]. A few input channels by one or two registers of output channels accumulate while the
-//! pixels of a chunk, which is in the innermost cache, go by.
+//! dW[tap][i][o] = Σ x[pixel under tap][i] · dy[pixel][o]. A few input channels by one or two
+//! registers of output channels accumulate while the pixels of a chunk, which is in the innermost
+//! cache, go by.
 
 use std::ops::Range;
 

@@ -1,4 +1,5 @@
-//! The backward pass: one over memory for the sums, one for the gradient, which a convolution asks for part by part.
+//! The backward pass: one over memory for the sums, one for the gradient, which a convolution asks
+//! for part by part.
 
 use std::ops::Range;
 
@@ -48,7 +49,8 @@ pub struct Sums {
     pub product: Vec<f64>,
 }
 
-/// The first of the two backward passes: Σ dz and Σ dz (x − mean), and dz itself where it is asked for.
+/// The first of the two backward passes: Σ dz and Σ dz (x − mean), and dz itself where it is asked
+/// for.
 pub fn sums(
     simd: Simd,
     clamped: Clamped<'_>,
@@ -222,7 +224,8 @@ pub struct Slope {
 }
 
 impl Slope {
-    /// From the sums of the first pass over `pixels` pixels; `variance` is biased, `scale` that of the forward pass.
+    /// From the sums of the first pass over `pixels` pixels; `variance` is biased, `scale` that of
+    /// the forward pass.
     pub fn new(sums: &Sums, scale: &[f32], variance: &[f32], epsilon: f64, pixels: usize) -> Self {
         let pixels = pixels as f64;
         let slope = sums
@@ -352,7 +355,8 @@ impl Kernel for Sloping<'_> {
                 #[inline(always)]
                 |channel, count| {
                     let at = pixel + channel;
-                    // SAFETY: `len` is a whole number of pixels, and every buffer has `len` elements.
+                    // SAFETY: `len` is a whole number of pixels, and every buffer has `len`
+                    // elements.
                     unsafe {
                         let x: L = load(self.normalised.x.as_ptr().add(at), count);
                         let gradient = unclamped(&self.clamped, bounds, Some(x), at, channel, count);

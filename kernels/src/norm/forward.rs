@@ -6,7 +6,8 @@ use super::{Affine, Clamp, tasks};
 use crate::parallel::{Shared, written};
 use crate::simd::{Kernel, Lanes, Simd, by_registers, load, store};
 
-/// Normalises, adds the residual and activates, all of it optional: `[pixels, channels]` like the input.
+/// Normalises, adds the residual and activates, all of it optional: `[pixels, channels]` like the
+/// input.
 pub fn apply(
     simd: Simd,
     x: &[f32],
@@ -36,7 +37,8 @@ pub fn apply(
     }
 }
 
-/// Adds the residual and activates in place: what is left to do with a part of a convolution's output, `[pixels, channels]`.
+/// Adds the residual and activates in place: what is left to do with a part of a convolution's
+/// output, `[pixels, channels]`.
 pub(crate) fn finish(simd: Simd, part: &mut [f32], residual: Option<&[f32]>, clamp: Clamp) {
     simd.run(Apply {
         x: part.as_ptr(),
@@ -79,7 +81,8 @@ impl Kernel for Apply<'_> {
                 #[inline(always)]
                 |channel, count| {
                     let at = pixel + channel;
-                    // SAFETY: `len` is a whole number of pixels, and every buffer has `len` elements.
+                    // SAFETY: `len` is a whole number of pixels, and every buffer has `len`
+                    // elements.
                     unsafe {
                         let mut z: L = load(self.x.add(at), count);
                         if let Some(affine) = self.affine {

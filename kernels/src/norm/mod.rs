@@ -1,8 +1,10 @@
-//! Batch normalisation, residual sum and activation over channels-last pixels, each pass over memory doing all that can be done in it.
+//! Batch normalisation, residual sum and activation over channels-last pixels, each pass over
+//! memory doing all that can be done in it.
 //!
-//! Forward: z = scale · x + shift with scale = γ / √(var + ε), shift = β − mean · scale; then the residual is added and the sum clamped. Backward
-//! (Ioffe and Szegedy 2015, arXiv 1502.03167, section 3): with dz the gradient before the clamp and m pixels,
-//! dβ = Σ dz, dγ = r Σ dz (x − mean), dx = γ r (dz − dβ / m − (x − mean) r dγ / m), r = 1 / √(var + ε).
+//! Forward: z = scale · x + shift with scale = γ / √(var + ε), shift = β − mean · scale; then the
+//! residual is added and the sum clamped. Backward (Ioffe and Szegedy 2015, arXiv 1502.03167,
+//! section 3): with dz the gradient before the clamp and m pixels, dβ = Σ dz, dγ = r Σ dz (x −
+//! mean), dx = γ r (dz − dβ / m − (x − mean) r dγ / m), r = 1 / √(var + ε).
 
 mod backward;
 mod forward;
@@ -23,7 +25,8 @@ pub use moments::Moments;
 /// Elements of one task.
 const TASK_ELEMENTS: usize = 1 << 14;
 
-/// Bounds of an activation: y = min(max(z, low), high). The gradient is 0 at and beyond the bounds, as that of PyTorch's ReLU and ReLU6.
+/// Bounds of an activation: y = min(max(z, low), high). The gradient is 0 at and beyond the bounds,
+/// as that of PyTorch's ReLU and ReLU6.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clamp {
     /// −∞ where there is none.

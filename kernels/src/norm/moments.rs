@@ -81,7 +81,8 @@ impl Moments {
     }
 }
 
-/// For each channel Σ (x − x₀) and Σ (x − x₀)², x₀ the first pixel: without it the squares of a channel far from 0 would lose its variance.
+/// For each channel Σ (x − x₀) and Σ (x − x₀)², x₀ the first pixel: without it the squares of a
+/// channel far from 0 would lose its variance.
 struct Deviations<'a> {
     pixels: &'a [f32],
     channels: usize,

@@ -22,7 +22,8 @@ fn mask(count: usize) -> __mmask16 {
 // SAFETY of every block: values of this type are made inside `run` only.
 impl Lanes for F32x16 {
     const N: usize = 16;
-    // More would fit the vector registers, but not the pointers to that many pixels the general ones.
+    // More would fit the vector registers, but not the pointers to that many pixels the general
+    // ones.
     const PIXELS: usize = 8;
 
     #[inline(always)]

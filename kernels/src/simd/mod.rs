@@ -1,7 +1,7 @@
 //! Vector registers behind one trait, and the choice of instruction set at run time.
 //!
-//! A kernel is written once over [`Lanes`] and compiled once per instruction set: [`Simd::run`] enters a function with the right target
-//! features, into which the kernel is inlined.
+//! A kernel is written once over [`Lanes`] and compiled once per instruction set: [`Simd::run`]
+//! enters a function with the right target features, into which the kernel is inlined.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -17,11 +17,13 @@ pub(crate) mod tiles;
 /// A register of neighbouring `f32`s.
 ///
 /// # Safety
-/// `load` and `store` touch `N` elements from the pointer on, their `_part` forms `count`; these must be valid, and need not be aligned.
+/// `load` and `store` touch `N` elements from the pointer on, their `_part` forms `count`; these
+/// must be valid, and need not be aligned.
 pub(crate) trait Lanes: Copy {
     /// Elements in a register.
     const N: usize;
-    /// Output pixels that a convolution's tile accumulates at once, beside two registers of channels: as many as the register file holds.
+    /// Output pixels that a convolution's tile accumulates at once, beside two registers of
+    /// channels: as many as the register file holds.
     const PIXELS: usize;
 
     fn splat(value: f32) -> Self;

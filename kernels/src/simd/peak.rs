@@ -1,4 +1,5 @@
-//! What the arithmetic units can do at most: multiply-adds in registers alone, on all threads. Benchmarks stand beside it.
+//! What the arithmetic units can do at most: multiply-adds in registers alone, on all threads.
+//! Benchmarks stand beside it.
 
 use std::time::Instant;
 
@@ -6,7 +7,8 @@ use rayon::prelude::*;
 
 use super::{Kernel, Lanes, Simd};
 
-/// Chains of dependent multiply-adds: more than any machine needs to hide their latency, and not more than registers.
+/// Chains of dependent multiply-adds: more than any machine needs to hide their latency, and not
+/// more than registers.
 const CHAINS: usize = 12;
 
 struct Chains(usize);
@@ -36,7 +38,8 @@ impl Kernel for Chains {
 }
 
 impl Simd {
-    /// Additions and multiplications a second that this instruction set reaches on rayon's threads together, in 10⁹.
+    /// Additions and multiplications a second that this instruction set reaches on rayon's threads
+    /// together, in 10⁹.
     pub fn peak_gflops(self) -> f64 {
         const STEPS: usize = 4_000_000;
         let threads = rayon::current_num_threads();

@@ -1,7 +1,10 @@
-//! Matrix tiles (Intel's AMX): eight registers of 16 rows of 64 bytes, and an instruction that multiplies two of them.
+//! Matrix tiles (Intel's AMX): eight registers of 16 rows of 64 bytes, and an instruction that
+//! multiplies two of them.
 //!
-//! A product adds to 16 × 16 sums the product of 16 × 32 and 32 × 16 bf16s; the second factor's rows hold pairs: `[k / 2][column][k % 2]`. Rust has no
-//! stable functions for it yet, hence assembly. Registers are used in fixed roles, as the kernels need them: four sums, two left factors, two right ones.
+//! A product adds to 16 × 16 sums the product of 16 × 32 and 32 × 16 bf16s; the second factor's
+//! rows hold pairs: `[k / 2][column][k % 2]`. Rust has no stable functions for it yet, hence
+//! assembly. Registers are used in fixed roles, as the kernels need them: four sums, two left
+//! factors, two right ones.
 
 use std::arch::asm;
 use std::sync::OnceLock;
@@ -33,7 +36,8 @@ fn supported() -> bool {
     vectors.into_iter().all(has) && found & TILES != 0 && found & TILES_OF_BF16 != 0
 }
 
-/// Asks Linux for the tiles: their state makes a thread's saved registers larger by 8 KiB, so that a process has to want them.
+/// Asks Linux for the tiles: their state makes a thread's saved registers larger by 8 KiB, so that
+/// a process has to want them.
 fn permitted() -> bool {
     const ARCH_PRCTL: u64 = 158;
     const REQUEST_PERMISSION: u64 = 0x1023;
@@ -86,7 +90,8 @@ impl Tiles {
         Self(())
     }
 
-    /// Reads a sum, its rows `pitch` bytes apart: the sum of a left and a right factor, of two each.
+    /// Reads a sum, its rows `pitch` bytes apart: the sum of a left and a right factor, of two
+    /// each.
     ///
     /// # Safety
     /// The rows are there.

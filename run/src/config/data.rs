@@ -64,7 +64,8 @@ impl DataConfig {
     /// Transforms and normalisation.
     ///
     /// # Errors
-    /// An unknown data set, transform or normalisation; `normalise` beside a mean or standard deviation.
+    /// An unknown data set, transform or normalisation; `normalise` beside a mean or standard
+    /// deviation.
     pub fn pipeline(&self) -> Result<Pipeline, RunError> {
         let mut pipeline = dataset(&self.name)?.pipeline();
         let parse = |texts: &Vec<String>| -> Result<Vec<Transform>, RunError> {

@@ -1,4 +1,5 @@
-//! A run as it is written: the keys of its TOML file, one table a file, with their defaults. The run folder keeps it as `run.toml`.
+//! A run as it is written: the keys of its TOML file, one table a file, with their defaults. The
+//! run folder keeps it as `run.toml`.
 
 mod data;
 mod export;
@@ -24,9 +25,11 @@ pub struct RunConfig {
     /// The student: an architecture of the zoo, or an ONNX file; several for peers that differ.
     #[serde(with = "one_or_many")]
     pub student: Vec<String>,
-    /// Values after which the student parts into branches, one for each fork; the last stage of the zoo's networks where not given.
+    /// Values after which the student parts into branches, one for each fork; the last stage of the
+    /// zoo's networks where not given.
     pub split: Vec<String>,
-    /// Which of several students is the run's result: one's name, best or ensemble; the methods' choice where not given.
+    /// Which of several students is the run's result: one's name, best or ensemble; the methods'
+    /// choice where not given.
     pub member: Option<String>,
     /// What a student's ONNX file gives: `file` its weights, `random` its architecture alone.
     pub init: Init,
@@ -148,8 +151,8 @@ impl RunConfig {
         Ok(toml::to_string(self)?)
     }
 
-    /// Refuses to go on with `started` under choices that its steps so far depend on. The length of the run, its learning rate, the device and where
-    /// files lie may change.
+    /// Refuses to go on with `started` under choices that its steps so far depend on. The length of
+    /// the run, its learning rate, the device and where files lie may change.
     ///
     /// # Errors
     /// The first choice that differs.

@@ -1,4 +1,5 @@
-//! A teacher as it is written: its file, or a table that also says how its pictures and classes differ from the data's.
+//! A teacher as it is written: its file, or a table that also says how its pictures and classes
+//! differ from the data's.
 
 use std::path::PathBuf;
 

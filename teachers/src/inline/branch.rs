@@ -1,5 +1,6 @@
-//! `If` nodes. PyTorch's TorchScript exporter writes them where Python code looked at a size: the condition follows from constants and shapes, and says the same for
-//! every batch. Where it follows from the data, the network is no graph of operators, and is refused.
+//! `If` nodes. PyTorch's TorchScript exporter writes them where Python code looked at a size: the
+//! condition follows from constants and shapes, and says the same for every batch. Where it follows
+//! from the data, the network is no graph of operators, and is refused.
 
 use std::path::Path;
 
@@ -17,7 +18,8 @@ pub(super) fn is_branching(proto: &NodeProto) -> bool {
     proto.op_type == "If" && is_own(&proto.domain)
 }
 
-/// The nodes of the branch that runs, and copies of its outputs under the names of the node's; `None` where a node before is not understood, which is said elsewhere.
+/// The nodes of the branch that runs, and copies of its outputs under the names of the node's;
+/// `None` where a node before is not understood, which is said elsewhere.
 pub(super) fn taken(
     proto: &NodeProto,
     graph: &mut Graph,

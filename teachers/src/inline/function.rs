@@ -1,4 +1,5 @@
-//! Calls of functions that a model defines itself: PyTorch's `torch.export` exporter wrote each of its operators as one for some versions.
+//! Calls of functions that a model defines itself: PyTorch's `torch.export` exporter wrote each of
+//! its operators as one for some versions.
 //!
 //! <https://onnx.ai/onnx/repo-docs/IR.html#functions>
 
@@ -81,7 +82,8 @@ impl<'a> Functions<'a> {
         self.called(proto).is_some()
     }
 
-    /// The nodes of the function that a node calls, with the call's values and attributes in place of the function's; `None` for a node that calls none.
+    /// The nodes of the function that a node calls, with the call's values and attributes in place
+    /// of the function's; `None` for a node that calls none.
     pub(super) fn body(&self, proto: &NodeProto, names: &mut Names) -> Option<Vec<NodeProto>> {
         let function = self.called(proto)?;
         let bound = |formal: &[String], actual: &[String]| -> HashMap<String, String> {

@@ -1,5 +1,6 @@
-//! Nodes that stand for other nodes: [calls](function) of a model's own functions, and [branches](branch) of which the same one runs for every batch. Both
-//! are replaced, so that a graph is a row of operators.
+//! Nodes that stand for other nodes: [calls](function) of a model's own functions, and
+//! [branches](branch) of which the same one runs for every batch. Both are replaced, so that a
+//! graph is a row of operators.
 
 mod branch;
 mod function;
@@ -23,11 +24,13 @@ use crate::node::{domain, read_node};
 const MOST_NODES: usize = 1 << 17;
 const MOST_BYTES: u64 = 1 << 28;
 
-/// The nodes of a model's graph in a row; `graph` holds inputs and stored tensors, to which those of branches come.
+/// The nodes of a model's graph in a row; `graph` holds inputs and stored tensors, to which those
+/// of branches come.
 ///
 /// # Errors
-/// A condition that follows from the data or from an open extent; a function that calls itself or is of another operator set; more nodes than any network has; a
-/// stored tensor that cannot be read.
+/// A condition that follows from the data or from an open extent; a function that calls itself or
+/// is of another operator set; more nodes than any network has; a stored tensor that cannot be
+/// read.
 pub(crate) fn straight<'a>(
     model: &'a ModelProto,
     graph: &mut Graph,

@@ -1,7 +1,10 @@
-//! Everything that is read from outside, damaged in a fixed way: no panic, and no more memory than the bytes justify.
+//! Everything that is read from outside, damaged in a fixed way: no panic, and no more memory than
+//! the bytes justify.
 //!
-//! The targets are those of `fuzz/`, where libFuzzer searches for longer (docs/reliability.md). Here the same bodies get valid files with faults that
-//! break readers: cut off, spliced, bits flipped, sizes in headers made huge. The same inputs every time, so that a failure can be repeated.
+//! The targets are those of `fuzz/`, where libFuzzer searches for longer (docs/reliability.md).
+//! Here the same bodies get valid files with faults that break readers: cut off, spliced, bits
+//! flipped, sizes in headers made huge. The same inputs every time, so that a failure can be
+//! repeated.
 
 mod damage;
 mod memory;
@@ -21,7 +24,8 @@ static MEMORY: memory::Counting = memory::Counting;
 /// Memory is counted for the whole program: one target at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// What a reader may hold beside what the number of bytes justifies. protobuf makes room for 80 MB, whatever a file states beyond that.
+/// What a reader may hold beside what the number of bytes justifies. protobuf makes room for 80 MB,
+/// whatever a file states beyond that.
 const FIXED: usize = 96 << 20;
 /// What it may hold for each byte of its input.
 const PER_BYTE: usize = 64;

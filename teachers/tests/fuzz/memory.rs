@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
-/// The system is not asked for a piece larger than this: what the reader does then, an abort, would tell nobody the input.
+/// The system is not asked for a piece larger than this: what the reader does then, an abort, would
+/// tell nobody the input.
 static LARGEST: AtomicUsize = AtomicUsize::new(usize::MAX);
 static START: AtomicUsize = AtomicUsize::new(0);
 static INPUT: Mutex<String> = Mutex::new(String::new());

@@ -99,7 +99,8 @@ fn cifar() -> Vec<Vec<u8>> {
     ]
 }
 
-/// An archive with a file that consists of a hole and a record: the header alone says how long the hole is.
+/// An archive with a file that consists of a hole and a record: the header alone says how long the
+/// hole is.
 fn sparse(record: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_path("train.bin").unwrap();

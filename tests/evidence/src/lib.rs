@@ -1,8 +1,9 @@
 //! What the tests of all crates rest on.
 //!
-//! **Records are part of the project** (`tests/records`): a test whose record is missing fails. What a
-//! machine may lack (CIFAR-100, a Python with ONNX Runtime, a Vulkan device) is another matter: a test
-//! that needs it asks here, ends where it is told no, and [`skipped`] says so in one form.
+//! **Records are part of the project** (`tests/records`): a test whose record is missing fails.
+//! What a machine may lack (CIFAR-100, a Python with ONNX Runtime, a Vulkan device) is another
+//! matter: a test that needs it asks here, ends where it is told no, and [`skipped`] says so in one
+//! form.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -10,8 +11,8 @@ use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The file in which [`skipped`] leaves its lines too, since `cargo test` shows nothing of a test that
-/// passes.
+/// The file in which [`skipped`] leaves its lines too, since `cargo test` shows nothing of a test
+/// that passes.
 const SKIPPED: &str = "POTSTILL_SKIPPED";
 
 /// Where CIFAR-100 is looked for, from the project's folder.
@@ -63,8 +64,9 @@ pub fn onnx_runtime() -> bool {
     imports
 }
 
-/// Says that the running test ends here because the machine lacks `what`: as a line `skipped: TEST: WHY`,
-/// and as a line of `what` and the test's name in the file that the variable `POTSTILL_SKIPPED` names.
+/// Says that the running test ends here because the machine lacks `what`: as a line `skipped: TEST:
+/// WHY`, and as a line of `what` and the test's name in the file that the variable
+/// `POTSTILL_SKIPPED` names.
 ///
 /// # Panics
 ///

@@ -1,4 +1,5 @@
-//! Blocks against Burn's own operators: outputs and gradients, on every instruction set of the machine.
+//! Blocks against Burn's own operators: outputs and gradients, on every instruction set of the
+//! machine.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::ModuleOps;
@@ -28,7 +29,8 @@ fn noise<const D: usize>(dims: [usize; D], seed: u64) -> Tensor<D> {
     drawn(dims, seed, |element| element)
 }
 
-/// Numbers of a size between 1 and 2: where a channel varies little, its normalisation multiplies rounding errors, of both sides.
+/// Numbers of a size between 1 and 2: where a channel varies little, its normalisation multiplies
+/// rounding errors, of both sides.
 fn filters(dims: [usize; 4], seed: u64) -> Tensor<4> {
     drawn(dims, seed, |element| element + element.signum())
 }
@@ -70,7 +72,8 @@ fn compare(case: &Case, simd: Simd) {
     };
     let [batch, _, height, width] = expected.dims();
     if case.norm && batch * height * width < 16 {
-        // Of a few pixels a normalisation leaves no gradient but rounding: of two, the results are −1 and 1 whatever they are.
+        // Of a few pixels a normalisation leaves no gradient but rounding: of two, the results are
+        // −1 and 1 whatever they are.
         return;
     }
     let residual = case.residual.then(|| noise(expected.dims(), 6));
@@ -162,8 +165,8 @@ fn compare(case: &Case, simd: Simd) {
     }
 }
 
-/// Within `tolerance` of the largest element, or of 0.1: behind a normalisation a gradient is what remains of sums of products near 1, whose rounding does not
-/// shrink with it.
+/// Within `tolerance` of the largest element, or of 0.1: behind a normalisation a gradient is what
+/// remains of sums of products near 1, whose rounding does not shrink with it.
 fn assert_close<const D: usize>(what: &str, got: Tensor<D>, expected: Tensor<D>, tolerance: f32) {
     assert_eq!(got.dims(), expected.dims(), "{what}");
     let [got, expected] = [got, expected].map(|tensor| Value::from(tensor).to_floats().unwrap());

@@ -1,8 +1,9 @@
 //! Filling outlines with exact anti-aliasing, on a canvas of 32×32 pixels.
 //!
-//! For each edge the signed area to its right is added to the pixels that the edge passes, as differences
-//! along the row; a running sum along each row then gives the covered part of every pixel. The cost grows
-//! with the length of the outline in pixels, not with its area, and no sampling is involved.
+//! For each edge the signed area to its right is added to the pixels that the edge passes, as
+//! differences along the row; a running sum along each row then gives the covered part of every
+//! pixel. The cost grows with the length of the outline in pixels, not with its area, and no
+//! sampling is involved.
 
 /// Pixels on a side.
 pub const SIDE: usize = 32;
@@ -13,7 +14,8 @@ pub type Point = [f32; 2];
 /// The covered part, 0 to 1, of each pixel, `[32, 32]`.
 pub type Mask = [f32; SIDE * SIDE];
 
-/// How much of each pixel lies inside the closed `outlines`. An outline that turns the other way cuts a hole.
+/// How much of each pixel lies inside the closed `outlines`. An outline that turns the other way
+/// cuts a hole.
 pub fn fill<'a>(outlines: impl IntoIterator<Item = &'a [Point]>) -> Mask {
     // Two columns to spare: an edge changes the sum up to one column after the one it ends in.
     let mut changes = [[0.0; SIDE + 2]; SIDE];

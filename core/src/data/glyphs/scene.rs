@@ -144,7 +144,8 @@ fn colour(range: Range<f32>, rng: &mut ChaCha8Rng) -> Colour {
     std::array::from_fn(|_| rng.random_range(range.clone()))
 }
 
-/// A dark colour and a light one that can be told apart; the ground is the dark one most of the time.
+/// A dark colour and a light one that can be told apart; the ground is the dark one most of the
+/// time.
 fn ground_and_ink(difficulty: f32, rng: &mut ChaCha8Rng) -> (Colour, Colour) {
     let distance = |a: Colour, b: Colour| {
         a.iter()
@@ -241,7 +242,8 @@ impl Canvas {
         for row in self.0.iter().flat_map(|plane| plane.chunks_exact(SIDE)) {
             rng.fill_bytes(&mut random);
             for (&pixel, bytes) in row.iter().zip(random.chunks_exact(4)) {
-                // The sum of four uniform bytes is close to normal: mean 510, standard deviation 147.8.
+                // The sum of four uniform bytes is close to normal: mean 510, standard deviation
+                // 147.8.
                 let sum: u16 = bytes.iter().map(|&byte| u16::from(byte)).sum();
                 let noise = (f32::from(sum) - 510.0) / 147.8;
                 pixels.push(((pixel + sigma * noise) * 255.0 + 0.5) as u8);

@@ -1,8 +1,8 @@
 //! The outlines of the twenty classes, around the origin, at most one unit away from it.
 //!
-//! Most classes have a near relative (circle and ellipse, pentagon and hexagon, stars of five and six points,
-//! `plus` and `dagger`, `ess` and its mirror image `zed`), so that small, rotated or half-hidden ones can be
-//! told apart only by a network that looks closely.
+//! Most classes have a near relative (circle and ellipse, pentagon and hexagon, stars of five and
+//! six points, `plus` and `dagger`, `ess` and its mirror image `zed`), so that small, rotated or
+//! half-hidden ones can be told apart only by a network that looks closely.
 
 use super::raster::Point;
 use std::f32::consts::{PI, TAU};
@@ -133,8 +133,8 @@ fn drop(length: f32) -> Vec<Point> {
     moved(points, -0.95 + radius, 0.0)
 }
 
-/// Two beams of half width `beam`; the crossing lies `up` above the middle, where the crossbeam is shorter by
-/// as much.
+/// Two beams of half width `beam`; the crossing lies `up` above the middle, where the crossbeam is
+/// shorter by as much.
 fn cross(beam: f32, up: f32) -> Vec<Point> {
     let (reach, arm) = (0.95, 0.95 - 0.8 * up);
     vec![

@@ -1,8 +1,10 @@
 //! Which channels of a network go together.
 //!
-//! Each channel of each value is numbered; what must go together is joined: the same channel before and after a normalisation, both sides of a sum, a
-//! depthwise filter and its input, the places that a channel has in a concatenation or in what a Flatten makes of it. What an operator does with channels that
-//! is not known here keeps them as they are, so a graph is never made inconsistent; such sets, and those of inputs and outputs, stay.
+//! Each channel of each value is numbered; what must go together is joined: the same channel before
+//! and after a normalisation, both sides of a sum, a depthwise filter and its input, the places
+//! that a channel has in a concatenation or in what a Flatten makes of it. What an operator does
+//! with channels that is not known here keeps them as they are, so a graph is never made
+//! inconsistent; such sets, and those of inputs and outputs, stay.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +16,8 @@ use crate::ops::concat::Concat;
 use crate::ops::conv::ConvOp;
 use crate::ops::gemm::Gemm;
 
-/// Operators that treat each channel by itself and keep their number; zero stays zero in most of them.
+/// Operators that treat each channel by itself and keep their number; zero stays zero in most of
+/// them.
 const EACH_CHANNEL: &[&str] = &[
     "Relu",
     "LeakyRelu",
@@ -122,7 +125,8 @@ impl Channels {
         }
     }
 
-    /// Says which channels an axis of a stored tensor has. `None`, and nothing changed, where they do not fit.
+    /// Says which channels an axis of a stored tensor has. `None`, and nothing changed, where they
+    /// do not fit.
     fn slice(&mut self, graph: &Graph, tensor: &str, axis: usize, atoms: &[usize]) -> Option<()> {
         let extent = *graph.tensors.get(tensor)?.data.shape().get(axis)?;
         if extent != atoms.len() {
@@ -326,7 +330,8 @@ impl Channels {
         }
     }
 
-    /// A stored tensor that broadcasts against channels `atoms` of a value with `rank` axes: a single number, or one for each channel.
+    /// A stored tensor that broadcasts against channels `atoms` of a value with `rank` axes: a
+    /// single number, or one for each channel.
     fn beside(&mut self, graph: &Graph, tensor: &str, rank: usize, atoms: &[usize]) -> Option<()> {
         let dims = graph.tensors.get(tensor)?.data.shape().to_vec();
         if dims.iter().all(|extent| *extent == 1) && atoms.len() != 1 {

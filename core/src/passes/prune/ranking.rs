@@ -1,12 +1,14 @@
 //! In which order channels go.
 //!
 //! Sets of channels are ranked over all layers at once, the least important first:
-//! - `l1`: the sum of a filter's magnitudes over the mean of its layer. H. Li et al., "Pruning Filters for Efficient ConvNets", 2017 (arXiv 1608.08710).
-//! - `batch-norm`: the magnitude of the normalisation's factor. Z. Liu et al., "Learning Efficient Convolutional Networks through Network Slimming", 2017
-//!   (arXiv 1708.06519).
+//! - `l1`: the sum of a filter's magnitudes over the mean of its layer. H. Li et al., "Pruning
+//!   Filters for Efficient ConvNets", 2017 (arXiv 1608.08710).
+//! - `batch-norm`: the magnitude of the normalisation's factor. Z. Liu et al., "Learning Efficient
+//!   Convolutional Networks through Network Slimming", 2017 (arXiv 1708.06519).
 //!
-//! An eighth of each layer's filters stays whatever their scores. Runtimes compute blocks of 4, 8 or 16 channels, so that a width between two multiples
-//! can cost more than the wider one: a layer's sets then go in steps that end at multiples.
+//! An eighth of each layer's filters stays whatever their scores. Runtimes compute blocks of 4, 8
+//! or 16 channels, so that a width between two multiples can cost more than the wider one: a
+//! layer's sets then go in steps that end at multiples.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -21,7 +23,8 @@ use crate::passes::prune::channels::Channels;
 const KEPT_OF: usize = 8;
 
 impl Channels {
-    /// The sets that may go with their scores, the least important first; an eighth of each layer's filters is not among them.
+    /// The sets that may go with their scores, the least important first; an eighth of each layer's
+    /// filters is not among them.
     pub(super) fn ranked(&self, graph: &Graph, by: Criterion) -> Vec<(usize, f64)> {
         let locked: HashSet<usize> = self.locked.iter().map(|atom| self.root(*atom)).collect();
         let mut scores: HashMap<usize, (f64, usize)> = HashMap::new();
@@ -90,8 +93,9 @@ impl Channels {
         });
     }
 
-    /// What goes at once, so that a layer that loses channels keeps a multiple of `round_to`: ranked by the mean score of each step. What is left over of a
-    /// layer after its last whole step stays.
+    /// What goes at once, so that a layer that loses channels keeps a multiple of `round_to`:
+    /// ranked by the mean score of each step. What is left over of a layer after its last whole
+    /// step stays.
     pub(super) fn steps(&self, ranked: &[(usize, f64)], round_to: NonZeroUsize) -> Vec<Vec<usize>> {
         let round_to = round_to.get();
         // Sets that appear in the same places of the same tensors make up a width together.

@@ -1,7 +1,10 @@
-//! The gradient of the weight: for each tap, the product of the output's gradient, channel by pixel, with the input, pixel by channel.
+//! The gradient of the weight: for each tap, the product of the output's gradient, channel by
+//! pixel, with the input, pixel by channel.
 //!
-//! Both maps are laid out along the padded input's rows, the gradient with zeros where it has none, so that a tap is a distance along the input. A stride parts the
-//! input into phases, of which each tap sees one. As pairs of neighbouring pixels are read together, a phase is kept twice, for even and for odd distances.
+//! Both maps are laid out along the padded input's rows, the gradient with zeros where it has none,
+//! so that a tap is a distance along the input. A stride parts the input into phases, of which each
+//! tap sees one. As pairs of neighbouring pixels are read together, a phase is kept twice, for even
+//! and for odd distances.
 
 use std::ops::Range;
 
@@ -25,7 +28,8 @@ pub(super) struct Maps {
     taps: Vec<Tap>,
     /// Pixels over which the products sum, of one picture: a multiple of their depth.
     pixels: usize,
-    /// For each phase, where its pixels are in the padded input: those that products and distances reach, an even number, and one more.
+    /// For each phase, where its pixels are in the padded input: those that products and distances
+    /// reach, an even number, and one more.
     phases: Vec<Vec<u32>>,
 }
 

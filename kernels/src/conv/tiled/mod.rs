@@ -1,6 +1,8 @@
-//! Convolution in bf16 on [matrix tiles](crate::simd::tiles): both directions [slide](slide) over pictures, the gradient of the weight is a product of [maps](maps).
+//! Convolution in bf16 on [matrix tiles](crate::simd::tiles): both directions [slide](slide) over
+//! pictures, the gradient of the weight is a product of [maps](maps).
 //!
-//! Pictures are [rounded](round) group by group, in the cache, with their padding around them, so that where a tile reads follows from its place.
+//! Pictures are [rounded](round) group by group, in the cache, with their padding around them, so
+//! that where a tile reads follows from its place.
 
 mod maps;
 mod round;

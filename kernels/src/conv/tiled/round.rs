@@ -55,7 +55,8 @@ pub(super) unsafe fn interleave(even: *const u16, odd: *const u16, to: *mut u16,
     }
 }
 
-/// Turns `pixels` pixels, at most 16, of `channels` channels, at most 16, `pitch` elements apart, into rows of one channel each, `to_pitch` elements apart.
+/// Turns `pixels` pixels, at most 16, of `channels` channels, at most 16, `pitch` elements apart,
+/// into rows of one channel each, `to_pitch` elements apart.
 ///
 /// # Safety
 /// The pixels are there, and room for the rows.

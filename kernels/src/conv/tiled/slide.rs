@@ -1,7 +1,10 @@
-//! A convolution of stride 1 or more over padded pictures; the gradient of the data is one over the gradient of the output, spread apart by the stride.
+//! A convolution of stride 1 or more over padded pictures; the gradient of the data is one over the
+//! gradient of the output, spread apart by the stride.
 //!
-//! A tile of sums holds up to 16 pixels of one row by 16 channels. Its left factors are read from the picture as it lies: the pixels under one row of the kernel
-//! are neighbours in memory, so that a factor's row begins at a pixel and runs over taps and channels alike. The weight is packed in the same order.
+//! A tile of sums holds up to 16 pixels of one row by 16 channels. Its left factors are read from
+//! the picture as it lies: the pixels under one row of the kernel are neighbours in memory, so that
+//! a factor's row begins at a pixel and runs over taps and channels alike. The weight is packed in
+//! the same order.
 
 use rayon::prelude::*;
 
@@ -163,7 +166,8 @@ impl Slide {
         packed
     }
 
-    /// The pictures, rounded, with their padding around them, and as much after the last as a factor may reach too far.
+    /// The pictures, rounded, with their padding around them, and as much after the last as a
+    /// factor may reach too far.
     fn padded(&self, pictures: usize, input: &[f32]) -> Vec<u16> {
         let channels = self.channels[0];
         let [height, width] = self.input;
@@ -209,7 +213,8 @@ impl Slide {
             });
             let bias = bias.unwrap_or([0.0; 2 * ROWS]);
             for piece in (0..pieces.count).step_by(2) {
-                // SAFETY: pieces lie within the padded pictures and the output, which nobody else writes.
+                // SAFETY: pieces lie within the padded pictures and the output, which nobody else
+                // writes.
                 unsafe { self.piece(&tiles, &padded, part, &pieces, [piece, block], &bias) };
             }
         }

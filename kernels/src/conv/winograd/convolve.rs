@@ -1,4 +1,5 @@
-//! The convolution of some pictures: tiles are transformed, multiplied and transformed back, so many at a time that they stay in the L2 cache.
+//! The convolution of some pictures: tiles are transformed, multiplied and transformed back, so
+//! many at a time that they stay in the L2 cache.
 
 use std::marker::PhantomData;
 
@@ -12,7 +13,8 @@ use super::transform::Transform;
 use super::work::{GAP, WORK, tiles_at_once};
 use crate::simd::{Kernel, Lanes, by_registers, load};
 
-/// Bytes of transformed tiles, before and after the product, that are at work at a time: part of an L2 cache.
+/// Bytes of transformed tiles, before and after the product, that are at work at a time: part of an
+/// L2 cache.
 const WORK_BYTES: usize = 96 << 10;
 
 /// The convolution of some pictures.
@@ -83,7 +85,8 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Kernel for Co
 }
 
 impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Convolve<'_, T, SIDE, OUT> {
-    /// Multiplies the transformed tiles with the weights, place by place; `apart` is the distance of places before and after.
+    /// Multiplies the transformed tiles with the weights, place by place; `apart` is the distance
+    /// of places before and after.
     #[inline(always)]
     unsafe fn multiply_places<L: Lanes>(
         &self,

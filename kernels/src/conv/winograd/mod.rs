@@ -1,8 +1,11 @@
-//! 3 × 3 convolution with stride 1 by Winograd's minimal filtering: F(2 × 2, 3 × 3) needs 16 multiplications where the definition has 36, F(4 × 4, 3 × 3) needs 36 where it
-//! has 144. A. Lavin, S. Gray: "Fast Algorithms for Convolutional Neural Networks", 2015 (arXiv 1509.09308), section 4.
+//! 3 × 3 convolution with stride 1 by Winograd's minimal filtering: F(2 × 2, 3 × 3) needs 16
+//! multiplications where the definition has 36, F(4 × 4, 3 × 3) needs 36 where it has 144. A.
+//! Lavin, S. Gray: "Fast Algorithms for Convolutional Neural Networks", 2015 (arXiv 1509.09308),
+//! section 4.
 //!
-//! Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A for each [tile](tiling) d of the input. With the places of a tile apart, the product in the middle is a matrix product of
-//! tiles by channels, summed over the input's channels. The gradient of the data is the same convolution with the kernel turned round.
+//! Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A for each [tile](tiling) d of the input. With the places of a
+//! tile apart, the product in the middle is a matrix product of tiles by channels, summed over the
+//! input's channels. The gradient of the data is the same convolution with the kernel turned round.
 //! The gradient of the [weight](sums) is the adjoint of the same.
 
 mod convolve;
@@ -43,12 +46,14 @@ enum Size {
     Four,
 }
 
-/// Where tiles of some size pay: the transforms must cost little beside the product, and its weights come from a cache.
+/// Where tiles of some size pay: the transforms must cost little beside the product, and its
+/// weights come from a cache.
 #[derive(Clone, Copy)]
 struct Bounds {
     /// Channels of what is read and of what is written, at least.
     channels: usize,
-    /// Bytes of the transformed weight, at most: larger ones are read from memory again for every few tiles.
+    /// Bytes of the transformed weight, at most: larger ones are read from memory again for every
+    /// few tiles.
     bytes: usize,
 }
 
@@ -117,7 +122,8 @@ impl Size {
 }
 
 impl Minimal {
-    /// `None` where it does not pay, or is not possible; `beside_same` says whether the convolution has [kernels](super::same) of its own.
+    /// `None` where it does not pay, or is not possible; `beside_same` says whether the convolution
+    /// has [kernels](super::same) of its own.
     pub(super) fn new(shape: &ConvShape, simd: Simd, beside_same: bool) -> Option<Self> {
         let bounds = if beside_same { BOUNDS_BESIDE_SAME } else { BOUNDS };
         let size = Size::of(shape, bounds)?;
@@ -136,7 +142,8 @@ impl Minimal {
 }
 
 impl Minimal {
-    /// Whether the weight's gradient is summed like this too: with tiles of two it was no faster than by its definition.
+    /// Whether the weight's gradient is summed like this too: with tiles of two it was no faster
+    /// than by its definition.
     pub(super) fn sums(&self) -> Option<&Self> {
         matches!(self.size, Size::Four).then_some(self)
     }

@@ -1,6 +1,8 @@
-//! The gradient of the weight by minimal filtering: what the convolution computes, Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A, is linear in g, and its adjoint is
+//! The gradient of the weight by minimal filtering: what the convolution computes, Aᵀ [ (G g Gᵀ) ⊙
+//! (Bᵀ d B) ] A, is linear in g, and its adjoint is
 //!
-//! dg = Gᵀ [ Σ (A dy Aᵀ) ⊙ (Bᵀ d B) ] G, the sum over all tiles: place by place a product of two thin matrices.
+//! dg = Gᵀ [ Σ (A dy Aᵀ) ⊙ (Bᵀ d B) ] G, the sum over all tiles: place by place a product of two
+//! thin matrices.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -14,7 +16,8 @@ use super::transform::Transform;
 use super::work::{GAP, WORK, tiles_at_once};
 use crate::simd::{Kernel, Lanes, by_registers, load};
 
-/// Bytes of transformed tiles, inputs and gradients, that are at work at a time: the more there are, the less often the sums are read and written. Part of an L2 cache.
+/// Bytes of transformed tiles, inputs and gradients, that are at work at a time: the more there
+/// are, the less often the sums are read and written. Part of an L2 cache.
 const WORK_BYTES: usize = 320 << 10;
 
 /// Adds Σ (A dy Aᵀ) ⊙ (Bᵀ d B) over some pictures.
@@ -83,7 +86,8 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> Kernel for Ad
 }
 
 impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> AddProducts<'_, T, SIDE, OUT> {
-    /// Writes A dy Aᵀ of some tiles, `[place][tile][channel]`, `width` elements a tile and the places `apart` elements apart.
+    /// Writes A dy Aᵀ of some tiles, `[place][tile][channel]`, `width` elements a tile and the
+    /// places `apart` elements apart.
     ///
     /// # Safety
     /// The gradient holds the tiles' pictures, `to` has room for the tiles.
@@ -133,7 +137,8 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> AddProducts<'
         }
     }
 
-    /// Adds the products of some tiles, place by place; `apart` is the distance of places in each factor.
+    /// Adds the products of some tiles, place by place; `apart` is the distance of places in each
+    /// factor.
     #[inline(always)]
     unsafe fn add_products<L: Lanes>(
         &self,
@@ -173,7 +178,8 @@ impl<T: Transform<SIDE, OUT>, const SIDE: usize, const OUT: usize> AddProducts<'
     }
 }
 
-/// Adds the products of `ROWS` inputs with a block's outputs, of one place, summed over some tiles; returns `ROWS`.
+/// Adds the products of `ROWS` inputs with a block's outputs, of one place, summed over some tiles;
+/// returns `ROWS`.
 #[inline(always)]
 unsafe fn sweep<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
     tiles: usize,

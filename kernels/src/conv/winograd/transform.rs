@@ -1,4 +1,5 @@
-//! The transforms along one axis: Bᵀ of an input, G of a kernel, Aᵀ of products. Toom and Cook's polynomials at the points named, and at infinity.
+//! The transforms along one axis: Bᵀ of an input, G of a kernel, Aᵀ of products. Toom and Cook's
+//! polynomials at the points named, and at infinity.
 
 use crate::simd::Lanes;
 
@@ -45,7 +46,8 @@ impl Transform<4, 2> for Two {
     }
 }
 
-/// F(4, 3) at 0, ±3/4, ±3/2. At the points 0, ±1, ±2 that are usual, results are some three times farther from the exact ones: there the numbers of G, Bᵀ and Aᵀ are farther apart.
+/// F(4, 3) at 0, ±3/4, ±3/2. At the points 0, ±1, ±2 that are usual, results are some three times
+/// farther from the exact ones: there the numbers of G, Bᵀ and Aᵀ are farther apart.
 #[derive(Debug)]
 pub(super) struct Four;
 
@@ -104,7 +106,8 @@ impl Transform<6, 4> for Four {
     }
 }
 
-/// The powers of each point, over the product of its distances from the others; the last row is infinity's.
+/// The powers of each point, over the product of its distances from the others; the last row is
+/// infinity's.
 const fn weight_at(points: [f32; 5]) -> [[f32; 3]; 6] {
     let mut weight = [[0.0; 3]; 6];
     let mut at = 0;
