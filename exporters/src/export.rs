@@ -50,6 +50,23 @@ impl Precision {
 }
 
 /// How a student is written.
+///
+/// ```
+/// use potstill_core::zoo;
+/// use potstill_exporters::Export;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("student.onnx");
+/// let student = zoo::build("resnet8", 10, [3, 32, 32], 0)?;
+/// let export = Export { opset: 13, ..Export::default() };
+/// let written = export.write(&student, &path)?;
+/// println!("{} bytes, {} BatchNorms folded", written.bytes, written.folded);
+/// // The file was run by tract and compared with the network before it got its name.
+/// assert!(written.difference < Some(1e-4));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Export {
     /// ONNX's operator set.

@@ -15,6 +15,17 @@ use crate::proto::{tensor, value_info};
 
 /// Reads a model from a file; external data is looked for beside it.
 ///
+/// ```
+/// use std::path::Path;
+///
+/// use potstill_teachers::decode_file;
+///
+/// let graph = decode_file(Path::new("../model/glyphs-resnet20.onnx"))?;
+/// println!("{} values can be tapped", graph.nodes.len());
+/// assert_eq!(graph.outputs[0].shape_text(), "[batch, 20]");
+/// # Ok::<(), potstill_teachers::DecodeError>(())
+/// ```
+///
 /// # Errors
 /// A file that is missing, truncated, no ONNX model, or uses what is not supported.
 pub fn decode_file(path: &Path) -> Result<Graph, DecodeError> {

@@ -26,6 +26,27 @@ use plan::{Plan, Source};
 /// A network on a device.
 ///
 /// Cloning is cheap: tensors are shared. Floats run as `f32` whatever their type in the file.
+///
+/// Two grey pictures through an untrained network, with the features that its classifier reads:
+///
+/// ```
+/// use burn::tensor::{Device, TensorData};
+/// use potstill_core::network::Network;
+/// use potstill_core::ops::Mode;
+/// use potstill_core::value::Value;
+/// use potstill_core::zoo;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let device = Device::flex();
+/// let network = Network::new(zoo::build("resnet8", 10, [3, 32, 32], 0)?, &device)?;
+/// let pictures = TensorData::new(vec![0.5f32; 2 * 3 * 32 * 32], [2, 3, 32, 32]);
+/// let pictures = Value::from_data(pictures, &device);
+/// let outputs = network.forward(pictures, &["avgpool"], Mode::Inference)?;
+/// assert_eq!(outputs.float::<2>("logits")?.dims(), [2, 10]);
+/// assert_eq!(outputs.float::<2>("avgpool")?.dims(), [2, 64]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Module, Debug)]
 pub struct Network {
     /// Trained by the optimizer.

@@ -151,6 +151,15 @@ pub fn find(name: &str) -> Result<&'static Architecture, ZooError> {
 /// The graph has the input `input` `[batch, channels, height, width]` and the output `logits`
 /// `[batch, classes]`.
 ///
+/// ```
+/// use potstill_core::zoo;
+///
+/// let graph = zoo::build("resnet8", 10, [3, 32, 32], 0)?;
+/// assert_eq!(graph.inputs[0].shape_text(), "[batch, 3, 32, 32]");
+/// assert_eq!(graph.outputs[0].name, "logits");
+/// # Ok::<(), potstill_core::zoo::ZooError>(())
+/// ```
+///
 /// # Errors
 /// An unknown name, no classes, or an input that the network cannot take.
 pub fn build(name: &str, classes: usize, input: [usize; 3], seed: u64) -> Result<Graph, ZooError> {
