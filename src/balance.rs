@@ -1,4 +1,5 @@
-//! What `--balance R` prints: for each soft term, the weight with which its gradient would be R times that of the loss on the true classes.
+//! What `--balance R` prints: for each soft term, the weight with which its gradient would be R
+//! times that of the loss on the true classes.
 
 use std::io::Write;
 

@@ -14,7 +14,8 @@ use crate::{command, report, sweep};
 #[derive(Debug, Parser)]
 #[command(name = "potstill", version, max_term_width = 110)]
 pub struct Cli {
-    /// Library of methods to load (`.so`, `.dylib` or `.dll`), for builds with the feature `dynamic`; several times for several libraries.
+    /// Library of methods to load (`.so`, `.dylib` or `.dll`), for builds with the feature
+    /// `dynamic`; several times for several libraries.
     #[arg(long, global = true, value_name = "FILE")]
     plugin_lib: Vec<PathBuf>,
     #[command(subcommand)]

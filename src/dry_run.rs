@@ -1,4 +1,5 @@
-//! What `potstill distill --dry-run` prints: the resolved configuration, and the plan as comments, so that all of it is a configuration file.
+//! What `potstill distill --dry-run` prints: the resolved configuration, and the plan as comments,
+//! so that all of it is a configuration file.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -16,7 +16,8 @@ pub const MOST_TOML_HOLDS: u64 = i64::MAX as u64;
 /// Flags that say which pictures.
 #[derive(Debug, Default, Args)]
 pub struct DataFlags {
-    /// Data set: glyphs, cifar10, cifar100, mnist, fashion-mnist, market1501 or folder (ImageNet's layout).
+    /// Data set: glyphs, cifar10, cifar100, mnist, fashion-mnist, market1501 or folder (ImageNet's
+    /// layout).
     #[arg(long, value_name = "NAME")]
     pub data: Option<String>,
     /// Folder or archive that holds the data set.
@@ -75,11 +76,12 @@ pub struct TrainFlags {
         allow_negative_numbers = true
     )]
     pub learning_rate: Option<f64>,
-    /// Optimizer: sgd, adam or adamw, with options, as `sgd:momentum=0.9,nesterov=true,weight-decay=5e-4`.
+    /// Optimizer: sgd, adam or adamw, with options, as
+    /// `sgd:momentum=0.9,nesterov=true,weight-decay=5e-4`.
     #[arg(long, value_name = "NAME[:OPTIONS]")]
     pub optimizer: Option<String>,
-    /// Learning rate schedule: constant, cosine, multi-step, one-cycle or reduce-on-plateau, with options, as
-    /// `multi-step:milestones=[150,180,210],factor=0.1`.
+    /// Learning rate schedule: constant, cosine, multi-step, one-cycle or reduce-on-plateau, with
+    /// options, as `multi-step:milestones=[150,180,210],factor=0.1`.
     #[arg(long, value_name = "NAME[:OPTIONS]")]
     pub schedule: Option<String>,
     /// Epochs over which the learning rate rises to its start.
@@ -100,7 +102,8 @@ pub struct TrainFlags {
     /// Measure each loss term's gradient at every N-th step.
     #[arg(long, value_name = "N")]
     pub gradient_report: Option<usize>,
-    /// Draw K augmentations of every picture, cycle through them, and keep the teachers' outputs for each in a file; 0 is off.
+    /// Draw K augmentations of every picture, cycle through them, and keep the teachers' outputs
+    /// for each in a file; 0 is off.
     #[arg(long, value_name = "K")]
     pub teacher_cache: Option<usize>,
     /// Folder of the teachers' outputs; `teacher-cache` beside the run folder where not given.

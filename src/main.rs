@@ -13,8 +13,8 @@ mod sweep;
 mod table;
 mod training;
 
-// The teachers that POTSTILL_TEACHERS named when this program was built. Without a mention, a crate of nothing but registrations
-// may not be linked at all.
+// The teachers that POTSTILL_TEACHERS named when this program was built. Without a mention, a crate
+// of nothing but registrations may not be linked at all.
 #[cfg(feature = "compiled-teachers")]
 use potstill_compiled as _;
 // Links the core as the shared library that methods loaded at run time link as well.

@@ -1,4 +1,5 @@
-//! What a person sees while a network trains: a bar in a terminal, plain lines when piped, JSON lines for programs.
+//! What a person sees while a network trains: a bar in a terminal, plain lines when piped, JSON
+//! lines for programs.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! A planned run carried out for whoever sits before it: progress, Ctrl-C, the report, the closing table.
+//! A planned run carried out for whoever sits before it: progress, Ctrl-C, the report, the closing
+//! table.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,8 +12,9 @@ use crate::error::{CliError, INTERRUPTED, with_causes};
 use crate::progress::{LogFormat, Progress};
 use crate::{balance, comparison, report};
 
-/// Trains what is planned, in its folder, and leaves a report there. `interrupter` makes what stops it after a step. It is asked where training
-/// begins: up to there Ctrl-C ends the program, as there is nothing to save.
+/// Trains what is planned, in its folder, and leaves a report there. `interrupter` makes what stops
+/// it after a step. It is asked where training begins: up to there Ctrl-C ends the program, as
+/// there is nothing to save.
 ///
 /// # Errors
 /// A folder that holds another run, training that fails, a disk that refuses.
@@ -46,7 +48,8 @@ pub fn carry_out(
     if let Ok(_) | Err(RunError::Train(TrainError::NotFinite { .. })) = outcome
         && let Err(error) = report::write(&folder)
     {
-        // The page is made from the run's files: they are still there, and `potstill report` can be tried again.
+        // The page is made from the run's files: they are still there, and `potstill report` can be
+        // tried again.
         writeln!(std::io::stderr(), "warning: no report: {}", with_causes(&error))?;
     }
     Ok(outcome?)
@@ -58,7 +61,8 @@ pub struct Closing<'a> {
     pub folder: &'a Path,
     /// For whom.
     pub log_format: LogFormat,
-    /// Also which weights would make each soft term's gradient this many times that of the loss on the true classes.
+    /// Also which weights would make each soft term's gradient this many times that of the loss on
+    /// the true classes.
     pub balance: Option<f64>,
 }
 

@@ -88,7 +88,8 @@ impl Wanted {
     }
 }
 
-/// What the backward pass computes; `None` where it was not asked for, or is the output's gradient itself.
+/// What the backward pass computes; `None` where it was not asked for, or is the output's gradient
+/// itself.
 #[derive(Debug, Default)]
 pub struct Gradients {
     /// Of the input.

@@ -10,7 +10,8 @@ pub fn golden(name: &str) -> PathBuf {
     potstill_evidence::record(&format!("golden/{name}"))
 }
 
-/// Refuses a plugin that does not agree with a record, or a record without the gradient that is named.
+/// Refuses a plugin that does not agree with a record, or a record without the gradient that is
+/// named.
 pub fn assert_agrees(spec: &str, record: &str, gradient: &str) {
     let path = golden(record);
     let plugin = spec.parse::<PluginSpec>().unwrap().build().unwrap();
@@ -43,7 +44,8 @@ pub fn assert_differs(spec: &str, record: &str) {
     assert!(!report.agrees(), "{spec} on {record}");
 }
 
-/// Refuses a plugin whose gradient with respect to a recorded input is not the slope of its loss: for forms that no record has numbers of.
+/// Refuses a plugin whose gradient with respect to a recorded input is not the slope of its loss:
+/// for forms that no record has numbers of.
 pub fn assert_slopes<const D: usize>(spec: &str, record: &str, input: &str) {
     let path = golden(record);
     let plugin = spec.parse::<PluginSpec>().unwrap().build().unwrap();
@@ -78,7 +80,8 @@ pub fn assert_slopes<const D: usize>(spec: &str, record: &str, input: &str) {
     }
 }
 
-/// Where a tensor's elements begin in a safetensors file: a length of 8 bytes, a header in JSON, the elements.
+/// Where a tensor's elements begin in a safetensors file: a length of 8 bytes, a header in JSON,
+/// the elements.
 fn offset(bytes: &[u8], tensor: &str) -> usize {
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let text = std::str::from_utf8(&bytes[8..8 + header]).unwrap();

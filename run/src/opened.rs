@@ -46,7 +46,8 @@ impl Planned {
     /// Makes the folder of the run, or takes up that of one that is to go on.
     ///
     /// # Errors
-    /// As [`check`](Self::check); a folder that holds another run, or none where one should go on; a disk that refuses.
+    /// As [`check`](Self::check); a folder that holds another run, or none where one should go on;
+    /// a disk that refuses.
     pub fn open(self, resume: bool) -> Result<Opened, RunError> {
         self.check()?;
         Opened::new(self, resume)

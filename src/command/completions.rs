@@ -1,4 +1,5 @@
-//! Shell completions and the manual page, generated from the definition of the command line that they are part of.
+//! Shell completions and the manual page, generated from the definition of the command line that
+//! they are part of.
 
 use std::io::Write;
 

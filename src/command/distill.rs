@@ -23,10 +23,12 @@ pub struct Distill {
     config: Option<PathBuf>,
     #[command(flatten)]
     data: DataFlags,
-    /// Teacher's ONNX file; several times for several teachers. Without one, the student trains alone.
+    /// Teacher's ONNX file; several times for several teachers. Without one, the student trains
+    /// alone.
     #[arg(long, value_name = "FILE")]
     teacher: Vec<PathBuf>,
-    /// Student: an architecture, as `potstill models` lists them, or an ONNX file; several times for peers that differ.
+    /// Student: an architecture, as `potstill models` lists them, or an ONNX file; several times
+    /// for peers that differ.
     #[arg(long, value_name = "NAME|FILE")]
     student: Vec<String>,
     /// What a student's ONNX file gives: its weights too, or its architecture alone.
@@ -35,7 +37,8 @@ pub struct Distill {
     /// Give a student's ONNX file a new classifier for N classes.
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
-    /// Value after which the student parts into branches, for methods that train branches; several times for several forks.
+    /// Value after which the student parts into branches, for methods that train branches; several
+    /// times for several forks.
     #[arg(long, value_name = "VALUE")]
     split: Vec<String>,
     /// Which of several students is the result: one's name, best or ensemble.
@@ -57,7 +60,8 @@ pub struct Distill {
     /// Go on with the run in --out from its last checkpoint.
     #[arg(long, requires = "out", conflicts_with = "config")]
     resume: bool,
-    /// Print the weight that would make each soft term's gradient R times that of the loss on the true classes.
+    /// Print the weight that would make each soft term's gradient R times that of the loss on the
+    /// true classes.
     #[arg(long, value_name = "R")]
     balance: Option<f64>,
     /// Also train the same student alone, with the same budget, and compare.

@@ -17,9 +17,11 @@ use crate::error::CliError;
 use crate::flags::{DataFlags, DeviceFlags};
 use crate::table::{Format, json, table};
 
-/// Evaluate an ONNX classifier on the test split of a data set, or on its queries and gallery (market1501).
+/// Evaluate an ONNX classifier on the test split of a data set, or on its queries and gallery
+/// (market1501).
 ///
-/// A student that Potstill exported is fed as its metadata says; any other file as is usual for the data set.
+/// A student that Potstill exported is fed as its metadata says; any other file as is usual for the
+/// data set.
 #[derive(Debug, Args)]
 pub struct Eval {
     /// ONNX file, or a teacher as `potstill teachers` lists them.
@@ -29,7 +31,8 @@ pub struct Eval {
     data: DataFlags,
     #[command(flatten)]
     device: DeviceFlags,
-    /// Value that holds the features by which pictures are found, as `inspect` lists them; by default what the classifier reads.
+    /// Value that holds the features by which pictures are found, as `inspect` lists them; by
+    /// default what the classifier reads.
     #[arg(long, value_name = "VALUE")]
     features: Option<String>,
     /// Distance by which pictures are found; by default cosine.

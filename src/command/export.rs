@@ -1,4 +1,5 @@
-//! `potstill export`: the student of a run as an ONNX file, written anew; or any ONNX file in another precision.
+//! `potstill export`: the student of a run as an ONNX file, written anew; or any ONNX file in
+//! another precision.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -19,7 +20,8 @@ use crate::error::CliError;
 use crate::flags::DataFlags;
 use crate::table::{bytes, table};
 
-/// Write the student of a run as ONNX again: another checkpoint, another operator set, in half precision or 8-bit integers.
+/// Write the student of a run as ONNX again: another checkpoint, another operator set, in half
+/// precision or 8-bit integers.
 #[derive(Debug, Args)]
 pub struct ExportRun {
     /// Folder of the run, or an ONNX file.
@@ -185,7 +187,8 @@ impl ExportRun {
             ("fp32".to_owned(), evaluate_classifier(&before, &test)?),
             (name.to_owned(), evaluate_classifier(&after, &test)?),
         ];
-        // tract is too slow in half precision on x86 for a whole split; it has seen the drawn pictures.
+        // tract is too slow in half precision on x86 for a whole split; it has seen the drawn
+        // pictures.
         if self.precision == PrecisionName::Int8 {
             evaluations.push((
                 format!("{name} in tract"),

@@ -16,7 +16,8 @@ use crate::table::{Format, count, json, multiply_adds, table};
 /// Show what a network is made of: values that can be tapped, shapes, parameters, multiply-adds.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// ONNX file, an architecture as `potstill models` lists them, or a teacher as `potstill teachers` does.
+    /// ONNX file, an architecture as `potstill models` lists them, or a teacher as `potstill
+    /// teachers` does.
     #[arg(value_name = "FILE|NAME")]
     file: PathBuf,
     /// How to print.
@@ -42,7 +43,8 @@ struct Declared {
     shape: String,
 }
 
-/// Whether this is a plain name, without a folder, an ending or the colon of the program's teachers, and no file has it.
+/// Whether this is a plain name, without a folder, an ending or the colon of the program's
+/// teachers, and no file has it.
 fn names_architecture(given: &Path) -> bool {
     let plain = given.extension().is_none() && !given.to_string_lossy().contains(':');
     plain && given.components().count() == 1 && !given.exists()

@@ -13,7 +13,8 @@ use crate::table::{Format, count, json, multiply_adds, table};
 /// List the student architectures with their size.
 #[derive(Debug, Args)]
 pub struct Models {
-    /// Classes that the sizes are for; 100 for CIFAR networks and 1000 for ImageNet ones where not given.
+    /// Classes that the sizes are for; 100 for CIFAR networks and 1000 for ImageNet ones where not
+    /// given.
     #[arg(long)]
     classes: Option<usize>,
     /// How to print.

@@ -1,4 +1,5 @@
-//! `potstill prune`: a network without its least important filters, distilled again from what it was.
+//! `potstill prune`: a network without its least important filters, distilled again from what it
+//! was.
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -20,10 +21,11 @@ use crate::progress::LogFormat;
 use crate::table::multiply_adds;
 use crate::training::{Closing, carry_out, interrupter};
 
-/// Remove whole filters from a network, with all that depends on them, and distil it again from the network that it was.
+/// Remove whole filters from a network, with all that depends on them, and distil it again from the
+/// network that it was.
 ///
-/// Given a run, trains as that run did, on its data. Given an ONNX file, or an ONNX file as --out, only writes the smaller network, which
-/// `distill --student` takes.
+/// Given a run, trains as that run did, on its data. Given an ONNX file, or an ONNX file as --out,
+/// only writes the smaller network, which `distill --student` takes.
 #[derive(Debug, Args)]
 pub struct Prune {
     /// Folder of the run, or an ONNX file.
@@ -32,10 +34,12 @@ pub struct Prune {
     /// Share of the multiply-adds that may stay, above 0 and below 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
     macs: f64,
-    /// By what filters are ranked: the sum of their magnitudes, or the factor of the BatchNorm behind them.
+    /// By what filters are ranked: the sum of their magnitudes, or the factor of the BatchNorm
+    /// behind them.
     #[arg(long, value_enum, default_value = "l1")]
     by: CriterionName,
-    /// A layer that loses filters keeps a multiple of this many: runtimes compute channels in blocks, and other widths can cost more than they save.
+    /// A layer that loses filters keeps a multiple of this many: runtimes compute channels in
+    /// blocks, and other widths can cost more than they save.
     #[arg(long, value_name = "N", default_value = "8")]
     round_to: NonZeroUsize,
     /// Folder that the new run leaves, or ONNX file to write.
@@ -130,7 +134,8 @@ impl Prune {
         closing.tell(outcome, out)
     }
 
-    /// The run that teaches the smaller network: the old one's data and training, the old student as the teacher.
+    /// The run that teaches the smaller network: the old one's data and training, the old student
+    /// as the teacher.
     fn again(&self, restored: &Restored) -> Result<RunConfig, CliError> {
         let old = &restored.config;
         let name = self
@@ -171,7 +176,8 @@ impl Prune {
         Ok(config)
     }
 
-    /// Writes the smaller network, with BatchNorm as nodes of its own where it has them, since it is to be trained.
+    /// Writes the smaller network, with BatchNorm as nodes of its own where it has them, since it
+    /// is to be trained.
     fn write_pruned(&self, out: &mut impl Write, graph: &Graph, path: &Path) -> Result<Pruned, CliError> {
         let pruned =
             prune(graph, self.macs, self.by.into(), self.round_to).map_err(|source| CliError::Network {

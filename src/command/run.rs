@@ -143,7 +143,8 @@ fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) ->
         })
 }
 
-/// The bytes of an .npz archive. In memory, because the archive's writer ends a file without a word of what the disk refuses.
+/// The bytes of an .npz archive. In memory, because the archive's writer ends a file without a word
+/// of what the disk refuses.
 fn archive<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> std::io::Result<Vec<u8>> {
     let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
     for (name, value) in values {

@@ -12,7 +12,8 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::table::{Format, json, table};
 
-/// List the teachers that are part of the program: the built-in one, and those that were compiled in.
+/// List the teachers that are part of the program: the built-in one, and those that were compiled
+/// in.
 #[derive(Debug, Args)]
 pub struct Teachers {
     /// How to print.

@@ -1,5 +1,5 @@
-//! A figure as SVG. The colours in it are those of a light page; [`dark_rules`] exchanges them in a dark one, as the drawing library writes
-//! colours only as they are.
+//! A figure as SVG. The colours in it are those of a light page; [`dark_rules`] exchanges them in a
+//! dark one, as the drawing library writes colours only as they are.
 
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
@@ -22,7 +22,8 @@ const APART: f64 = 0.06;
 /// Curves of at most so many points tell a point's numbers to the mouse.
 const TOLD: usize = 260;
 
-/// Colours in a light and in a dark page, each with a contrast of at least 3:1 to the page, letters with 7:1.
+/// Colours in a light and in a dark page, each with a contrast of at least 3:1 to the page, letters
+/// with 7:1.
 const TEXT: (u32, u32) = (0x33_3D_47, 0xC9_D1_D9);
 const FRAME: (u32, u32) = (0x6B_75_80, 0x8B_94_9E);
 const GRID: (u32, u32) = (0xE1_E5_E9, 0x30_36_3D);
@@ -233,7 +234,8 @@ fn label(axis: &Axis) -> &str {
     }
 }
 
-/// The lines as they are drawn: without what is no number, in powers of ten where the axis is logarithmic, side by side where they have bars.
+/// The lines as they are drawn: without what is no number, in powers of ten where the axis is
+/// logarithmic, side by side where they have bars.
 fn prepared(figure: &Figure) -> Vec<Line> {
     let logarithmic = figure.y == Range::Logarithmic;
     let height = |y: f64| if logarithmic { y.log10() } else { y };

@@ -1,4 +1,5 @@
-//! Which plots the numbers of a run make. Names decide: the last word of a metric's name is its quantity, and each quantity has a plot.
+//! Which plots the numbers of a run make. Names decide: the last word of a metric's name is its
+//! quantity, and each quantity has a plot.
 
 use indexmap::IndexMap;
 
@@ -92,7 +93,8 @@ fn over_epochs(metrics: &Metrics, compared: &Compared<'_>) -> Vec<Figure> {
         .collect()
 }
 
-/// What a metric measures: the last word of its name, but for the terms of the loss, which are called as their methods like.
+/// What a metric measures: the last word of its name, but for the terms of the loss, which are
+/// called as their methods like.
 fn quantity(name: &str) -> &str {
     let last = name.rsplit('.').next().unwrap_or(name);
     let known = ["loss", "top1", "top5", "entropy", "diversity"];
@@ -205,7 +207,8 @@ fn step_figure(
     })
 }
 
-/// Norms and cosines of the terms' gradients: a plot for each, with respect to the logits and to the parameters.
+/// Norms and cosines of the terms' gradients: a plot for each, with respect to the logits and to
+/// the parameters.
 fn gradients(metrics: &Metrics) -> Vec<Figure> {
     let all = over_steps(metrics, |step| step.gradients.iter().flatten());
     let mut groups: IndexMap<(String, String), Curves> = IndexMap::new();

@@ -83,7 +83,8 @@ pub enum Ink {
 const FAR: f64 = 100.0;
 
 impl Figure {
-    /// Makes the side axis logarithmic where the smaller numbers would otherwise lie flat on the bottom.
+    /// Makes the side axis logarithmic where the smaller numbers would otherwise lie flat on the
+    /// bottom.
     pub fn widened(mut self) -> Self {
         let values = || self.lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y);
         let least = values().fold(f64::INFINITY, f64::min);
@@ -99,7 +100,8 @@ impl Figure {
 /// At most so many points of a curve are drawn.
 pub const MOST_POINTS: usize = 600;
 
-/// The mean over a window of some fiftieth of the curve around each point, of at most [`MOST_POINTS`] points.
+/// The mean over a window of some fiftieth of the curve around each point, of at most
+/// [`MOST_POINTS`] points.
 pub fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let reach = points.len() / 100;
     let mean = |index: usize| {

@@ -1,5 +1,6 @@
-//! `metrics.jsonl` read back. Only what every version of the file has is typed; terms, metrics and gradients are maps, so that a number that
-//! somebody adds to a run appears in its report without a change here.
+//! `metrics.jsonl` read back. Only what every version of the file has is typed; terms, metrics and
+//! gradients are maps, so that a number that somebody adds to a run appears in its report without a
+//! change here.
 
 use std::path::Path;
 
@@ -8,7 +9,8 @@ use serde::Deserialize;
 
 use crate::error::CliError;
 
-/// Numbers by their dotted names. JSON has no infinities; a number that was none is `null` in the file.
+/// Numbers by their dotted names. JSON has no infinities; a number that was none is `null` in the
+/// file.
 pub type Numbers = IndexMap<String, Option<f64>>;
 
 /// What a training told of itself.
@@ -78,7 +80,8 @@ enum EventLine {
 }
 
 impl Metrics {
-    /// Reads a file; `None` where there is none yet. A last line without its end is one that is being written, and left out.
+    /// Reads a file; `None` where there is none yet. A last line without its end is one that is
+    /// being written, and left out.
     ///
     /// # Errors
     /// A file that cannot be read, or a line in it that is damaged, by its number.

@@ -1,7 +1,9 @@
-//! `potstill report`, and the page that every run ends with: the numbers of a run folder, to be looked at.
+//! `potstill report`, and the page that every run ends with: the numbers of a run folder, to be
+//! looked at.
 //!
-//! The way of a number: a file of the run (`record`, `metrics`), the plot that its name puts it in (`curves`, `figure`), the drawing (`chart`),
-//! the page (`page`). Nothing is computed but moving means of steps.
+//! The way of a number: a file of the run (`record`, `metrics`), the plot that its name puts it in
+//! (`curves`, `figure`), the drawing (`chart`), the page (`page`). Nothing is computed but moving
+//! means of steps.
 
 pub mod chart;
 pub mod curves;

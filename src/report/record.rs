@@ -94,7 +94,8 @@ impl Record {
         let evaluated = metrics.epochs.last().map_or(0, |epoch| epoch.step);
         if let Some((step, reason)) = &metrics.stopped {
             let (step, reason) = (*step, reason.clone());
-            // Early stopping looks between epochs; an interruption comes after a step that no evaluation has followed.
+            // Early stopping looks between epochs; an interruption comes after a step that no
+            // evaluation has followed.
             return if step == evaluated {
                 Ending::StoppedEarly { step, reason }
             } else {

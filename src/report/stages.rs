@@ -5,8 +5,9 @@ use super::metrics::{EpochLine, Metrics};
 /// A place on an axis and what to say there.
 pub type Rules = Vec<(f64, String)>;
 
-/// Where the stage changes, on the axis of epochs and on that of steps. A point stands for the epoch that ends there, so that the next stage
-/// begins at it; one that follows a stage and has no name of its own is told by that stage's end.
+/// Where the stage changes, on the axis of epochs and on that of steps. A point stands for the
+/// epoch that ends there, so that the next stage begins at it; one that follows a stage and has no
+/// name of its own is told by that stage's end.
 pub fn stages(metrics: &Metrics) -> (Rules, Rules) {
     let (mut by_epoch, mut by_step) = (Vec::new(), Vec::new());
     let mut before: Option<&EpochLine> = None;
@@ -19,7 +20,8 @@ pub fn stages(metrics: &Metrics) -> (Rules, Rules) {
             };
             let first_step = metrics.steps.first().map_or(0, |step| step.step);
             let at = before.unwrap_or(epoch).epoch as f64;
-            // The first point of the epochs is the end of the first one, where a second stage may begin: one label has room there.
+            // The first point of the epochs is the end of the first one, where a second stage may
+            // begin: one label has room there.
             by_epoch.retain(|(taken, _)| *taken != at);
             by_epoch.push((at, name.clone()));
             by_step.push((before.map_or(first_step, |before| before.step) as f64, name));

@@ -60,7 +60,8 @@ pub struct Combination {
 /// All combinations, the last key's values changing fastest; each has a folder below `out`.
 ///
 /// # Errors
-/// A key that the run does not have, a value that it cannot take, a key or a value that is given twice.
+/// A key that the run does not have, a value that it cannot take, a key or a value that is given
+/// twice.
 pub fn combinations(
     base: &RunConfig,
     settings: &[Setting],
@@ -158,7 +159,8 @@ fn folder_name(settings: &[Setting], places: &[usize]) -> String {
     tamed.trim_start_matches('.').to_owned()
 }
 
-/// A name that no earlier combination has: what two names lost may have been all that told them apart.
+/// A name that no earlier combination has: what two names lost may have been all that told them
+/// apart.
 fn free(name: String, taken: &mut HashSet<String>) -> String {
     let mut found = name.clone();
     let mut number = 2;

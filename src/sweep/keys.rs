@@ -1,4 +1,5 @@
-//! What a sweep may set: options of the run's methods, and keys of its configuration by their dotted paths.
+//! What a sweep may set: options of the run's methods, and keys of its configuration by their
+//! dotted paths.
 
 use potstill_core::data::GlyphOptions;
 use potstill_core::names::{did_you_mean, nearest};
@@ -60,7 +61,8 @@ impl Key {
             ));
         }
         let path: Vec<String> = text.split('.').map(str::to_owned).collect();
-        // The configuration's own types say what is a key; the value does not matter, as only an unknown key is looked for.
+        // The configuration's own types say what is a key; the value does not matter, as only an
+        // unknown key is looked for.
         let mut table = Table::try_from(run)?;
         let known = set(&mut table, &path, Value::Boolean(true));
         let unknown = |error: &toml::de::Error| error.message().contains("unknown field");
@@ -143,7 +145,8 @@ fn run_keys() -> Result<Vec<String>, CliError> {
         .collect())
 }
 
-/// Every path that a run's TOML may have: the fields of the types, set or not, and what tagged choices have at present.
+/// Every path that a run's TOML may have: the fields of the types, set or not, and what tagged
+/// choices have at present.
 fn all_keys(run: &RunConfig) -> Result<Vec<String>, CliError> {
     let mut keys = fields::<RunConfig>("");
     keys.extend(fields::<DataConfig>("data."));

@@ -1,7 +1,8 @@
-//! `potstill sweep`: the same run with every combination of some of its settings, one after the other, through the same code as `distill`.
+//! `potstill sweep`: the same run with every combination of some of its settings, one after the
+//! other, through the same code as `distill`.
 //!
-//! A sweep's folder holds a run folder per combination, `sweep.toml` (what is swept, so that the sweep can go on), and at the end `sweep.html`
-//! and `best.toml`.
+//! A sweep's folder holds a run folder per combination, `sweep.toml` (what is swept, so that the
+//! sweep can go on), and at the end `sweep.html` and `best.toml`.
 
 mod grid;
 mod keys;
@@ -38,12 +39,15 @@ const BEST: &str = "best.toml";
 
 /// Run every combination of some settings, and compare.
 ///
-/// Each is a run as `distill` does it, in a folder of its own. Values of `seed` are repeats: the table has their mean and deviation.
+/// Each is a run as `distill` does it, in a folder of its own. Values of `seed` are repeats: the
+/// table has their mean and deviation.
 #[derive(Debug, Args)]
 pub struct Sweep {
-    /// Configuration file (TOML) that all runs start from; flags win over it. Without one, the run of `distill` without arguments.
+    /// Configuration file (TOML) that all runs start from; flags win over it. Without one, the run
+    /// of `distill` without arguments.
     config: Option<PathBuf>,
-    /// Key and its values, as `kd.temperature=1,2,5` or `training.learning-rate=0.05,0.1`; several times for every combination.
+    /// Key and its values, as `kd.temperature=1,2,5` or `training.learning-rate=0.05,0.1`; several
+    /// times for every combination.
     #[arg(long, value_name = "KEY=VALUES", required_unless_present = "resume")]
     set: Vec<Setting>,
     #[command(flatten)]
@@ -58,7 +62,8 @@ pub struct Sweep {
     /// Folder of the sweep.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the sweep in --out: what is finished stays, what is not goes on from its last checkpoint.
+    /// Go on with the sweep in --out: what is finished stays, what is not goes on from its last
+    /// checkpoint.
     #[arg(long, requires = "out")]
     resume: bool,
     /// How progress and results are told.
@@ -154,7 +159,8 @@ impl Sweep {
         Ok(Plan { set, run })
     }
 
-    /// Refuses before anything runs what would be refused at some time: each run is opened and built once.
+    /// Refuses before anything runs what would be refused at some time: each run is opened and
+    /// built once.
     fn check(&self, combinations: &[Combination], folder: &Path) -> Result<(), CliError> {
         if !self.resume && folder.join(PLAN).exists() {
             return Err(CliError::FolderTaken {
@@ -188,7 +194,8 @@ impl Sweep {
         Ok(())
     }
 
-    /// One run; `None` where it was interrupted. A loss that is no number ends the run and not the sweep: that, too, is a result.
+    /// One run; `None` where it was interrupted. A loss that is no number ends the run and not the
+    /// sweep: that, too, is a result.
     fn carry_out(
         &self,
         combination: &Combination,
@@ -286,7 +293,8 @@ fn is_finished(combination: &Combination) -> bool {
     combination.config.out.join("result.json").is_file()
 }
 
-/// A configuration without what a run's numbers do not depend on: where it is computed, and where files lie.
+/// A configuration without what a run's numbers do not depend on: where it is computed, and where
+/// files lie.
 fn comparable(config: &RunConfig) -> RunConfig {
     let mut config = config.clone();
     config.out = PathBuf::new();

@@ -276,7 +276,8 @@ fn is_repeated(setting: &Setting) -> bool {
     setting.key == SEED && setting.values.len() > 1
 }
 
-/// The places of a combination that tell it from others, without repeats and without the key along an axis.
+/// The places of a combination that tell it from others, without repeats and without the key along
+/// an axis.
 fn rest(settings: &[Setting], combination: &Combination, along: Option<usize>) -> Vec<usize> {
     let places = settings.iter().zip(&combination.places).enumerate();
     places

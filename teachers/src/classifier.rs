@@ -1,4 +1,5 @@
-//! A classifier: a graph checked against the data, frozen on a device. Teachers are such, and whatever `eval` looks at.
+//! A classifier: a graph checked against the data, frozen on a device. Teachers are such, and
+//! whatever `eval` looks at.
 
 use std::path::{Path, PathBuf};
 
@@ -67,7 +68,8 @@ pub enum ClassifierError {
     },
 }
 
-/// A frozen network that gives `[batch, classes]` logits for `[batch, channels, height, width]` pictures.
+/// A frozen network that gives `[batch, classes]` logits for `[batch, channels, height, width]`
+/// pictures.
 ///
 /// A teacher is one that does not learn; a student under test is one too.
 #[derive(Clone, Debug)]

@@ -101,7 +101,8 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Graph, DecodeError>
     Ok(graph)
 }
 
-/// Reads what a model says of itself: inputs, outputs and metadata, as a graph without nodes. Nodes, tensors and operator sets are not looked at.
+/// Reads what a model says of itself: inputs, outputs and metadata, as a graph without nodes.
+/// Nodes, tensors and operator sets are not looked at.
 ///
 /// # Errors
 /// Bytes that are no ONNX model, an element type that is not supported.

@@ -1,4 +1,5 @@
-//! From an ONNX file, from anywhere, to a checked network that does not learn: teachers, and students under test.
+//! From an ONNX file, from anywhere, to a checked network that does not learn: teachers, and
+//! students under test.
 //!
 //! | module | what lives there |
 //! | --- | --- |

@@ -30,7 +30,8 @@ pub(crate) fn is_own(name: &str) -> bool {
     domain(name).is_empty()
 }
 
-/// A node of ONNX's own domain, or why its operator refuses it; `None` for an operator that is not in the table.
+/// A node of ONNX's own domain, or why its operator refuses it; `None` for an operator that is not
+/// in the table.
 pub(crate) fn read_node(
     proto: &NodeProto,
     graph: &Graph,

@@ -167,7 +167,8 @@ impl Block {
     }
 }
 
-/// The block's convolution, if it has one, and the extents of what comes out; `None` where the kernels do not compute it.
+/// The block's convolution, if it has one, and the extents of what comes out; `None` where the
+/// kernels do not compute it.
 fn convolution(
     simd: Simd,
     inputs: &BlockInputs,
@@ -249,7 +250,8 @@ fn ready(shape: ConvShape, simd: Simd, precision: Precision) -> Arc<Conv> {
     conv
 }
 
-/// The block's place in the backward pass. Its parents: input, weight, bias, scale, shift, residual.
+/// The block's place in the backward pass. Its parents: input, weight, bias, scale, shift,
+/// residual.
 #[derive(Debug)]
 struct BlockBackward;
 

@@ -141,7 +141,8 @@ fn read(path: &Path, inner: [Option<u32>; 2]) -> Result<Vec<u8>, DataError> {
     Ok(bytes)
 }
 
-/// Reads the header of an idx file whose dimensions after the first are `inner`: the number of items.
+/// Reads the header of an idx file whose dimensions after the first are `inner`: the number of
+/// items.
 fn header(reader: &mut impl Read, path: &Path, inner: &[u32]) -> Result<u32, DataError> {
     let fields = [
         "the magic number",

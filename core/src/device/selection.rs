@@ -38,8 +38,8 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// The device for a choice. [`DeviceChoice::Cpu`] and [`DeviceChoice::Flex`] touch no driver, and are one device of Burn's: which of the two was resolved last
-/// holds for the whole process.
+/// The device for a choice. [`DeviceChoice::Cpu`] and [`DeviceChoice::Flex`] touch no driver, and
+/// are one device of Burn's: which of the two was resolved last holds for the whole process.
 ///
 /// `auto` takes the first GPU that passes its self-test, never a software device, else the CPU. A
 /// device that is named is not tested: whoever names it wants it, and the test takes a minute on a

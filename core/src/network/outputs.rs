@@ -79,7 +79,8 @@ impl Outputs {
         Self { values }
     }
 
-    /// These values with others' names: pairs (name here, name there). What was not asked for is left out.
+    /// These values with others' names: pairs (name here, name there). What was not asked for is
+    /// left out.
     pub(crate) fn renamed<'a>(&self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let values = pairs
             .into_iter()

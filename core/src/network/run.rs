@@ -147,7 +147,8 @@ impl Network {
         Ok(outputs)
     }
 
-    /// Puts the inputs in their slots, and checks them against what the file declares and what inference says.
+    /// Puts the inputs in their slots, and checks them against what the file declares and what
+    /// inference says.
     fn feed(&self, inputs: Vec<(String, Value)>, slots: &mut [Option<LiveValue>]) -> Result<(), GraphError> {
         let plan = &self.plan;
         let graph = plan.graph();

@@ -55,7 +55,8 @@ impl<'a> Inputs<'a, Fact> {
         })
     }
 
-    /// A required float input of which no axis has extent 0: what reductions and products can be taken of.
+    /// A required float input of which no axis has extent 0: what reductions and products can be
+    /// taken of.
     ///
     /// # Errors
     /// A missing input, another kind, or an empty tensor.

@@ -1,4 +1,5 @@
-//! What an operator is, whichever it is: its interface, what it is told of its inputs, what may be wrong with them.
+//! What an operator is, whichever it is: its interface, what it is told of its inputs, what may be
+//! wrong with them.
 //!
 //! | module | what lives there |
 //! | --- | --- |

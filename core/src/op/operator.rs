@@ -15,7 +15,8 @@ use crate::value::Value;
 pub enum Mode {
     /// BatchNorm normalises with the batch's statistics and moves the running ones; Dropout drops.
     Training,
-    /// As in training, but the running statistics stay as they are: for what looks at a step without being one.
+    /// As in training, but the running statistics stay as they are: for what looks at a step
+    /// without being one.
     Rehearsal,
     /// BatchNorm normalises with the running statistics; Dropout does nothing.
     Inference,
@@ -34,13 +35,14 @@ pub struct RunContext {
 
 /// One operator with its attributes.
 ///
-/// `inputs` are in ONNX's order; an optional input that is absent is `None` or missing at the end. [`Inputs`] reads them with errors that name
-/// the input.
+/// `inputs` are in ONNX's order; an optional input that is absent is `None` or missing at the end.
+/// [`Inputs`] reads them with errors that name the input.
 pub trait Op: std::fmt::Debug + Send + Sync + OpClone + std::any::Any {
     /// ONNX's name of the operator.
     fn name(&self) -> &'static str;
 
-    /// Kinds and extents of the outputs. Refuses inputs that do not fit, so that [`run`](Op::run) need not.
+    /// Kinds and extents of the outputs. Refuses inputs that do not fit, so that [`run`](Op::run)
+    /// need not.
     ///
     /// Called only when the outputs cannot be computed from known inputs.
     ///
@@ -105,8 +107,9 @@ impl dyn Op {
 pub struct Operator {
     /// ONNX's name.
     pub name: &'static str,
-    /// Versions of the operator set at which the written form changed (an attribute became an input, say) in a way that a node written for an
-    /// earlier version cannot simply be carried over. Empty: one form for all supported versions.
+    /// Versions of the operator set at which the written form changed (an attribute became an
+    /// input, say) in a way that a node written for an earlier version cannot simply be carried
+    /// over. Empty: one form for all supported versions.
     pub forms: &'static [i64],
     /// Reads the attributes.
     pub read: fn(&NodeReader<'_>) -> Result<Box<dyn Op>, OpError>,

@@ -43,10 +43,12 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, OpError> {
         .collect()
 }
 
-/// A tensor may have this many elements, 8 GiB of floats. A file that states more is wrong, and counts up to here can be multiplied with each other.
+/// A tensor may have this many elements, 8 GiB of floats. A file that states more is wrong, and
+/// counts up to here can be multiplied with each other.
 pub(crate) const MOST_ELEMENTS: usize = 1 << 31;
 
-/// The number of elements, if a tensor may have so many. An extent of 0 excuses nothing: operators multiply some extents and leave others out.
+/// The number of elements, if a tensor may have so many. An extent of 0 excuses nothing: operators
+/// multiply some extents and leave others out.
 pub(crate) fn element_count(dims: &[usize]) -> Option<usize> {
     dims.iter()
         .filter(|extent| **extent > 0)

@@ -277,7 +277,8 @@ fn part(graph: &mut Graph, member: &Member, fork: &Fork, rescale: bool) -> Vec<M
     parted
 }
 
-/// A member for each branch, with names of its own for what the copied nodes make and for what they store.
+/// A member for each branch, with names of its own for what the copied nodes make and for what they
+/// store.
 fn parted(
     graph: &Graph,
     member: &Member,

@@ -97,7 +97,8 @@ impl Graph {
         }
     }
 
-    /// The stored tensors that have an entry for each class: those of the last layer, and weights that stand after it.
+    /// The stored tensors that have an entry for each class: those of the last layer, and weights
+    /// that stand after it.
     fn sized_by_classes<'a>(&'a self, last: usize, tail: &[usize]) -> Vec<SizedByClasses<'a>> {
         let node = &self.nodes[last];
         let axis = class_axis(node);
@@ -168,8 +169,9 @@ impl Graph {
         Ok(init.draw(name, &dims, seed).convert_dtype(tensor.data.dtype()))
     }
 
-    /// The last node with stored weights before `logits`, and the nodes between, latest first. What follows a layer may be elementwise, a reshape or
-    /// a pool; where values of several such layers meet, there is none.
+    /// The last node with stored weights before `logits`, and the nodes between, latest first. What
+    /// follows a layer may be elementwise, a reshape or a pool; where values of several such layers
+    /// meet, there is none.
     fn last_layer(&self, logits: &str) -> Option<(usize, Vec<usize>)> {
         let mut tail = Vec::new();
         let mut value = logits.to_owned();

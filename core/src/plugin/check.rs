@@ -1,4 +1,5 @@
-//! Running a method on recorded tensors: how its loss and gradients are compared with a reference implementation's.
+//! Running a method on recorded tensors: how its loss and gradients are compared with a reference
+//! implementation's.
 
 use burn::tensor::{Device, Tensor};
 use indexmap::IndexMap;
@@ -27,8 +28,8 @@ impl Default for Tolerance {
     }
 }
 
-/// A recorded gradient whose largest entry is below this share of the largest of all gradients is 0 up to rounding: that of a bias before a
-/// BatchNorm, say.
+/// A recorded gradient whose largest entry is below this share of the largest of all gradients is 0
+/// up to rounding: that of a bias before a BatchNorm, say.
 const ROUNDING: f64 = 1e-6;
 
 /// One number or tensor against its record.
@@ -147,7 +148,8 @@ fn largest_of(numbers: &[f64]) -> f64 {
     numbers.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()))
 }
 
-/// Differences are relative to the largest recorded entry; where that is nothing but rounding beside `scale`, to `scale`.
+/// Differences are relative to the largest recorded entry; where that is nothing but rounding
+/// beside `scale`, to `scale`.
 fn compare(
     name: String,
     computed: &Value,

@@ -1,7 +1,9 @@
 //! Which students a method trains together, and the networks that hold them.
 //!
-//! A method says what it needs ([`Cohort`]): networks of their own, or branches of one. [`Students`] builds it from one graph for each member, and
-//! keeps what is needed to look at a member as if it were alone: its graph, and how its values are called in the network that holds it.
+//! A method says what it needs ([`Cohort`]): networks of their own, or branches of one.
+//! [`Students`] builds it from one graph for each member, and keeps what is needed to look at a
+//! member as if it were alone: its graph, and how its values are called in the network that holds
+//! it.
 
 use super::error::PluginError;
 use crate::graph::{Graph, GraphError};
@@ -26,7 +28,8 @@ pub enum Structure {
     },
     /// In branches of one network.
     Branches {
-        /// How many branches at each fork, from the input on; their product is the number of members.
+        /// How many branches at each fork, from the input on; their product is the number of
+        /// members.
         forks: Vec<usize>,
         /// Whether the gradient that flows back through a fork is divided by its branches.
         rescale: bool,
@@ -101,8 +104,8 @@ impl Students {
         Self::networks(vec![graph], "student", false)
     }
 
-    /// Puts a cohort together from one graph for each member. Branches take what is their own from their graphs, and what is shared from the
-    /// first; `split` names a value for each fork.
+    /// Puts a cohort together from one graph for each member. Branches take what is their own from
+    /// their graphs, and what is shared from the first; `split` names a value for each fork.
     ///
     /// # Errors
     /// Values at which the network cannot part, with those at which it can.

@@ -1,4 +1,5 @@
-//! All members together: as a sum over tensors, and as one network for export, what [`Distillation::predict`](crate::train::Distillation::predict) calls the ensemble, as a graph.
+//! All members together: as a sum over tensors, and as one network for export, what
+//! [`Distillation::predict`](crate::train::Distillation::predict) calls the ensemble, as a graph.
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -21,8 +22,9 @@ pub fn gated(logits: &[Tensor<2>], gate: Tensor<2>) -> Tensor<2> {
 }
 
 impl Students {
-    /// The trained members and what joins them: `gate`, with the name of the shared value that it reads, weighs their logits; without one, the
-    /// logarithm of the mean of the peers' probabilities is taken, whose softmax is that mean.
+    /// The trained members and what joins them: `gate`, with the name of the shared value that it
+    /// reads, weighs their logits; without one, the logarithm of the mean of the peers'
+    /// probabilities is taken, whose softmax is that mean.
     ///
     /// # Errors
     /// Networks of other students.

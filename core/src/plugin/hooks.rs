@@ -18,8 +18,9 @@ pub trait Plugin: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Changes a student's graph before its network is built: puts operators behind values or before weights. Called once for each student, in the
-    /// order of the methods; a student that is restored from a checkpoint is changed in the same way.
+    /// Changes a student's graph before its network is built: puts operators behind values or
+    /// before weights. Called once for each student, in the order of the methods; a student that is
+    /// restored from a checkpoint is changed in the same way.
     ///
     /// # Errors
     /// A graph that the method cannot change.
@@ -27,11 +28,12 @@ pub trait Plugin: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Declares what the method needs of this run, and gives the method as it will be at work. Called once; everything asked for is
-    /// there in every later hook.
+    /// Declares what the method needs of this run, and gives the method as it will be at work.
+    /// Called once; everything asked for is there in every later hook.
     ///
     /// # Errors
-    /// Whatever makes the method impossible here: no teacher, a tap that does not exist, shapes that do not fit.
+    /// Whatever makes the method impossible here: no teacher, a tap that does not exist, shapes
+    /// that do not fit.
     fn prepare(&self, plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError>;
 
     /// The terms on recorded tensors, through the same loss functions that training uses.

@@ -1,8 +1,10 @@
 //! Methods in libraries of their own, loaded at run time.
 //!
-//! Tensors, gradients and the registry of methods cross the border between program and library, so both must use one copy of the core: the
-//! shared library `dylib/` that a build with the feature `dynamic` links. Rust promises no layout from one build to another. A library
-//! therefore carries a [`Stamp`], which is read from the file and compared before the system loads it and any of its code runs.
+//! Tensors, gradients and the registry of methods cross the border between program and library, so
+//! both must use one copy of the core: the shared library `dylib/` that a build with the feature
+//! `dynamic` links. Rust promises no layout from one build to another. A library therefore carries
+//! a [`Stamp`], which is read from the file and compared before the system loads it and any of its
+//! code runs.
 
 use std::any::TypeId;
 use std::fmt;
@@ -28,7 +30,8 @@ pub struct Stamp {
     core: [u8; TEXT],
     /// Of the core's sources, lock file, features and target.
     build: [u8; TEXT],
-    /// Which compiled core, and through the tensor which Burn: the compiler makes it of the crates' names, versions and features.
+    /// Which compiled core, and through the tensor which Burn: the compiler makes it of the crates'
+    /// names, versions and features.
     identity: TypeId,
 }
 
@@ -69,7 +72,8 @@ impl fmt::Debug for Stamp {
     }
 }
 
-/// Makes the crate that says so a library of methods: puts the [`STAMP`] of the core that it was built with where the program looks for it.
+/// Makes the crate that says so a library of methods: puts the [`STAMP`] of the core that it was
+/// built with where the program looks for it.
 #[macro_export]
 macro_rules! plugin_library {
     () => {
@@ -145,10 +149,12 @@ pub enum LibraryError {
     },
 }
 
-/// Loads the methods of a library, and gives back their names. It stays loaded until the process ends.
+/// Loads the methods of a library, and gives back their names. It stays loaded until the process
+/// ends.
 ///
 /// # Errors
-/// A file that is no library of methods for this very build of the core; nothing of it has run then.
+/// A file that is no library of methods for this very build of the core; nothing of it has run
+/// then.
 #[cfg(not(feature = "dynamic"))]
 pub fn load_library(path: &Path) -> Result<Vec<&'static str>, LibraryError> {
     Err(LibraryError::NotBuilt {
@@ -156,10 +162,12 @@ pub fn load_library(path: &Path) -> Result<Vec<&'static str>, LibraryError> {
     })
 }
 
-/// Loads the methods of a library, and gives back their names. It stays loaded until the process ends.
+/// Loads the methods of a library, and gives back their names. It stays loaded until the process
+/// ends.
 ///
 /// # Errors
-/// A file that is no library of methods for this very build of the core; nothing of it has run then.
+/// A file that is no library of methods for this very build of the core; nothing of it has run
+/// then.
 #[cfg(feature = "dynamic")]
 pub fn load_library(path: &Path) -> Result<Vec<&'static str>, LibraryError> {
     check_stamp(path)?;
@@ -174,8 +182,9 @@ pub fn load_library(path: &Path) -> Result<Vec<&'static str>, LibraryError> {
         path: path.to_owned(),
         source,
     })?;
-    // SAFETY: loading runs the library's initialisers. The user named the file, and its stamp says that it was compiled by this compiler against this
-    // copy of the core, whose registrations are all that its initialisers are expected to do.
+    // SAFETY: loading runs the library's initialisers. The user named the file, and its stamp says
+    // that it was compiled by this compiler against this copy of the core, whose registrations are
+    // all that its initialisers are expected to do.
     #[expect(unsafe_code, reason = "loading code is what this function is for")]
     let library = unsafe { libloading::Library::new(&full) }.map_err(|error| refused(error.to_string()))?;
     // Registrations are references into the library.
@@ -246,7 +255,8 @@ fn identity_bytes() -> [u8; size_of::<TypeId>()] {
     }
 }
 
-/// The bytes of the stamp in a shared library's file; none if it has no such symbol, or only a part of one.
+/// The bytes of the stamp in a shared library's file; none if it has no such symbol, or only a part
+/// of one.
 #[cfg(any(test, feature = "dynamic"))]
 fn stamp_bytes(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
     use object::{Object, ObjectSection, ObjectSymbol};

@@ -1,7 +1,8 @@
 //! Distillation methods as plugins.
 //!
-//! The core runs the loop and calls hooks; what a method is stands in one file of `potstill-plugins`, registered with [`inventory`]. Several
-//! plugins can be on at once: their terms add up, each under its own name.
+//! The core runs the loop and calls hooks; what a method is stands in one file of
+//! `potstill-plugins`, registered with [`inventory`]. Several plugins can be on at once: their
+//! terms add up, each under its own name.
 //!
 //! # Lifecycle
 //!

@@ -6,7 +6,8 @@ use super::prepared::Prepared;
 use crate::graph::Graph;
 use crate::schedule::Schedule;
 
-/// A network that a method trains beside the students and that is never exported: a regressor, a gate.
+/// A network that a method trains beside the students and that is never exported: a regressor, a
+/// gate.
 #[derive(Clone, Debug)]
 pub struct Auxiliary {
     /// Its name, under which [`Step::auxiliary`](super::Step::auxiliary) finds it.
@@ -15,9 +16,11 @@ pub struct Auxiliary {
     pub graph: Graph,
 }
 
-/// A part of training before the main one, in which one method alone is at work; it starts with a fresh optimizer, and so does what follows it.
+/// A part of training before the main one, in which one method alone is at work; it starts with a
+/// fresh optimizer, and so does what follows it.
 ///
-/// Networks run only as far as the stage's values need; there are no logits, and nothing is evaluated.
+/// Networks run only as far as the stage's values need; there are no logits, and nothing is
+/// evaluated.
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// Its name, under which the method finds it in [`Step::stage`](super::Step::stage).
@@ -26,7 +29,8 @@ pub struct Stage {
     pub plugin: &'static str,
     /// Passes over the training data.
     pub epochs: usize,
-    /// The learning rate over the stage's epochs; `None` takes the run's own, its schedule stretched over the stage.
+    /// The learning rate over the stage's epochs; `None` takes the run's own, its schedule
+    /// stretched over the stage.
     pub learning_rate: Option<Schedule>,
     /// Values of the students that the stage needs.
     pub student_values: Vec<String>,
@@ -80,8 +84,8 @@ pub struct Gate {
     pub fork: String,
 }
 
-/// What a run minimises, with the networks and values that this takes: what its [`Plan`](super::Plan) becomes once every method
-/// was asked.
+/// What a run minimises, with the networks and values that this takes: what its
+/// [`Plan`](super::Plan) becomes once every method was asked.
 #[derive(Debug, Default)]
 pub struct Objective {
     /// The methods, in the order in which they were named.

@@ -1,4 +1,5 @@
-//! What methods see of a run while they plan, and what they may ask for: terms, taps, auxiliary networks, stages.
+//! What methods see of a run while they plan, and what they may ask for: terms, taps, auxiliary
+//! networks, stages.
 
 use indexmap::IndexSet;
 
@@ -138,8 +139,8 @@ impl<'a> Plan<'a> {
         self.objective.stages.push(stage);
     }
 
-    /// Makes the ensemble Σ_i g_i z_i, with g `[batch, members]` what the auxiliary network `gate` makes of the shared value; without a gate it is
-    /// the mean of the peers' probabilities.
+    /// Makes the ensemble Σ_i g_i z_i, with g `[batch, members]` what the auxiliary network `gate`
+    /// makes of the shared value; without a gate it is the mean of the peers' probabilities.
     pub fn gate_ensemble(&mut self, gate: &str) {
         self.objective.gate = self.fork.clone().map(|fork| Gate {
             auxiliary: gate.to_owned(),
@@ -152,12 +153,14 @@ impl<'a> Plan<'a> {
         self.objective.turns = turns;
     }
 
-    /// Asks for the gradient of the loss on the true classes by itself, beside that of the whole loss; costs a second pass through the students.
+    /// Asks for the gradient of the loss on the true classes by itself, beside that of the whole
+    /// loss; costs a second pass through the students.
     pub fn separate_task_gradient(&mut self) {
         self.objective.separate_task_gradient = true;
     }
 
-    /// Says that the method keeps momentum and weight decay itself, so that the optimizer must have neither.
+    /// Says that the method keeps momentum and weight decay itself, so that the optimizer must have
+    /// neither.
     pub fn keeps_momentum(&mut self, plugin: &'static str) {
         self.objective.keeper_of_momentum = Some(plugin);
     }

@@ -11,7 +11,8 @@ use crate::graph::Graph;
 /// The methods of a run, each as its options configure it.
 ///
 /// # Errors
-/// A method that is not registered or is given twice, an option that it does not have or that is outside its range.
+/// A method that is not registered or is given twice, an option that it does not have or that is
+/// outside its range.
 pub fn build(specs: &[PluginSpec]) -> Result<Vec<Box<dyn Plugin>>, PluginError> {
     for (index, spec) in specs.iter().enumerate() {
         if specs[..index].iter().any(|earlier| earlier.name == spec.name) {
@@ -23,7 +24,8 @@ pub fn build(specs: &[PluginSpec]) -> Result<Vec<Box<dyn Plugin>>, PluginError> 
     specs.iter().map(PluginSpec::build).collect()
 }
 
-/// The cohort that the methods of a run ask for together; `None` where every student is trained for itself.
+/// The cohort that the methods of a run ask for together; `None` where every student is trained for
+/// itself.
 ///
 /// # Errors
 /// Two methods that ask for different cohorts.
@@ -44,11 +46,12 @@ pub fn cohort_of(plugins: &[Box<dyn Plugin>]) -> Result<Option<Cohort>, PluginEr
     Ok(asked.map(|(_, cohort)| cohort))
 }
 
-/// Asks every method what it needs of these networks, in `epochs` epochs of the main stage; where none brings the loss on the true classes,
-/// that is added.
+/// Asks every method what it needs of these networks, in `epochs` epochs of the main stage; where
+/// none brings the loss on the true classes, that is added.
 ///
 /// # Errors
-/// Networks whose shapes do not fit, a student that has not the data's `classes`, whatever a method refuses.
+/// Networks whose shapes do not fit, a student that has not the data's `classes`, whatever a method
+/// refuses.
 pub fn prepare<'a>(
     plugins: &[Box<dyn Plugin>],
     students: &'a Students,

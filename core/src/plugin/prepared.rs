@@ -8,7 +8,8 @@ use super::step::{Step, Term, Update};
 /// Metrics of one finished epoch, by name (`valid.top1`, `train.loss`, …).
 pub type EpochMetrics = indexmap::IndexMap<String, f64>;
 
-/// A method at work in one run: it owns what the plan told it, and what it remembers from step to step.
+/// A method at work in one run: it owns what the plan told it, and what it remembers from step to
+/// step.
 pub trait Prepared: std::fmt::Debug + Send {
     /// Derives values from outputs and taps. Must not keep tensors of the step.
     ///
@@ -18,8 +19,8 @@ pub trait Prepared: std::fmt::Debug + Send {
         Ok(())
     }
 
-    /// The method's loss terms for this step, among those that it declared. In a rehearsal ([`Step::is_rehearsal`]) nothing may be
-    /// remembered.
+    /// The method's loss terms for this step, among those that it declared. In a rehearsal
+    /// ([`Step::is_rehearsal`]) nothing may be remembered.
     ///
     /// # Errors
     /// Shapes that do not fit.
@@ -41,7 +42,8 @@ pub trait Prepared: std::fmt::Debug + Send {
         Ok(())
     }
 
-    /// What the method must remember from step to step to go on exactly: tensors by name. They are kept in every checkpoint.
+    /// What the method must remember from step to step to go on exactly: tensors by name. They are
+    /// kept in every checkpoint.
     fn state(&self) -> Vec<(String, Tensor<1>)> {
         Vec::new()
     }

@@ -1,7 +1,9 @@
-//! Recorded tensors: what a method computes from them is compared with a reference implementation's numbers ([`check`](super::check)).
+//! Recorded tensors: what a method computes from them is compared with a reference implementation's
+//! numbers ([`check`](super::check)).
 //!
-//! A record is a safetensors file: inputs under plain names, the loss under `loss`, its parts under `term.<name>`, the gradient with respect to
-//! an input under `grad.<input>`. Which inputs are differentiated follows from which gradients are recorded.
+//! A record is a safetensors file: inputs under plain names, the loss under `loss`, its parts under
+//! `term.<name>`, the gradient with respect to an input under `grad.<input>`. Which inputs are
+//! differentiated follows from which gradients are recorded.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -138,7 +140,8 @@ impl Recorded {
     /// The true classes `[batch]` of logits `[batch, classes]`.
     ///
     /// # Errors
-    /// A missing tensor, another number of labels than of rows, none at all, or a label that is no class.
+    /// A missing tensor, another number of labels than of rows, none at all, or a label that is no
+    /// class.
     pub fn labels(&self, name: &str, logits: &Tensor<2>) -> Result<Tensor<1, Int>, PluginError> {
         let labels = self.int::<1>(name)?;
         let refuse = |got: String, expected: String| PluginError::RecordedShape {
@@ -168,7 +171,8 @@ impl Recorded {
         self.values.contains_key(name)
     }
 
-    /// The epoch that the record was made at (`hp.epoch` of its metadata), 0 where it says nothing: schedules are read there.
+    /// The epoch that the record was made at (`hp.epoch` of its metadata), 0 where it says nothing:
+    /// schedules are read there.
     pub fn epoch(&self) -> f64 {
         self.epoch
     }
@@ -198,7 +202,8 @@ impl Recorded {
 }
 
 fn numbers<T, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Vec<T> {
-    // `as_chunks` leaves a remainder only for a view whose size is no multiple of its element, which safetensors refuses.
+    // `as_chunks` leaves a remainder only for a view whose size is no multiple of its element,
+    // which safetensors refuses.
     bytes
         .as_chunks::<N>()
         .0

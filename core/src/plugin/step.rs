@@ -95,7 +95,8 @@ pub struct Step<'a> {
     pub time: Time,
     /// The stage before the main one that this is in.
     pub stage: Option<&'a str>,
-    /// The value at which the students part, where they are branches; a method that asked for it finds it among the first student's.
+    /// The value at which the students part, where they are branches; a method that asked for it
+    /// finds it among the first student's.
     pub fork: Option<&'a str>,
     /// Where the members are updated in turn, whose turn it is: only its terms count.
     pub turn: Option<usize>,
@@ -150,7 +151,8 @@ impl<'a> Step<'a> {
         self.turn.is_none_or(|turn| turn == member)
     }
 
-    /// Whether this only looks at what a step would be, as the gradient report does: nothing may be remembered of it.
+    /// Whether this only looks at what a step would be, as the gradient report does: nothing may be
+    /// remembered of it.
     pub fn is_rehearsal(&self) -> bool {
         self.mode == Mode::Rehearsal
     }
@@ -213,7 +215,8 @@ pub struct Term {
 }
 
 impl Term {
-    /// Whether it is a loss on the true classes: these are named `ce`, or `ce-…` where a method has several.
+    /// Whether it is a loss on the true classes: these are named `ce`, or `ce-…` where a method has
+    /// several.
     pub fn is_task(&self) -> bool {
         self.name == "ce" || self.name.starts_with("ce-")
     }
@@ -230,7 +233,8 @@ impl Term {
 /// An update of the weights that is about to happen.
 #[derive(Debug)]
 pub struct Update<'a> {
-    /// The networks that hold the students; [`Network::weight`] gives the key under which a weight's gradient is found.
+    /// The networks that hold the students; [`Network::weight`] gives the key under which a
+    /// weight's gradient is found.
     pub students: &'a [Network],
     /// The gradients of the whole loss.
     pub gradients: &'a mut GradientsParams,

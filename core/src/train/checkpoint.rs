@@ -1,8 +1,9 @@
 //! Everything that a run needs to go on exactly where it stopped.
 //!
-//! A checkpoint is a folder `step-<n>` with the records of students, auxiliary networks, optimizer and learning rate (Burn's format) and `state.json`. It is written
-//! under a temporary name and renamed; the files `last` and `best` then name the folders they mean, and are replaced in the same way. A
-//! run that dies while it writes leaves the previous checkpoint.
+//! A checkpoint is a folder `step-<n>` with the records of students, auxiliary networks, optimizer
+//! and learning rate (Burn's format) and `state.json`. It is written under a temporary name and
+//! renamed; the files `last` and `best` then name the folders they mean, and are replaced in the
+//! same way. A run that dies while it writes leaves the previous checkpoint.
 
 use std::collections::HashMap;
 use std::fs;
@@ -194,7 +195,8 @@ impl Checkpoints {
         self.folder.join(which.file()).is_file()
     }
 
-    /// Writes a checkpoint and makes it the last one, and the best one if `best`; with `keep`, later ones do not remove it.
+    /// Writes a checkpoint and makes it the last one, and the best one if `best`; with `keep`,
+    /// later ones do not remove it.
     ///
     /// # Errors
     /// A full or read-only disk; what was there before stays.

@@ -1,4 +1,5 @@
-//! The optimizer and the learning rate of a stage: both start afresh with it, and both are kept in checkpoints.
+//! The optimizer and the learning rate of a stage: both start afresh with it, and both are kept in
+//! checkpoints.
 
 use burn_optim::lr_scheduler::LrSchedulerRecord;
 use burn_optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;

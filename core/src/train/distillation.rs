@@ -1,7 +1,8 @@
 //! Students and auxiliary networks as one Burn module, with the teachers that supervise them.
 //!
-//! One step of distillation: teachers run without gradients, students with them, every method's hooks are called in turn, and the
-//! weighted terms are summed. `step` has the ways to go on from there.
+//! One step of distillation: teachers run without gradients, students with them, every method's
+//! hooks are called in turn, and the weighted terms are summed. `step` has the ways to go on from
+//! there.
 
 use std::sync::Arc;
 
@@ -113,7 +114,8 @@ pub struct Predictions {
 }
 
 impl Distillation {
-    /// Puts the networks of the students and of their objective on a device, which is one without autodiff. All of them compute in `precision`.
+    /// Puts the networks of the students and of their objective on a device, which is one without
+    /// autodiff. All of them compute in `precision`.
     ///
     /// # Errors
     /// A network that is inconsistent, a precision in which the device does not compute.
@@ -188,7 +190,8 @@ impl Distillation {
         self.supervision.peers.clone()
     }
 
-    /// The logits of every member for pictures `[batch, channels, height, width]`, in inference mode.
+    /// The logits of every member for pictures `[batch, channels, height, width]`, in inference
+    /// mode.
     ///
     /// # Errors
     /// Pictures that do not fit.
@@ -288,7 +291,8 @@ impl Distillation {
     }
 }
 
-/// The logarithm of the mean of the members' probabilities, `[batch, classes]`: logits whose softmax is that mean.
+/// The logarithm of the mean of the members' probabilities, `[batch, classes]`: logits whose
+/// softmax is that mean.
 fn mean_of_probabilities(logits: &[Tensor<2>]) -> Tensor<2> {
     let all: Vec<Tensor<2>> = logits.iter().map(|logits| softmax(logits.clone(), 1)).collect();
     let mean = Tensor::stack::<3>(all, 0).mean_dim(0).squeeze_dim::<2>(0);

@@ -44,7 +44,8 @@ impl Tally {
             else {
                 continue;
             };
-            // Its own logit is one that is not below. A tie counts against the network, as equal logits are no decision, and so does a NaN.
+            // Its own logit is one that is not below. A tie counts against the network, as equal
+            // logits are no decision, and so does a NaN.
             let below = row.iter().filter(|logit| **logit < own).count();
             let not_below = row.len() - below;
             self.first += usize::from(not_below == 1);
@@ -68,7 +69,8 @@ impl Tally {
     }
 }
 
-/// Evaluates logits `[batch, classes]` of pictures `[batch, channels, height, width]` over a loader's first epoch.
+/// Evaluates logits `[batch, classes]` of pictures `[batch, channels, height, width]` over a
+/// loader's first epoch.
 ///
 /// # Errors
 /// A picture that cannot be read, or what `predict` raises.
@@ -107,7 +109,8 @@ pub struct CohortEvaluation {
     pub members: Vec<MemberEvaluation>,
     /// All together, where there are several.
     pub ensemble: Option<Evaluation>,
-    /// Mean over pairs of peers and samples of the Euclidean distance between probability vectors: Chen et al. 2020, section 4.4.
+    /// Mean over pairs of peers and samples of the Euclidean distance between probability vectors:
+    /// Chen et al. 2020, section 4.4.
     pub diversity: Option<f64>,
     /// Whose result is the run's: a member's number, or the ensemble.
     pub chosen: Chosen,
@@ -141,7 +144,8 @@ impl CohortEvaluation {
         )
     }
 
-    /// By name, as metrics: `valid.top1` is the result's, `valid.peer0.top1` a member's, where there are several.
+    /// By name, as metrics: `valid.top1` is the result's, `valid.peer0.top1` a member's, where
+    /// there are several.
     pub fn metrics(&self) -> impl Iterator<Item = (String, f64)> {
         let result = self.result();
         let mut metrics = vec![
@@ -247,7 +251,8 @@ fn softmax(logits: &[f32], classes: usize) -> Vec<f64> {
     logits.chunks_exact(classes.max(1)).flat_map(row).collect()
 }
 
-/// Evaluates what the members called `names` predict for pictures `[batch, channels, height, width]` over a loader's first epoch.
+/// Evaluates what the members called `names` predict for pictures `[batch, channels, height,
+/// width]` over a loader's first epoch.
 ///
 /// # Errors
 /// A picture that cannot be read, or what `predict` raises.
@@ -291,7 +296,8 @@ mod tests {
         let evaluation = tally.evaluation();
         assert!((evaluation.top1 - 100.0 / 3.0).abs() < 1e-9);
         assert!((evaluation.top5 - 200.0 / 3.0).abs() < 1e-9);
-        // torch.nn.functional.cross_entropy(torch.tensor([[3.,2,1,0,-1,-2]]*3), torch.tensor([0,1,5]))
+        // torch.nn.functional.cross_entropy(torch.tensor([[3.,2,1,0,-1,-2]]*3),
+        // torch.tensor([0,1,5]))
         assert!(
             (evaluation.loss - 2.456_193_3).abs() < 1e-5,
             "{}",
@@ -314,7 +320,8 @@ mod tests {
         assert_eq!(evaluation.chosen, Chosen::Member(0));
         assert_eq!(evaluation.result().top1, 100.0);
         assert_eq!(evaluation.members[2].evaluation.top1, 0.0);
-        // p = softmax of the rows above in numpy: np.linalg.norm(p0 - p1, axis=1).mean() over the two peers, and -(p * np.log(p)).sum(1).mean().
+        // p = softmax of the rows above in numpy: np.linalg.norm(p0 - p1, axis=1).mean() over the
+        // two peers, and -(p * np.log(p)).sum(1).mean().
         assert!(
             (evaluation.diversity.unwrap() - 0.432_647_28).abs() < 1e-6,
             "{evaluation:?}"

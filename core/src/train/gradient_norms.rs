@@ -1,7 +1,9 @@
-//! How strongly each loss term pulls, and whether the terms pull the same way: what the weight of a soft term is set by.
+//! How strongly each loss term pulls, and whether the terms pull the same way: what the weight of a
+//! soft term is set by.
 //!
-//! Each term is differentiated by itself with respect to the students' logits and to their parameters, on a step's own batch and with everything as
-//! in that step, except that the running statistics stay. The numbers are those of the weighted terms, as they enter the sum.
+//! Each term is differentiated by itself with respect to the students' logits and to their
+//! parameters, on a step's own batch and with everything as in that step, except that the running
+//! statistics stay. The numbers are those of the weighted terms, as they enter the sum.
 
 use burn::module::Module;
 use burn::tensor::Tensor;

@@ -2,7 +2,8 @@
 
 use indexmap::IndexMap;
 
-/// Weights, norms and cosines by name: `kd.weight`, `kd.logits.norm`, `kd.parameters.norm`, `ce~kd.logits.cosine`, `ce~kd.parameters.cosine`.
+/// Weights, norms and cosines by name: `kd.weight`, `kd.logits.norm`, `kd.parameters.norm`,
+/// `ce~kd.logits.cosine`, `ce~kd.parameters.cosine`.
 pub type GradientReport = IndexMap<String, f64>;
 
 /// The mean of each number over the reports that have it.

@@ -91,7 +91,8 @@ impl LearningRate {
             } => {
                 let low = self.start / start_divisor;
                 let end = low / end_divisor;
-                // PyTorch's phases end on whole steps: the peak at rise · total − 1, the end at total − 1.
+                // PyTorch's phases end on whole steps: the peak at rise · total − 1, the end at
+                // total − 1.
                 let peak = rise * self.total_steps - 1.0;
                 if step <= peak {
                     self.start + (low - self.start) * half_cosine(step / peak.max(1.0))
@@ -204,7 +205,8 @@ mod tests {
 
     #[test]
     fn one_cycle_agrees_with_pytorch() {
-        // torch.optim.lr_scheduler.OneCycleLR(SGD(lr=1), max_lr=0.1, total_steps=10), rates before each step.
+        // torch.optim.lr_scheduler.OneCycleLR(SGD(lr=1), max_lr=0.1, total_steps=10), rates before
+        // each step.
         let expected = [
             0.004,
             0.052,

@@ -39,7 +39,8 @@ pub enum Event {
         learning_rate: f64,
         /// Pictures per second, since the last such event.
         rate: f64,
-        /// How strongly each term pulls, where this step was looked at: `kd.logits.norm`, `ce~kd.parameters.cosine`.
+        /// How strongly each term pulls, where this step was looked at: `kd.logits.norm`,
+        /// `ce~kd.parameters.cosine`.
         #[serde(skip_serializing_if = "Option::is_none")]
         gradients: Option<GradientReport>,
     },
@@ -73,7 +74,8 @@ pub enum Event {
         /// The file's length.
         bytes: u64,
     },
-    /// A file of teacher outputs, or a part of it, is computed again; the first reason alone is told.
+    /// A file of teacher outputs, or a part of it, is computed again; the first reason alone is
+    /// told.
     TeacherCacheFault {
         /// The file.
         file: PathBuf,

@@ -1,7 +1,8 @@
 //! Where an optimizer's state lies when a run goes on.
 //!
-//! Burn restores it on its default device. That is a GPU in every build that has one, and where the machine has no driver for it, the program
-//! panics. Here it is restored on the CPU; the next step moves it to where the parameters are, as it moves any state.
+//! Burn restores it on its default device. That is a GPU in every build that has one, and where the
+//! machine has no driver for it, the program panics. Here it is restored on the CPU; the next step
+//! moves it to where the parameters are, as it moves any state.
 
 use burn::tensor::{Device, Tensor};
 use burn_optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};

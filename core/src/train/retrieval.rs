@@ -1,10 +1,14 @@
-//! How well a network finds a person again: mean average precision and CMC, by Market-1501's single-query protocol.
+//! How well a network finds a person again: mean average precision and CMC, by Market-1501's
+//! single-query protocol.
 //!
-//! For each query, the gallery is ranked by the distance of features. Pictures of the same person by the same camera are left out, for they would be
-//! too easy, and so is junk; distractors stay. A query whose person no other camera has seen is not counted. **mAP** is the mean over the queries of
-//! the average precision, which here is the mean of the precision at each hit, as most code of today has it; the original MATLAB code takes the area
-//! below the precision-recall line by trapezia and is a little higher or lower. **Rank-k** of the CMC is the share of queries with a hit
-//! among the first k (L. Zheng et al., *Scalable Person Re-identification: A Benchmark*, ICCV 2015, section 5).
+//! For each query, the gallery is ranked by the distance of features. Pictures of the same person
+//! by the same camera are left out, for they would be too easy, and so is junk; distractors stay. A
+//! query whose person no other camera has seen is not counted. **mAP** is the mean over the queries
+//! of the average precision, which here is the mean of the precision at each hit, as most code of
+//! today has it; the original MATLAB code takes the area below the precision-recall line by
+//! trapezia and is a little higher or lower. **Rank-k** of the CMC is the share of queries with a
+//! hit among the first k (L. Zheng et al., *Scalable Person Re-identification: A Benchmark*, ICCV
+//! 2015, section 5).
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;
@@ -53,7 +57,8 @@ pub struct Features {
 }
 
 impl Features {
-    /// Features `[batch, …]` of the pictures of a loader's first epoch, which are `sightings` in order; axes after the first become one.
+    /// Features `[batch, …]` of the pictures of a loader's first epoch, which are `sightings` in
+    /// order; axes after the first become one.
     ///
     /// # Errors
     /// A picture that cannot be read, or what `extract` raises.
@@ -91,8 +96,8 @@ impl Features {
     }
 }
 
-/// The distance of two rows: one minus their product, or their squared distance, which orders as the distance does. A distance that is no number is
-/// as large as can be.
+/// The distance of two rows: one minus their product, or their squared distance, which orders as
+/// the distance does. A distance that is no number is as large as can be.
 fn apart(a: &[f32], b: &[f32], distance: Distance) -> f32 {
     let apart = match distance {
         Distance::Cosine => 1.0 - sum(a, b, |a, b| a * b),
@@ -211,7 +216,8 @@ mod tests {
 
     #[test]
     fn precision_and_ranks_are_those_counted_by_hand() {
-        // Left out: junk, and person 1 by camera 1. What remains: another, hit (1/2), distractor, hit (2/4), another, another, hit (3/7).
+        // Left out: junk, and person 1 by camera 1. What remains: another, hit (1/2), distractor,
+        // hit (2/4), another, another, hit (3/7).
         let gallery = line(&[
             seen(-1, 2),
             seen(2, 2),
@@ -228,7 +234,8 @@ mod tests {
         assert!((one.map - precision).abs() < 1e-9, "{one:?}");
         assert_eq!((one.rank1, one.rank5, one.rank10), (0.0, 100.0, 100.0));
         assert_eq!((one.queries, one.gallery), (1, 8));
-        // Person 3 by camera 2 is found at rank 7, after all but one hit of person 1; nobody looks for person 9, junk is never looked for.
+        // Person 3 by camera 2 is found at rank 7, after all but one hit of person 1; nobody looks
+        // for person 9, junk is never looked for.
         let more = at_zero(&[seen(1, 1), seen(3, 2), seen(9, 1), seen(-1, 1)]);
         let more = retrieve(&more, &gallery, Distance::Euclidean).unwrap();
         assert!(
@@ -239,11 +246,13 @@ mod tests {
         assert_eq!(more.queries, 2);
     }
 
-    // def feats(ids, seed): return np.array([[np.sin(i*1.7 + j*(2.3 + i) + seed) + 2*(j == who % 5) for j in range(5)]
+    // def feats(ids, seed): return np.array([[np.sin(i*1.7 + j*(2.3 + i) + seed) + 2*(j == who % 5)
+    // for j in range(5)]
     //                                        for i, who in enumerate(ids)])
-    // qi = [i % 6 + 1 for i in range(12)], the last of them 99; qc = i % 3; gi = i*7 % 9 - 1 for i in range(60); gc = i % 4
-    // for each query: d = 1 - (g @ q) / |g| / |q|, or |g - q|; keep = (gi != -1) & ~((gi == qi) & (gc == qc))
-    // good = (gi[keep] == qi)[np.argsort(d[keep])]; ap = (np.cumsum(good) / np.arange(1, len(good) + 1))[good].mean()
+    // qi = [i % 6 + 1 for i in range(12)], the last of them 99; qc = i % 3; gi = i*7 % 9 - 1 for i
+    // in range(60); gc = i % 4 for each query: d = 1 - (g @ q) / |g| / |q|, or |g - q|; keep = (gi
+    // != -1) & ~((gi == qi) & (gc == qc)) good = (gi[keep] == qi)[np.argsort(d[keep])]; ap =
+    // (np.cumsum(good) / np.arange(1, len(good) + 1))[good].mean()
     #[test]
     fn the_figures_are_those_of_numpy() {
         let features = |people: &[i32], cameras: usize, seed: f64| {

@@ -1,7 +1,8 @@
 //! Records of a checkpoint in Burn's format, looked at before Burn takes them up.
 //!
-//! Burn checks that a record's tensors lie within the file. What it takes for granted is what it wrote itself: it panics on an optimizer's tensor
-//! without a parameter, on ranks beyond 8, and, a step later, on a state of another shape than its parameter's.
+//! Burn checks that a record's tensors lie within the file. What it takes for granted is what it
+//! wrote itself: it panics on an optimizer's tensor without a parameter, on ranks beyond 8, and, a
+//! step later, on a state of another shape than its parameter's.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,7 +30,8 @@ struct Entry {
 }
 
 impl SoundRecord {
-    /// Reads a file whole: Burn makes room for as much as the header of a file says, and for no more than there is where it has the bytes.
+    /// Reads a file whole: Burn makes room for as much as the header of a file says, and for no
+    /// more than there is where it has the bytes.
     pub fn read(path: &Path) -> Result<Self, String> {
         let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
         Self::new(Bytes::from_bytes_vec(bytes))

@@ -1,4 +1,5 @@
-//! A step of distillation and the update that follows: all students together, or one after the other.
+//! A step of distillation and the update that follows: all students together, or one after the
+//! other.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -52,7 +53,8 @@ impl Distillation {
         }
         on_pool(|| {
             let output = self.try_step(methods, item);
-            // Running statistics are pending on the thread that moved them, and the next step may come by another.
+            // Running statistics are pending on the thread that moved them, and the next step may
+            // come by another.
             self.students
                 .iter()
                 .chain(&self.auxiliaries)
@@ -91,7 +93,8 @@ impl Distillation {
         Ok((Gradients { whole, task }, report))
     }
 
-    /// The gradient of the terms on the true classes alone. Burn's backward pass uses a graph up, so this is a pass of its own.
+    /// The gradient of the terms on the true classes alone. Burn's backward pass uses a graph up,
+    /// so this is a pass of its own.
     fn task_gradient(
         &self,
         methods: &mut [Method],
@@ -113,7 +116,8 @@ impl Distillation {
         })
     }
 
-    /// One step in which the members are updated one after the other, each on what those before it have become: Zhang et al. 2018, algorithm 1.
+    /// One step in which the members are updated one after the other, each on what those before it
+    /// have become: Zhang et al. 2018, algorithm 1.
     ///
     /// # Errors
     /// What a method refuses.
@@ -145,7 +149,8 @@ impl Distillation {
             };
             self = self.update(methods, optimizer, learning_rate, gradients, item.time)?;
             if turn + 1 < tracked.len() {
-                // A validation snapshot keeps the running statistics of the network itself as they are.
+                // A validation snapshot keeps the running statistics of the network itself as they
+                // are.
                 let valid: Vec<Network> = self.students.iter().map(Module::valid).collect();
                 seen[turn] = supervision
                     .main

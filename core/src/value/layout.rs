@@ -1,4 +1,5 @@
-//! What moves elements of a [`Value`] and computes nothing: other extents, other orders, parts, other kinds.
+//! What moves elements of a [`Value`] and computes nothing: other extents, other orders, parts,
+//! other kinds.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
@@ -7,7 +8,8 @@ use burn::tensor::{FloatDType, Int, IntDType, Shape, Slice, Tensor};
 use super::{Kind, Value};
 
 impl Value {
-    /// The same elements in another shape (`[]` makes a scalar); the caller has checked that the counts agree.
+    /// The same elements in another shape (`[]` makes a scalar); the caller has checked that the
+    /// counts agree.
     pub fn reshape(self, dims: &[usize]) -> Self {
         let scalar = dims.is_empty();
         let shape = if scalar {
@@ -95,7 +97,8 @@ impl Value {
         ))
     }
 
-    /// Joins values of one kind along an axis; the caller has checked that there is at least one, and the shapes.
+    /// Joins values of one kind along an axis; the caller has checked that there is at least one,
+    /// and the shapes.
     pub fn concat(values: Vec<Value>, axis: usize) -> Self {
         let kind = values[0].kind;
         let tensors = values.into_iter().map(|value| value.tensor).collect();
@@ -128,7 +131,8 @@ impl Value {
         }
     }
 
-    /// Converts the elements: to a float as they are, to an integer towards zero, to a boolean by "not zero" (ONNX `Cast`).
+    /// Converts the elements: to a float as they are, to an integer towards zero, to a boolean by
+    /// "not zero" (ONNX `Cast`).
     pub fn cast(self, to: Kind) -> Self {
         let Self { tensor, kind, scalar } = self;
         let tensor = match (kind, to) {

@@ -151,7 +151,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Goes through all groups, writes the data's gradient `to` its place, and gives each task's sums.
+    /// Goes through all groups, writes the data's gradient `to` its place, and gives each task's
+    /// sums.
     fn tasks(&self, to: Option<Shared>, keep: Shared) -> Vec<Vec<f32>> {
         // Tasks share out the groups by number, so that sums do not depend on the threads.
         let groups = self.conv.groups();
@@ -188,7 +189,8 @@ impl Pass<'_> {
         sums
     }
 
-    /// A group's gradient of the output, made now where it is not ready: in `keep` where the weight's gradient is summed later.
+    /// A group's gradient of the output, made now where it is not ready: in `keep` where the
+    /// weight's gradient is summed later.
     fn gradient<'s>(&'s self, group: usize, keep: Shared, scratch: &'s mut Vec<f32>) -> &'s [f32] {
         let pixels = self.conv.output_pixels(group);
         let elements = self.conv.output_elements(&pixels);
@@ -238,7 +240,8 @@ impl Pass<'_> {
             .add_weight_gradient(self.conv.simd, part, parts, sums);
     }
 
-    /// The sums over all groups, by channels; `kept` is the output's gradient where it had to be made.
+    /// The sums over all groups, by channels; `kept` is the output's gradient where it had to be
+    /// made.
     fn summed_later(&self, kept: &[f32]) -> Vec<f32> {
         let all: &[f32] = match &self.output {
             Gradient::Ready(gradient) => gradient,

@@ -17,7 +17,8 @@ pub(super) fn label(proto: &NodeProto) -> &str {
 pub(super) struct Names(pub HashSet<String>);
 
 impl Names {
-    /// Names for the values within a node: their own, with the node's before them where they are taken.
+    /// Names for the values within a node: their own, with the node's before them where they are
+    /// taken.
     pub(super) fn fresh<'a>(
         &mut self,
         node: &NodeProto,
@@ -43,7 +44,8 @@ pub(super) fn made(nodes: &[NodeProto]) -> impl Iterator<Item = &String> {
     nodes.iter().flat_map(|node| &node.output)
 }
 
-/// Changes names of values in the nodes of another one, and in the graphs within them. The nodes' own names get that one's before them.
+/// Changes names of values in the nodes of another one, and in the graphs within them. The nodes'
+/// own names get that one's before them.
 pub(super) fn rename(nodes: &mut [NodeProto], within: &NodeProto, renamed: &HashMap<String, String>) {
     let change = |name: &mut String| {
         if let Some(new) = renamed.get(name) {

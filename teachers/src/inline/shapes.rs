@@ -2,11 +2,13 @@
 
 use potstill_core::graph::{Dim, Facts, Graph, Node, infer, infer_node};
 
-/// What is known of the values so far, at two batch sizes: what comes out the same holds for every batch. `None` after a node that is not understood.
+/// What is known of the values so far, at two batch sizes: what comes out the same holds for every
+/// batch. `None` after a node that is not understood.
 pub(super) struct Shapes(pub Option<[Facts; 2]>);
 
 impl Shapes {
-    /// Of inputs and stored tensors. Nothing is known for sure where more than the first axis of an input is open.
+    /// Of inputs and stored tensors. Nothing is known for sure where more than the first axis of an
+    /// input is open.
     pub(super) fn of(graph: &Graph) -> Self {
         let open = graph.inputs.iter().any(|input| {
             let mut further = input.dims.iter().flatten().skip(1);

@@ -1,4 +1,5 @@
-//! What a block reads: its inputs as values, as tensors with what records their gradients, and as elements.
+//! What a block reads: its inputs as values, as tensors with what records their gradients, and as
+//! elements.
 
 use burn::backend::DispatchAutodiffContext;
 use burn::backend::autodiff::ops::NodeGuard;

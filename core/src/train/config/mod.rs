@@ -1,4 +1,5 @@
-//! What a user chooses about training: the table `[training]`. Defaults stand here, beside the field, and nowhere else.
+//! What a user chooses about training: the table `[training]`. Defaults stand here, beside the
+//! field, and nowhere else.
 
 mod optimizer;
 mod schedule;
@@ -42,8 +43,8 @@ pub struct TrainConfig {
     pub checkpoint_every: Option<usize>,
     /// Measures each loss term's gradient at every n-th step.
     pub gradient_report: Option<usize>,
-    /// Augmented views of each picture that the epochs go through in turn, with the teachers' outputs for each kept in a file; 0 draws a new view
-    /// in each epoch and keeps nothing.
+    /// Augmented views of each picture that the epochs go through in turn, with the teachers'
+    /// outputs for each kept in a file; 0 draws a new view in each epoch and keeps nothing.
     pub teacher_cache: usize,
     /// The folder of these files; `teacher-cache` beside the run folder where not given.
     pub teacher_cache_dir: Option<PathBuf>,

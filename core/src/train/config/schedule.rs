@@ -27,7 +27,8 @@ pub enum ScheduleConfig {
         #[serde(default = "step_factor")]
         factor: f64,
     },
-    /// Up along half a cosine to the learning rate, then down to almost 0: Smith and Topin 2018, PyTorch's `OneCycleLR`.
+    /// Up along half a cosine to the learning rate, then down to almost 0: Smith and Topin 2018,
+    /// PyTorch's `OneCycleLR`.
     OneCycle {
         /// Share of training in which the rate rises.
         #[serde(default = "rise")]

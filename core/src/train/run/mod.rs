@@ -31,8 +31,9 @@ use crate::train::teacher_cache::TeacherCache;
 /// Trains on one loader, evaluates on another. `interrupter` stops it after a step.
 ///
 /// # Errors
-/// A setting outside its range or that a method does not allow, a network that is inconsistent; a loss that is no number, data that
-/// cannot be read, a disk that is full, a checkpoint that is damaged or another run's.
+/// A setting outside its range or that a method does not allow, a network that is inconsistent; a
+/// loss that is no number, data that cannot be read, a disk that is full, a checkpoint that is
+/// damaged or another run's.
 pub fn train(
     setup: Setup,
     train: &Loader,
@@ -285,7 +286,8 @@ impl Run {
                 self.unread.fetch(&mut self.state, observer)?;
             }
             self.seconds += started.elapsed().as_secs_f64();
-            // The last step of all comes first: its epoch is to be evaluated, and nothing is left to resume.
+            // The last step of all comes first: its epoch is to be evaluated, and nothing is left
+            // to resume.
             if self.is_exhausted() {
                 self.unread.fetch(&mut self.state, observer)?;
                 return Ok(StepsEnded::MaxSteps);

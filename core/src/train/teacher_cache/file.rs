@@ -8,11 +8,13 @@
 //! | index: for each record whether it is filled, and the checksum of the picture that it belongs to | 4, 4 each |
 //! | records: for each value its CRC-32, and its numbers as 16-bit floats | 4, 2 each |
 //!
-//! All numbers are little-endian. Record `view · samples + picture` has its place from the start, so the file has its full length at once; what was
-//! never written takes no room on a disk that knows sparse files.
+//! All numbers are little-endian. Record `view · samples + picture` has its place from the start,
+//! so the file has its full length at once; what was never written takes no room on a disk that
+//! knows sparse files.
 //!
-//! Reading goes through a memory map, writing through the file: a full disk is then an error of the write, and not a signal that ends the program.
-//! A record is marked as filled after its numbers are written, and its checksums tell where a power failure has turned that order around.
+//! Reading goes through a memory map, writing through the file: a full disk is then an error of the
+//! write, and not a signal that ends the program. A record is marked as filled after its numbers
+//! are written, and its checksums tell where a power failure has turned that order around.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -167,7 +169,8 @@ pub(super) struct OutputFile {
 }
 
 impl OutputFile {
-    /// Opens the file of a key. One that is not there is made; one that cannot be used is replaced, and the reason comes with it.
+    /// Opens the file of a key. One that is not there is made; one that cannot be used is replaced,
+    /// and the reason comes with it.
     ///
     /// # Errors
     /// A disk that refuses.
@@ -233,7 +236,8 @@ impl OutputFile {
         index.chunks_exact(ENTRY as usize).filter(filled).count()
     }
 
-    /// Whether a record holds these values of the picture with this checksum; `Err` is one that holds something else.
+    /// Whether a record holds these values of the picture with this checksum; `Err` is one that
+    /// holds something else.
     pub fn holds(&self, record: u64, checksum: u32, values: &[usize]) -> Result<bool, Spoiled> {
         let entry = self.layout.entry(record);
         let filled = self.number(entry);
@@ -309,8 +313,9 @@ pub(super) enum Spoiled {
 
 fn map(path: &Path) -> io::Result<(File, Mmap)> {
     let file = File::options().read(true).write(true).open(path)?;
-    // SAFETY: this program never shortens such a file; it replaces it by a new one. Records may be written while they are mapped, by this run
-    // between two readings or by another run that has the same key: what is read is plain bytes, whose checksums are compared before they are used.
+    // SAFETY: this program never shortens such a file; it replaces it by a new one. Records may be
+    // written while they are mapped, by this run between two readings or by another run that has
+    // the same key: what is read is plain bytes, whose checksums are compared before they are used.
     let map = unsafe { Mmap::map(&file)? };
     Ok((file, map))
 }

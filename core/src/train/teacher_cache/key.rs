@@ -16,7 +16,8 @@ const NAME_DIGITS: usize = 16;
 
 /// The pictures that a run shows to its teachers.
 ///
-/// The fingerprint looks at a few of a data set's images; a picture that differs all the same is noticed by its own checksum when it comes.
+/// The fingerprint looks at a few of a data set's images; a picture that differs all the same is
+/// noticed by its own checksum when it comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pictures {
@@ -98,7 +99,8 @@ impl KeptValue {
     }
 }
 
-/// What one teacher's outputs follow from. Equal keys mean equal outputs, up to the rounding of the device that computed them.
+/// What one teacher's outputs follow from. Equal keys mean equal outputs, up to the rounding of the
+/// device that computed them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheKey {

@@ -1,9 +1,11 @@
 //! Teachers' outputs, computed once for each view of a picture and kept in a file.
 //!
-//! A loader that goes through K views shows a teacher the same pictures again after K epochs ([`LoaderOptions::views`](crate::data::LoaderOptions)).
-//! What the teacher says about a view is stored in half precision when the view first comes, and read from then on: in later epochs, after an
-//! interruption, and by other runs with the same teacher on the same views. Values always come back through the file, so that a run gives the same
-//! numbers whether it found its outputs there or computed them.
+//! A loader that goes through K views shows a teacher the same pictures again after K epochs
+//! ([`LoaderOptions::views`](crate::data::LoaderOptions)). What the teacher says about a view is
+//! stored in half precision when the view first comes, and read from then on: in later epochs,
+//! after an interruption, and by other runs with the same teacher on the same views. Values always
+//! come back through the file, so that a run gives the same numbers whether it found its outputs
+//! there or computed them.
 //!
 //! | module | what lives there |
 //! | --- | --- |

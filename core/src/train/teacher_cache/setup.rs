@@ -1,4 +1,5 @@
-//! The files of a run's teachers: where they are, whether the disk can hold them, and their opening.
+//! The files of a run's teachers: where they are, whether the disk can hold them, and their
+//! opening.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,8 @@ impl CacheSetup {
     /// The key of each teacher of a run.
     ///
     /// # Errors
-    /// [`TrainError::CacheValue`] for a tapped value that has not one row of floats for each picture, [`TrainError::Setting`] for views without number.
+    /// [`TrainError::CacheValue`] for a tapped value that has not one row of floats for each
+    /// picture, [`TrainError::Setting`] for views without number.
     pub fn keys<'a>(
         &self,
         objective: &Objective,
@@ -40,10 +42,12 @@ impl CacheSetup {
         teachers.into_iter().enumerate().map(key).collect()
     }
 
-    /// Refuses a folder that is none, and to make files that the disk cannot hold once they are full; those that are there already count as held.
+    /// Refuses a folder that is none, and to make files that the disk cannot hold once they are
+    /// full; those that are there already count as held.
     ///
     /// # Errors
-    /// [`TrainError::CacheSpace`], [`TrainError::Write`]; [`TrainError::Setting`] for views without number.
+    /// [`TrainError::CacheSpace`], [`TrainError::Write`]; [`TrainError::Setting`] for views without
+    /// number.
     pub fn check(&self, keys: &[CacheKey]) -> Result<(), TrainError> {
         if self.folder.exists() && !self.folder.is_dir() {
             return Err(TrainError::Write {

@@ -54,10 +54,12 @@ impl TeacherCache {
         })
     }
 
-    /// The named values of a batch. Where the file lacks a picture, `run` computes all kept values of the whole batch.
+    /// The named values of a batch. Where the file lacks a picture, `run` computes all kept values
+    /// of the whole batch.
     ///
     /// # Errors
-    /// A batch of another loader, a value that is not kept or does not fit 16 bits, what `run` raises, a disk that refuses.
+    /// A batch of another loader, a value that is not kept or does not fit 16 bits, what `run`
+    /// raises, a disk that refuses.
     pub fn outputs(
         &self,
         batch: &Batch,
