@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use potstill_core::train::Retrieval;
+use potstill_core::task::Retrieval;
 use potstill_run::Row;
 
 use crate::error::CliError;

@@ -15,6 +15,7 @@
 //! | [`plugin`] | the hooks of a distillation method, their registry, and the check against recorded numbers |
 //! | [`loss`], [`schedule`] | what methods share: cross-entropy and KL, weights that change over time |
 //! | [`precision`] | fp32, or bf16 for the factors of convolutions |
+//! | [`task`] | what is learnt: what a label is, which loss speaks for it, which metrics judge |
 //! | [`train`] | the loop over epochs, checkpoints, evaluation |
 //! | [`files`] | files that appear whole or not at all |
 //! | [`npz`] | arrays by name in NumPy's `.npz` |
@@ -39,6 +40,7 @@ pub mod passes;
 pub mod plugin;
 pub mod precision;
 pub mod schedule;
+pub mod task;
 pub mod train;
 pub mod value;
 pub mod zoo;

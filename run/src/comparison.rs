@@ -5,7 +5,7 @@ use std::path::Path;
 use potstill_core::data::Loader;
 use potstill_core::graph::{Graph, summarise};
 use potstill_core::plugin::Students;
-use potstill_core::train::Retrieval;
+use potstill_core::task::Retrieval;
 use potstill_teachers::Classifier;
 use serde::Serialize;
 

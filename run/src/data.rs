@@ -6,7 +6,8 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split, Whitening, open};
 use potstill_core::network::Network;
-use potstill_core::train::{CacheSetup, Distance, Pictures, Retrieval};
+use potstill_core::task::{Distance, Retrieval};
+use potstill_core::train::{CacheSetup, Pictures};
 
 use crate::config::{DataConfig, RunConfig};
 use crate::error::RunError;

@@ -7,7 +7,8 @@ use indexmap::IndexMap;
 use indexmap::map::Entry;
 use potstill_core::data::{Loader, LoaderOptions, Pipeline, Source, Split};
 use potstill_core::plugin::PluginError;
-use potstill_core::train::{Evaluation, TrainError, evaluate};
+use potstill_core::task::{Evaluation, evaluate};
+use potstill_core::train::TrainError;
 use potstill_exporters::runtime::Runtime;
 use potstill_teachers::Classifier;
 

@@ -7,8 +7,8 @@ use burn::tensor::{Device, Tensor};
 use potstill_core::data::{Pipeline, RetrievalTest, Sightings, Split, dataset};
 use potstill_core::network::Network;
 use potstill_core::op::Mode;
-use potstill_core::train::retrieval::{Features, retrieve};
-use potstill_core::train::{Distance, Retrieval};
+use potstill_core::task::retrieval::{Features, retrieve};
+use potstill_core::task::{Distance, Retrieval};
 use potstill_core::value::{Kind, Value};
 
 use crate::config::DataConfig;

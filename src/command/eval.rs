@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use potstill_core::data::Split;
 use potstill_core::graph::Graph;
-use potstill_core::train::Distance;
+use potstill_core::task::Distance;
 use potstill_run::evaluation::{evaluate_classifier, test_loader};
 use potstill_run::retrieval::{Feed, Search};
 use potstill_run::{DataConfig, device, preprocessing, split, teachers};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use potstill_core::graph::Graph;
-use potstill_core::train::Evaluation;
+use potstill_core::task::Evaluation;
 use potstill_core::train::checkpoint::Which;
 use potstill_exporters::export::Written;
 use potstill_exporters::quantise::{Calibration, Method};

@@ -203,6 +203,12 @@ pub enum DataError {
         name: &'static str,
         reason: &'static str,
     },
+    /// Queries that have nothing to be found.
+    #[error("none of {queries} queries has a picture of its person by another camera in the gallery")]
+    NoQuery {
+        /// How many there are.
+        queries: usize,
+    },
     /// The server did not deliver.
     #[error("cannot download `{url}`")]
     Download {

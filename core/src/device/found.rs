@@ -127,11 +127,17 @@ pub fn cpu() -> Found {
 pub fn available() -> &'static [Found] {
     static FOUND: OnceLock<Vec<Found>> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let mut found: Vec<Found> = Vec::new();
-        #[cfg(feature = "cuda")]
-        found.extend(cuda::devices());
-        #[cfg(feature = "wgpu")]
-        found.extend(wgpu::devices());
+        let gpus: [Vec<Found>; 2] = [
+            #[cfg(feature = "cuda")]
+            cuda::devices(),
+            #[cfg(not(feature = "cuda"))]
+            Vec::new(),
+            #[cfg(feature = "wgpu")]
+            wgpu::devices(),
+            #[cfg(not(feature = "wgpu"))]
+            Vec::new(),
+        ];
+        let mut found = gpus.concat();
         found.push(cpu());
         // Stable: of two like devices, CUDA's stays before wgpu's.
         found.sort_by_key(|found| found.hardware);

@@ -7,6 +7,7 @@ use super::objective::{Method, Objective};
 use super::plan::Plan;
 use super::spec::PluginSpec;
 use crate::graph::Graph;
+use crate::task::classification;
 
 /// The methods of a run, each as its options configure it.
 ///
@@ -82,7 +83,10 @@ pub fn prepare<'a>(
     let mut objective = plan.into_objective();
     objective.methods = methods;
     if !objective.brings_task_term {
-        objective.terms.insert("ce".to_owned(), "CE(z_s, y)".to_owned());
+        objective.terms.insert(
+            classification::TERM.to_owned(),
+            classification::FORMULA.to_owned(),
+        );
     }
     Ok(objective)
 }

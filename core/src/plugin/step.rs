@@ -8,6 +8,7 @@ use super::error::PluginError;
 use crate::names::nearest;
 use crate::network::{Network, Outputs, TapError};
 use crate::op::Mode;
+use crate::task::classification::is_task_term;
 use crate::value::Value;
 
 /// When a step happens.
@@ -218,7 +219,7 @@ impl Term {
     /// Whether it is a loss on the true classes: these are named `ce`, or `ce-…` where a method has
     /// several.
     pub fn is_task(&self) -> bool {
-        self.name == "ce" || self.name.starts_with("ce-")
+        is_task_term(self.name)
     }
 
     /// The weighted sum of all terms, `[1]`; `None` without terms.

@@ -21,11 +21,12 @@ use serde::{Deserialize, Serialize};
 
 use super::distillation::Distillation;
 use super::error::TrainError;
-use super::evaluation::{CohortEvaluation, Tally};
 use super::sound_record::SoundRecord;
 use crate::files::write_whole;
 use crate::network::Network;
 use crate::plugin::Method;
+use crate::task::classification::Tally;
+use crate::task::cohort::CohortEvaluation;
 
 /// Which checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use indexmap::IndexMap;
 
@@ -16,11 +15,12 @@ use super::teacher_cache::TeacherCache;
 use super::view::View;
 use crate::data::Batch;
 use crate::graph::Graph;
-use crate::loss::cross_entropy;
 use crate::network::{Network, Outputs};
 use crate::op::Mode;
 use crate::plugin::{Gate, Member, Method, Objective, PluginError, Step, Students, Term, Time, gated};
 use crate::precision::Precision;
+use crate::task::classification::{self, mean_of_probabilities};
+use crate::task::cohort::Predictions;
 use crate::value::Value;
 
 /// A network that teaches and does not learn.
@@ -102,15 +102,6 @@ pub struct TimedBatch {
     pub time: Time,
     /// Which of the stages before the main one; `None` is the main one.
     pub stage: Option<usize>,
-}
-
-/// What the members of a cohort say about pictures.
-#[derive(Clone, Debug)]
-pub struct Predictions {
-    /// The logits of each member, `[batch, classes]`.
-    pub members: Vec<Tensor<2>>,
-    /// Those of all together, where there are several.
-    pub ensemble: Option<Tensor<2>>,
 }
 
 impl Distillation {
@@ -276,9 +267,10 @@ impl Distillation {
         if supervision.adds_task_term && stage.is_none() {
             for (member, student) in students.iter().enumerate() {
                 if step.is_turn_of(member) {
+                    let labels = item.batch.labels.clone();
                     terms.push(Term {
-                        name: "ce",
-                        value: cross_entropy(student.logits()?, item.batch.labels.clone()),
+                        name: classification::TERM,
+                        value: classification::loss(student.logits()?, labels),
                         weight: 1.0,
                     });
                 }
@@ -289,12 +281,4 @@ impl Distillation {
         }
         Ok(terms)
     }
-}
-
-/// The logarithm of the mean of the members' probabilities, `[batch, classes]`: logits whose
-/// softmax is that mean.
-fn mean_of_probabilities(logits: &[Tensor<2>]) -> Tensor<2> {
-    let all: Vec<Tensor<2>> = logits.iter().map(|logits| softmax(logits.clone(), 1)).collect();
-    let mean = Tensor::stack::<3>(all, 0).mean_dim(0).squeeze_dim::<2>(0);
-    mean.clamp_min(f32::MIN_POSITIVE).log()
 }

@@ -109,12 +109,6 @@ pub enum TrainError {
     /// An image that cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Queries that have nothing to be found.
-    #[error("none of {queries} queries has a picture of its person by another camera in the gallery")]
-    NoQuery {
-        /// How many there are.
-        queries: usize,
-    },
     /// A precision in which the device does not compute.
     #[error(transparent)]
     Precision(#[from] PrecisionError),

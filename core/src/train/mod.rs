@@ -16,8 +16,6 @@
 //! | `view` | what a step needs of each network, and how its members find it |
 //! | [`teacher_cache`] | teachers' outputs, computed once for each view of a picture |
 //! | `gradient_norms`, `gradient_report` | how strongly each loss term pulls |
-//! | [`evaluation`] | accuracy and loss of a network on a data set |
-//! | [`retrieval`] | mean average precision and CMC, where pictures are looked for instead of named |
 //! | `sound_record` | records of a checkpoint, looked at before Burn takes them up |
 //! | `restored` | where an optimizer's state lies when a run goes on |
 //! | [`observer`] | what a run tells to whoever watches it |
@@ -27,7 +25,6 @@ pub mod config;
 mod descent;
 pub mod distillation;
 mod error;
-pub mod evaluation;
 mod gradient_norms;
 mod gradient_report;
 mod interrupter;
@@ -35,7 +32,6 @@ pub mod learning_rate;
 pub mod observer;
 mod pending;
 mod restored;
-pub mod retrieval;
 mod run;
 mod setup;
 mod sound_record;
@@ -47,11 +43,9 @@ mod view;
 pub use config::{OptimizerConfig, ScheduleConfig, TrainConfig};
 pub use distillation::{Distillation, Frozen};
 pub use error::TrainError;
-pub use evaluation::{CohortEvaluation, Evaluation, MemberEvaluation, evaluate};
 pub use gradient_report::GradientReport;
 pub use interrupter::Interrupter;
 pub use observer::{Event, Observer, Silent};
-pub use retrieval::{Distance, Retrieval};
 pub use run::train;
 pub use setup::{Outcome, Setup, Trained};
 pub use step::{Gradients, StepReport};

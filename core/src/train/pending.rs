@@ -7,10 +7,10 @@ use indexmap::IndexMap;
 
 use super::checkpoint::{Partial, State};
 use super::error::TrainError;
-use super::evaluation::Tally;
 use super::gradient_report::GradientReport;
 use super::observer::{Event, Observer};
 use super::step::StepReport;
+use crate::task::classification::Tally;
 
 /// Steps whose numbers are fetched from a GPU in one go; the CPU's are there at once.
 const FETCH_EVERY: usize = 16;

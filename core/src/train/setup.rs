@@ -7,10 +7,10 @@ use indexmap::IndexMap;
 
 use super::config::TrainConfig;
 use super::distillation::Frozen;
-use super::evaluation::CohortEvaluation;
 use super::gradient_report::GradientReport;
 use crate::network::Network;
 use crate::plugin::{Chosen, Objective, Students};
+use crate::task::cohort::CohortEvaluation;
 
 /// A run before it starts.
 #[derive(Debug)]

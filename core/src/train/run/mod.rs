@@ -13,12 +13,12 @@ use burn::tensor::Device;
 
 use crate::data::Loader;
 use crate::plugin::{Chosen, Method, Time, Turns};
+use crate::task::cohort::{CohortEvaluation, evaluate_cohort};
 use crate::train::checkpoint::{Checkpoints, State};
 use crate::train::config::TrainConfig;
 use crate::train::descent::Descent;
 use crate::train::distillation::{Distillation, TimedBatch};
 use crate::train::error::TrainError;
-use crate::train::evaluation::{CohortEvaluation, evaluate_cohort};
 use crate::train::gradient_report::{GradientReport, mean};
 use crate::train::interrupter::Interrupter;
 use crate::train::learning_rate::LearningRate;

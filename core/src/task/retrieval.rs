@@ -14,8 +14,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::error::TrainError;
-use crate::data::{Loader, Sighting};
+use crate::data::{DataError, Loader, Sighting};
 
 /// How far two features are from each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +61,7 @@ impl Features {
     ///
     /// # Errors
     /// A picture that cannot be read, or what `extract` raises.
-    pub fn extract<E: From<TrainError>>(
+    pub fn extract<E: From<DataError>>(
         loader: &Loader,
         sightings: &[Sighting],
         mut extract: impl FnMut(Tensor<4>) -> Result<Tensor<2>, E>,
@@ -70,7 +69,7 @@ impl Features {
         loader.position().set(0, 0);
         let mut features = Features::default();
         for batch in loader.iter() {
-            let batch = batch.map_err(TrainError::from)?;
+            let batch = batch?;
             let rows = extract(batch.images)?;
             features.width = rows.dims()[1];
             features.values.extend(rows.into_data().iter::<f32>());
@@ -124,8 +123,8 @@ fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
 /// Looks for each query in the gallery.
 ///
 /// # Errors
-/// [`TrainError::NoQuery`] where no query has a picture to be found.
-pub fn retrieve(query: &Features, gallery: &Features, distance: Distance) -> Result<Retrieval, TrainError> {
+/// [`DataError::NoQuery`] where no query has a picture to be found.
+pub fn retrieve(query: &Features, gallery: &Features, distance: Distance) -> Result<Retrieval, DataError> {
     let (queries, pictures) = (query.measured_by(distance), gallery.measured_by(distance));
     let found: Vec<Found> = queries
         .par_iter()
@@ -137,7 +136,7 @@ pub fn retrieve(query: &Features, gallery: &Features, distance: Distance) -> Res
         })
         .collect();
     if found.is_empty() {
-        return Err(TrainError::NoQuery {
+        return Err(DataError::NoQuery {
             queries: query.sightings.len(),
         });
     }
