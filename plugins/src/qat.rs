@@ -50,7 +50,7 @@ impl Plugin for Qat {
     }
 
     fn prepare(&self, _plan: &mut Plan<'_>) -> Result<Box<dyn Prepared>, PluginError> {
-        Ok(Box::new(*self))
+        Ok(Box::new(self.clone()))
     }
 
     fn recorded(&self, _record: &Recorded) -> Result<Vec<Term>, PluginError> {

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 /// The file in which [`skipped`] leaves its lines too, since `cargo test` shows nothing of a test
 /// that passes.
@@ -74,7 +75,7 @@ pub fn onnx_runtime() -> bool {
 #[track_caller]
 pub fn skipped(what: &str, why: &str) {
     // The runner names a test's thread after the test, unless it runs them all on its own.
-    let thread = std::thread::current();
+    let thread = thread::current();
     let test = match thread.name() {
         Some(name) if name != "main" => name.to_owned(),
         _ => Location::caller().to_string(),
@@ -84,5 +85,16 @@ pub fn skipped(what: &str, why: &str) {
         let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
         // At once, because other tests write too.
         file.write_all(format!("{what}\t{test}\n").as_bytes()).unwrap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "the record tests/records/golden/nothing.safetensors is missing")]
+    fn a_missing_record_fails_its_test_by_name() {
+        record("golden/nothing.safetensors");
     }
 }
