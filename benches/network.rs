@@ -1,6 +1,12 @@
 //! A network's forward pass and training step on the CPU, and how fast pictures are prepared:
 //! `cargo bench --bench network`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a benchmark that unwraps says where it failed"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -4,6 +4,12 @@
 //! `POTSTILL_TEACHERS=tests/compiled cargo test --release --features compiled-teachers --test
 //! compiled_teachers`
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that unwraps says where it failed"
+)]
+
 mod potstill;
 
 use std::error::Error;

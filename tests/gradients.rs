@@ -4,6 +4,12 @@
 //! on purpose not that of the loss; those forms are held against the records of reference
 //! implementations, in each method's file.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that unwraps says where it failed"
+)]
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use potstill_core::builder::{Conv, GraphBuilder};
 use potstill_core::data::Batch;

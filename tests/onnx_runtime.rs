@@ -3,6 +3,12 @@
 //!
 //! Skipped without CIFAR-100, and without a Python that has ONNX Runtime.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that unwraps says where it failed"
+)]
+
 mod potstill;
 
 use std::fs;

@@ -3,6 +3,12 @@
 //!
 //! `cargo test --release --features dynamic --test plugin_library`
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that unwraps says where it failed"
+)]
+
 mod potstill;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,12 @@
 //! time is compilation and autotuning of kernels, so the network is as small as BatchNorm, a
 //! strided convolution, a pool and a linear layer allow.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that unwraps says where it failed"
+)]
+
 use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};

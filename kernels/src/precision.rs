@@ -2,8 +2,7 @@
 //!
 //! bf16 is the upper half of an `f32`: the same range, 8 bits of precision. A product of two such
 //! numbers is exact in `f32`, and sums stay `f32`, so that what rounds is the factors alone,
-//! wherever the product is computed: in [matrix tiles](crate::simd::tiles) or by the kernels for
-//! `f32`.
+//! wherever the product is computed: in matrix tiles (`simd::tiles`) or by the kernels for `f32`.
 
 /// The precision of a convolution's factors: input, weight, and gradient of the output. Sums and
 /// everything else are `f32`.

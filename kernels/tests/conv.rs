@@ -1,6 +1,12 @@
 //! Convolutions against their definition in double precision, on every instruction set of the
 //! machine, and on any number of threads.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that unwraps says where it failed"
+)]
+
 use potstill_kernels::conv::{Conv, ConvShape, Ending, OutputGradient, WantedGradients};
 use potstill_kernels::norm::Clamp;
 use potstill_kernels::precision::{Precision, rounded};

@@ -1,6 +1,12 @@
 //! The program as its users meet it: the built binary in a fresh folder, judged by its exit code,
 //! its output and what it leaves.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that unwraps says where it failed"
+)]
+
 mod arrays;
 mod cohorts;
 mod deploying;

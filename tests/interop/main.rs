@@ -13,6 +13,12 @@
 //! The models and records are written by `operators.py` and `networks.py` in this folder; tests
 //! only read them.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that unwraps says where it failed"
+)]
+
 mod broken;
 mod case;
 mod damage;

@@ -190,7 +190,7 @@ mod tests {
         let save = |colour, path: &str, format| {
             picture(colour)
                 .save_with_format(dir.path().join(path), format)
-                .unwrap()
+                .unwrap();
         };
         save([250, 10, 20], "train/cat/b.png", ImageFormat::Png);
         save([10, 250, 20], "train/cat/a.JPG", ImageFormat::Jpeg);

@@ -124,6 +124,10 @@ pub fn cpu() -> Found {
 ///
 /// A wgpu adapter on which a tensor was already made, other than through this list, is given as one
 /// that does not open.
+#[allow(
+    clippy::vec_init_then_push,
+    reason = "GPUs come first, in a build that has them"
+)]
 pub fn available() -> &'static [Found] {
     static FOUND: OnceLock<Vec<Found>> = OnceLock::new();
     FOUND.get_or_init(|| {

@@ -10,6 +10,9 @@ static HOOK: Mutex<()> = Mutex::new(());
 /// runtimes work on threads of their own.
 ///
 /// What `work` leaves half done must not be used afterwards.
+///
+/// # Errors
+/// The message of a panic.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let _alone = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
     let hook = panic::take_hook();

@@ -102,7 +102,7 @@ impl Parameter {
             let new = change(gradient.flatten(0, D - 1), value).reshape(dims);
             gradients.register(param.id, new);
         }
-        each_rank!(self, |param| changed(param, gradients, change))
+        each_rank!(self, |param| changed(param, gradients, change));
     }
 
     /// Burn's identifier, under which gradients and optimizer state are kept.

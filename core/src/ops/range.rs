@@ -44,7 +44,7 @@ impl Asked {
                 refuse("limit", got, "a range that fits into memory")
             })
         };
-        let ints: Vec<i64> = inputs.iter().flat_map(|x| x.to_ints()).flatten().collect();
+        let ints: Vec<i64> = inputs.iter().filter_map(|x| x.to_ints()).flatten().collect();
         if let [start, limit, delta] = ints[..] {
             if delta == 0 {
                 return Err(still());
@@ -61,7 +61,7 @@ impl Asked {
                 spaced: Spaced::Ints { start, delta },
             });
         }
-        let floats: Vec<f32> = inputs.iter().flat_map(|x| x.to_floats()).flatten().collect();
+        let floats: Vec<f32> = inputs.iter().filter_map(|x| x.to_floats()).flatten().collect();
         let [start, limit, delta] = floats[..] else {
             return Err(OpError::Kind {
                 name: "limit",

@@ -1,7 +1,7 @@
 //! Convolution: forward, gradient of the data, gradient of the weight.
 //!
-//! Nothing is copied or padded before: a [table](table) says where each tile of output pixels
-//! reads; 3 × 3 kernels are [transformed](winograd) tile by tile where that saves multiplications.
+//! Nothing is copied or padded before: a table (`table`) says where each tile of output pixels
+//! reads; 3 × 3 kernels are transformed (`winograd`) tile by tile where that saves multiplications.
 //! Work is cut into groups of pictures, small enough for a cache and many enough to keep the
 //! registers busy; what a caller does with a group's result before the next one begins (statistics,
 //! activation) finds it in the cache.
@@ -220,6 +220,9 @@ impl Conv {
 
     /// A weight `[out, in / groups, height, width]` as [`infer`](Self::infer) of this very
     /// convolution reads it.
+    ///
+    /// # Panics
+    /// If the weight has another number of elements.
     pub fn pack(&self, weight: &[f32]) -> PackedWeight {
         assert_eq!(weight.len(), self.shape.weight_len(), "the weight's elements");
         let (algorithm, rounds) = self.forward_algorithm();

@@ -268,6 +268,9 @@ pub fn normalisation_gradient(
 }
 
 /// dz of some elements, where nothing was normalised.
+///
+/// # Panics
+/// If `to` has another length than the gradient.
 pub fn clamp_gradient(simd: Simd, clamped: Clamped<'_>, to: &mut [f32]) {
     struct Clamping<'a>(Clamped<'a>, &'a mut [f32]);
     impl Kernel for Clamping<'_> {

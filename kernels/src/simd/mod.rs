@@ -1,6 +1,6 @@
 //! Vector registers behind one trait, and the choice of instruction set at run time.
 //!
-//! A kernel is written once over [`Lanes`] and compiled once per instruction set: [`Simd::run`]
+//! A kernel is written once over `Lanes` and compiled once per instruction set: `Simd::run`
 //! enters a function with the right target features, into which the kernel is inlined.
 
 #[cfg(target_arch = "x86_64")]

@@ -6,6 +6,12 @@
 //! flipped, sizes in headers made huge. The same inputs every time, so that a failure can be
 //! repeated.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that unwraps says where it failed"
+)]
+
 mod damage;
 mod memory;
 mod seeds;

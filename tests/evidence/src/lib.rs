@@ -5,6 +5,12 @@
 //! matter: a test that needs it asks here, ends where it is told no, and [`skipped`] says so in one
 //! form.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that unwraps says where it failed"
+)]
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::panic::Location;
