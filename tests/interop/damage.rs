@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use burn::tensor::{Device, TensorData};
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::tensor_shape_proto::dimension;
-use onnx_protobuf::{Message, ModelProto, type_proto};
+use onnx_protobuf::{GraphProto, Message, ModelProto, type_proto};
 use potstill_core::graph::{Dim, Graph, ValueInfo, infer};
 use potstill_core::network::Network;
 use potstill_core::op::Mode;
@@ -63,113 +63,174 @@ fn chosen<T>(items: &mut [T], choice: usize) -> Option<&mut T> {
 
 /// Does one fault to a model; `None` where it has no such place.
 fn damage(model: &mut ModelProto, fault: &Fault) -> Option<()> {
+    let graph = model.graph.as_mut()?;
+    match fault.kind {
+        0 => attribute(graph, fault),
+        1 => attribute_length(graph, fault),
+        2 => no_attribute(graph, fault),
+        3 => element(graph, fault),
+        4 => extents(graph, fault),
+        5 => inputs(graph, fault),
+        6 => input_name(graph, fault),
+        7 | 8 => declared(graph, fault),
+        9 => outputs(graph, fault),
+        _ => {
+            model.opset_import.first_mut()?.version = 9 + fault.value as i64 % 16;
+            Some(())
+        }
+    }
+}
+
+/// An odd number, or another letter, in an attribute.
+fn attribute(graph: &mut GraphProto, fault: &Fault) -> Option<()> {
+    let Fault {
+        place, within, value, ..
+    } = *fault;
+    let odd = ODD[value % ODD.len()];
+    let attribute = chosen(&mut chosen(&mut graph.node, place)?.attribute, within)?;
+    match attribute.type_.enum_value() {
+        Ok(AttributeType::INT) => attribute.i = odd,
+        Ok(AttributeType::INTS) => *chosen(&mut attribute.ints, value / ODD.len())? = odd,
+        Ok(AttributeType::FLOAT) => attribute.f = ODD_FLOATS[value % ODD_FLOATS.len()],
+        Ok(AttributeType::STRING) => attribute.s.push(b'x'),
+        _ => attribute.t.clear(),
+    }
+    Some(())
+}
+
+/// A number more or less in an attribute.
+fn attribute_length(graph: &mut GraphProto, fault: &Fault) -> Option<()> {
+    let Fault {
+        place, within, value, ..
+    } = *fault;
+    let odd = ODD[value % ODD.len()];
+    let ints = &mut chosen(&mut chosen(&mut graph.node, place)?.attribute, within)?.ints;
+    if value % 2 == 0 {
+        ints.pop();
+    } else {
+        ints.push(odd);
+    }
+    Some(())
+}
+
+/// An attribute less.
+fn no_attribute(graph: &mut GraphProto, fault: &Fault) -> Option<()> {
+    let Fault { place, within, .. } = *fault;
+    let node = chosen(&mut graph.node, place)?;
+    let index = within.checked_rem(node.attribute.len())?;
+    node.attribute.remove(index);
+    Some(())
+}
+
+/// An odd number in a stored tensor.
+fn element(graph: &mut GraphProto, fault: &Fault) -> Option<()> {
+    let Fault {
+        place, within, value, ..
+    } = *fault;
+    let odd = ODD[value % ODD.len()];
+    let tensor = chosen(&mut graph.initializer, place)?;
+    match tensor.data_type {
+        7 if !tensor.raw_data.is_empty() => {
+            let index = within % (tensor.raw_data.len() / 8).max(1) * 8;
+            tensor
+                .raw_data
+                .get_mut(index..index + 8)?
+                .copy_from_slice(&odd.to_le_bytes());
+        }
+        7 => *chosen(&mut tensor.int64_data, within)? = odd,
+        _ => tensor.dims.push(1),
+    }
+    Some(())
+}
+
+/// Other extents of a stored tensor.
+fn extents(graph: &mut GraphProto, fault: &Fault) -> Option<()> {
+    let Fault { place, value, .. } = *fault;
+    let tensor = chosen(&mut graph.initializer, place)?;
+    match value % 4 {
+        0 => tensor.dims.reverse(),
+        1 => tensor.dims = vec![tensor.dims.iter().product()],
+        2 => tensor.dims.insert(0, 1),
+        // An empty tensor.
+        _ => {
+            tensor.dims.push(0);
+            tensor.raw_data.clear();
+            tensor.float_data.clear();
+            tensor.int64_data.clear();
+        }
+    }
+    Some(())
+}
+
+/// A node with other inputs.
+fn inputs(graph: &mut GraphProto, fault: &Fault) -> Option<()> {
+    let Fault {
+        place, within, value, ..
+    } = *fault;
+    let inputs = &mut chosen(&mut graph.node, place)?.input;
+    match value % 3 {
+        0 => drop(inputs.pop()),
+        1 => chosen(inputs, within)?.clear(),
+        _ => inputs.reverse(),
+    }
+    Some(())
+}
+
+/// A node that reads another value.
+fn input_name(graph: &mut GraphProto, fault: &Fault) -> Option<()> {
+    let Fault {
+        place, within, value, ..
+    } = *fault;
+    let names: Vec<String> = graph
+        .initializer
+        .iter()
+        .map(|tensor| tensor.name.clone())
+        .chain(graph.input.iter().map(|input| input.name.clone()))
+        .collect();
+    let name = names.get(value.checked_rem(names.len())?)?.clone();
+    *chosen(&mut chosen(&mut graph.node, place)?.input, within)? = name;
+    Some(())
+}
+
+/// Another type or shape of an input of the model.
+fn declared(graph: &mut GraphProto, fault: &Fault) -> Option<()> {
     let Fault {
         kind,
         place,
         within,
         value,
+        ..
     } = *fault;
-    let odd = ODD[value % ODD.len()];
-    let graph = model.graph.as_mut()?;
-    match kind {
-        0 => {
-            let attribute = chosen(&mut chosen(&mut graph.node, place)?.attribute, within)?;
-            match attribute.type_.enum_value() {
-                Ok(AttributeType::INT) => attribute.i = odd,
-                Ok(AttributeType::INTS) => *chosen(&mut attribute.ints, value / ODD.len())? = odd,
-                Ok(AttributeType::FLOAT) => attribute.f = ODD_FLOATS[value % ODD_FLOATS.len()],
-                Ok(AttributeType::STRING) => attribute.s.push(b'x'),
-                _ => attribute.t.clear(),
-            }
+    let info = chosen(&mut graph.input, place)?;
+    let Some(type_proto::Value::TensorType(tensor)) = info.type_.as_mut()?.value.as_mut() else {
+        return None;
+    };
+    if kind == 8 {
+        tensor.elem_type = [1, 7, 9, 11][value % 4];
+        return Some(());
+    }
+    let dims = &mut tensor.shape.as_mut()?.dim;
+    match value % 3 {
+        0 => drop(dims.pop()),
+        1 => dims.push(dims.last()?.clone()),
+        _ => {
+            let extent = [0, 1, 2, 3, 7][value / 3 % 5];
+            chosen(dims, within)?.value = Some(dimension::Value::DimValue(extent));
         }
-        1 => {
-            let ints = &mut chosen(&mut chosen(&mut graph.node, place)?.attribute, within)?.ints;
-            if value % 2 == 0 {
-                ints.pop();
-            } else {
-                ints.push(odd);
-            }
-        }
-        2 => {
-            let node = chosen(&mut graph.node, place)?;
-            let index = within.checked_rem(node.attribute.len())?;
-            node.attribute.remove(index);
-        }
-        3 => {
-            let tensor = chosen(&mut graph.initializer, place)?;
-            match tensor.data_type {
-                7 if !tensor.raw_data.is_empty() => {
-                    let index = within % (tensor.raw_data.len() / 8).max(1) * 8;
-                    tensor
-                        .raw_data
-                        .get_mut(index..index + 8)?
-                        .copy_from_slice(&odd.to_le_bytes());
-                }
-                7 => *chosen(&mut tensor.int64_data, within)? = odd,
-                _ => tensor.dims.push(1),
-            }
-        }
-        4 => {
-            let tensor = chosen(&mut graph.initializer, place)?;
-            match value % 4 {
-                0 => tensor.dims.reverse(),
-                1 => tensor.dims = vec![tensor.dims.iter().product()],
-                2 => tensor.dims.insert(0, 1),
-                // An empty tensor.
-                _ => {
-                    tensor.dims.push(0);
-                    tensor.raw_data.clear();
-                    tensor.float_data.clear();
-                    tensor.int64_data.clear();
-                }
-            }
-        }
-        5 => {
-            let inputs = &mut chosen(&mut graph.node, place)?.input;
-            match value % 3 {
-                0 => drop(inputs.pop()),
-                1 => chosen(inputs, within)?.clear(),
-                _ => inputs.reverse(),
-            }
-        }
-        6 => {
-            let names: Vec<String> = graph
-                .initializer
-                .iter()
-                .map(|tensor| tensor.name.clone())
-                .chain(graph.input.iter().map(|input| input.name.clone()))
-                .collect();
-            let name = names.get(value.checked_rem(names.len())?)?.clone();
-            *chosen(&mut chosen(&mut graph.node, place)?.input, within)? = name;
-        }
-        7 | 8 => {
-            let info = chosen(&mut graph.input, place)?;
-            let Some(type_proto::Value::TensorType(tensor)) = info.type_.as_mut()?.value.as_mut() else {
-                return None;
-            };
-            if kind == 8 {
-                tensor.elem_type = [1, 7, 9, 11][value % 4];
-                return Some(());
-            }
-            let dims = &mut tensor.shape.as_mut()?.dim;
-            match value % 3 {
-                0 => drop(dims.pop()),
-                1 => dims.push(dims.last()?.clone()),
-                _ => {
-                    let extent = [0, 1, 2, 3, 7][value / 3 % 5];
-                    chosen(dims, within)?.value = Some(dimension::Value::DimValue(extent));
-                }
-            }
-        }
-        9 => {
-            let outputs = &mut chosen(&mut graph.node, place)?.output;
-            if value % 2 == 0 {
-                outputs.push("another".to_owned());
-            } else {
-                chosen(outputs, within)?.clear();
-            }
-        }
-        _ => model.opset_import.first_mut()?.version = 9 + value as i64 % 16,
+    }
+    Some(())
+}
+
+/// A node with other outputs.
+fn outputs(graph: &mut GraphProto, fault: &Fault) -> Option<()> {
+    let Fault {
+        place, within, value, ..
+    } = *fault;
+    let outputs = &mut chosen(&mut graph.node, place)?.output;
+    if value % 2 == 0 {
+        outputs.push("another".to_owned());
+    } else {
+        chosen(outputs, within)?.clear();
     }
     Some(())
 }

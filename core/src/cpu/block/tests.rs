@@ -48,64 +48,81 @@ fn drawn<const D: usize>(dims: [usize; D], seed: u64, to: impl Fn(f32) -> f32) -
     Tensor::<D>::from_data(TensorData::new(elements, dims), &Device::flex().autodiff()).require_grad()
 }
 
-/// The output, and the gradient of Σ y · dy by every operand, of the block and of Burn's operators.
-fn compare(case: &Case, simd: Simd) {
-    let x = noise(case.dims, 1);
-    let channels = case.conv.map_or(case.dims[1], |conv| conv.0);
-    let weight = case
-        .conv
-        .map(|(out, groups, kernel, ..)| filters([out, case.dims[1] / groups, kernel[0], kernel[1]], 2));
-    let bias = (case.bias && case.conv.is_some()).then(|| noise([channels], 3));
-    let gamma = case.norm.then(|| noise([channels], 4));
-    let beta = case.norm.then(|| noise([channels], 5));
-    let mut expected = match (&weight, case.conv) {
-        (Some(weight), Some((_, groups, _, stride, dilation, padding))) => {
-            let options = ConvOptions {
-                stride,
-                padding: padding.map(|pad| (pad, pad)),
-                dilation,
-                groups,
-            };
-            conv2d(x.clone(), weight.clone(), bias.clone(), options)
+/// A case's operands, each of which gets a gradient.
+struct Drawn {
+    x: Tensor<4>,
+    weight: Option<Tensor<4>>,
+    bias: Option<Tensor<1>>,
+    gamma: Option<Tensor<1>>,
+    beta: Option<Tensor<1>>,
+    residual: Option<Tensor<4>>,
+}
+
+impl Drawn {
+    /// All but the residual, whose extents are the output's.
+    fn of(case: &Case) -> Self {
+        let channels = case.conv.map_or(case.dims[1], |conv| conv.0);
+        let weight = case
+            .conv
+            .map(|(out, groups, kernel, ..)| filters([out, case.dims[1] / groups, kernel[0], kernel[1]], 2));
+        Self {
+            x: noise(case.dims, 1),
+            weight,
+            bias: (case.bias && case.conv.is_some()).then(|| noise([channels], 3)),
+            gamma: case.norm.then(|| noise([channels], 4)),
+            beta: case.norm.then(|| noise([channels], 5)),
+            residual: None,
         }
-        _ => x.clone(),
-    };
-    let [batch, _, height, width] = expected.dims();
-    if case.norm && batch * height * width < 16 {
-        // Of a few pixels a normalisation leaves no gradient but rounding: of two, the results are
-        // −1 and 1 whatever they are.
-        return;
-    }
-    let residual = case.residual.then(|| noise(expected.dims(), 6));
-    if let (Some(gamma), Some(beta)) = (&gamma, &beta) {
-        let normed = Dispatch::batch_norm_train(
-            expected.into_dispatch(),
-            gamma.clone().into_dispatch(),
-            beta.clone().into_dispatch(),
-            1e-5,
-        );
-        expected = Tensor::from_dispatch(normed.output);
-    }
-    if let Some(residual) = &residual {
-        expected = expected + residual.clone();
-    }
-    if let Some(high) = case.clamp {
-        expected = expected.clamp(0.0, high);
     }
 
-    let clamp = case.clamp.map_or(Clamp::NONE, |high| Clamp { low: 0.0, high });
-    let block = Block::new(case.norm.then_some(1e-5), clamp);
-    // What has no convolution wants maps that are channels-last already.
-    let turned = x
-        .clone()
-        .permute([0, 2, 3, 1])
-        .mul_scalar(1.0)
-        .permute([0, 3, 1, 2]);
-    let inputs = BlockInputs {
-        x: Some(Value::from(if case.conv.is_some() { x.clone() } else { turned })),
-        conv: case
-            .conv
-            .map(|(out, groups, kernel, stride, dilation, padding)| ConvShape {
+    /// The convolution by Burn's operator; the input where there is none.
+    fn convolved(&self, case: &Case) -> Tensor<4> {
+        let (Some(weight), Some((_, groups, _, stride, dilation, padding))) = (&self.weight, case.conv)
+        else {
+            return self.x.clone();
+        };
+        let options = ConvOptions {
+            stride,
+            padding: padding.map(|pad| (pad, pad)),
+            dilation,
+            groups,
+        };
+        conv2d(self.x.clone(), weight.clone(), self.bias.clone(), options)
+    }
+
+    /// What follows the convolution, by Burn's operators.
+    fn ended(&self, case: &Case, mut y: Tensor<4>) -> Tensor<4> {
+        if let (Some(gamma), Some(beta)) = (&self.gamma, &self.beta) {
+            let normed = Dispatch::batch_norm_train(
+                y.into_dispatch(),
+                gamma.clone().into_dispatch(),
+                beta.clone().into_dispatch(),
+                1e-5,
+            );
+            y = Tensor::from_dispatch(normed.output);
+        }
+        if let Some(residual) = &self.residual {
+            y = y + residual.clone();
+        }
+        match case.clamp {
+            Some(high) => y.clamp(0.0, high),
+            None => y,
+        }
+    }
+
+    fn inputs(&self, case: &Case) -> BlockInputs {
+        // What has no convolution wants maps that are channels-last already.
+        let x = match case.conv {
+            Some(_) => self.x.clone(),
+            None => self
+                .x
+                .clone()
+                .permute([0, 2, 3, 1])
+                .mul_scalar(1.0)
+                .permute([0, 3, 1, 2]),
+        };
+        let conv =
+            |(out, groups, kernel, stride, dilation, padding): (_, _, _, _, _, [usize; 2])| ConvShape {
                 batch: case.dims[0],
                 input: [case.dims[2], case.dims[3]],
                 channels: [case.dims[1], out],
@@ -114,54 +131,66 @@ fn compare(case: &Case, simd: Simd) {
                 stride,
                 dilation,
                 padding: padding.map(|pad| (pad, pad)),
-            }),
-        precision: Precision::Fp32,
-        weight: weight.clone().map(Value::from),
-        bias: bias.clone().map(Value::from),
-        norm: [
-            gamma.clone().map(Value::from),
-            beta.clone().map(Value::from),
-            None,
-            None,
-        ],
-        residual: residual.clone().map(Value::from),
-    };
+            };
+        BlockInputs {
+            x: Some(Value::from(x)),
+            conv: case.conv.map(conv),
+            precision: Precision::Fp32,
+            weight: self.weight.clone().map(Value::from),
+            bias: self.bias.clone().map(Value::from),
+            norm: [
+                self.gamma.clone().map(Value::from),
+                self.beta.clone().map(Value::from),
+                None,
+                None,
+            ],
+            residual: self.residual.clone().map(Value::from),
+        }
+    }
+}
+
+/// The output, and the gradient of Σ y · dy by every operand, of the block and of Burn's operators.
+fn compare(case: &Case, simd: Simd) {
+    let mut drawn = Drawn::of(case);
+    let convolved = drawn.convolved(case);
+    let [batch, _, height, width] = convolved.dims();
+    if case.norm && batch * height * width < 16 {
+        // Of a few pixels a normalisation leaves no gradient but rounding: of two, the results are
+        // −1 and 1 whatever they are.
+        return;
+    }
+    drawn.residual = case.residual.then(|| noise(convolved.dims(), 6));
+    let expected = drawn.ended(case, convolved);
+
+    let clamp = case.clamp.map_or(Clamp::NONE, |high| Clamp { low: 0.0, high });
+    let block = Block::new(case.norm.then_some(1e-5), clamp);
     let outputs = block
-        .run_on(simd, &inputs, BlockMode::Training)
+        .run_on(simd, &drawn.inputs(case), BlockMode::Training)
         .expect("the block runs");
     let got = outputs.y.float::<4>();
     let dy = noise(expected.dims(), 7).detach();
     assert_close("y", got.clone(), expected.clone(), 1e-5);
-    let expected = (expected * dy.clone()).sum().backward();
-    let got = (got * dy).sum().backward();
-    assert_close("dx", x.grad(&got).unwrap(), x.grad(&expected).unwrap(), 1e-4);
-    if let Some(weight) = weight {
-        assert_close(
-            "dw",
-            weight.grad(&got).unwrap(),
-            weight.grad(&expected).unwrap(),
-            1e-4,
-        );
-    }
-    if let Some(bias) = bias.filter(|_| !case.norm) {
-        assert_close(
-            "db",
-            bias.grad(&got).unwrap(),
-            bias.grad(&expected).unwrap(),
-            1e-4,
-        );
-    }
-    for weight in [gamma, beta].into_iter().flatten() {
-        assert_close(
-            "dγ, dβ",
-            weight.grad(&got).unwrap(),
-            weight.grad(&expected).unwrap(),
-            1e-4,
-        );
-    }
-    if let Some(residual) = residual {
-        let [got, expected] = [&got, &expected].map(|grads| residual.grad(grads).unwrap());
-        assert_close("residual", got, expected, 1e-4);
+    let gradients = [
+        (got * dy.clone()).sum().backward(),
+        (expected * dy).sum().backward(),
+    ];
+    assert_same_gradient("dx", Some(drawn.x), &gradients);
+    assert_same_gradient("dw", drawn.weight, &gradients);
+    assert_same_gradient("db", drawn.bias.filter(|_| !case.norm), &gradients);
+    assert_same_gradient("dγ", drawn.gamma, &gradients);
+    assert_same_gradient("dβ", drawn.beta, &gradients);
+    assert_same_gradient("residual", drawn.residual, &gradients);
+}
+
+/// The gradient by an operand, if there is one, is the same in both.
+fn assert_same_gradient<const D: usize>(
+    what: &str,
+    operand: Option<Tensor<D>>,
+    both: &[burn::tensor::Gradients; 2],
+) {
+    if let Some(operand) = operand {
+        let [got, expected] = both.each_ref().map(|gradients| operand.grad(gradients).unwrap());
+        assert_close(what, got, expected, 1e-4);
     }
 }
 
