@@ -4,13 +4,7 @@
 
 use std::error::Error;
 
-use burn::tensor::Tensor;
-use potstill_core::options;
-use potstill_core::plugin::{
-    Options, Paper, Plan, Plugin, PluginEntry, PluginError, Prepared, Recorded, Step, Term,
-};
-use potstill_core::schedule::Schedule;
-use potstill_core::train::{Event, Interrupter, Observer};
+use potstill_core::prelude::*;
 use potstill_run::{Outcome, RunConfig};
 
 options! {

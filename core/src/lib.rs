@@ -14,6 +14,7 @@
 //! | [`device`] | the devices of a machine, their self-test, which one a run takes |
 //! | [`plugin`] | the hooks of a distillation method, their registry, and the check against recorded numbers |
 //! | [`loss`], [`schedule`] | what methods share: cross-entropy and KL, weights that change over time |
+//! | [`prelude`] | what most users of the core need |
 //! | [`precision`] | fp32, or bf16 for the factors of convolutions |
 //! | [`task`] | what is learnt: what a label is, which loss speaks for it, which metrics judge |
 //! | [`train`] | the loop over epochs, checkpoints, evaluation |
@@ -39,6 +40,7 @@ pub mod ops;
 pub mod passes;
 pub mod plugin;
 pub mod precision;
+pub mod prelude;
 pub mod schedule;
 pub mod task;
 pub mod train;
