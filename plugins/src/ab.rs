@@ -2,7 +2,7 @@
 //! of Activation Boundaries Formed by Hidden Neurons", 2019 (arXiv 1811.03233), equations 6 and 8.
 //!
 //! On values before their ReLU, s (student, after a connector: 1 × 1 convolution and BatchNorm) and
-//! t: L = ‖1[t > 0] ⊙ σ(μ − s) + 1[t ≤ 0] ⊙ σ(μ + s)‖²₂, σ the ReLU, μ a margin: the student's
+//! t: L = ‖1(t > 0) ⊙ σ(μ − s) + 1(t ≤ 0) ⊙ σ(μ + s)‖²₂, σ the ReLU, μ a margin: the student's
 //! neurons are to be active where the teacher's are, whatever their value. Averaged over the batch,
 //! summed over the pairs of maps.
 //!
