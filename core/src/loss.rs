@@ -5,7 +5,7 @@
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
 
-/// Cross-entropy with the true classes: −(1/B) Σ_b log softmax(z_b)[y_b].
+/// Cross-entropy with the true classes: `−(1/B) Σ_b log softmax(z_b)[y_b]`.
 ///
 /// # Shapes
 /// logits: `[batch, classes]`, labels: `[batch]`, result: `[1]`.

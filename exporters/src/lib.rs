@@ -2,7 +2,7 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | [`encode`] | a [`Graph`](potstill_core::graph::Graph) as an ONNX model, written beside its name and renamed |
+//! | [`mod@encode`] | a [`Graph`](potstill_core::graph::Graph) as an ONNX model, written beside its name and renamed |
 //! | [`inference`] | what a file keeps from training, left behind |
 //! | [`settle`] | what exists in training alone, put into a file's terms |
 //! | [`fold`] | BatchNorm into the convolution before it |

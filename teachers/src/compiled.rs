@@ -1,7 +1,7 @@
 //! Teachers that are part of the program: networks that another importer has turned into Rust
 //! source.
 //!
-//! Such a network is one node of a graph, [`Compiled`], with the file's input and outputs. All that
+//! Such a network is one node of a graph, `Compiled`, with the file's input and outputs. All that
 //! works on graphs works on it: its outputs are taps by their names,
 //! [`Adaptation`](crate::Adaptation) stands before and after it, its metadata counts. What lies
 //! between the file's outputs cannot be seen.

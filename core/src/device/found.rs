@@ -1,6 +1,6 @@
 //! The devices of this machine.
 //!
-//! wgpu's adapters are opened through Burn's fallible interface ([`Device::wgpu_options`]), for a
+//! wgpu's adapters are opened through Burn's fallible interface (`Device::wgpu_options`), for a
 //! device that is merely named is opened at its first tensor, and panics there if it is not to be
 //! had. An adapter can be opened so only once in a process: the list is made once and kept.
 

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`choice`] | what a user may ask for: `auto`, `cpu`, `flex`, `wgpu`, `cuda` |
 //! | [`found`] | the devices of this machine, opened without a panic |
-//! | [`self_test`] | a small network on a device, compared with the CPU |
+//! | [`mod@self_test`] | a small network on a device, compared with the CPU |
 //! | [`selection`] | from a choice to a device, with the reason |
 //! | [`memory`] | freed memory is kept for the next step; large buffers begin at a line of the cache |
 //! | [`threads`] | how many threads the CPU backend uses |

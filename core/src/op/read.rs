@@ -193,7 +193,7 @@ impl<'a> NodeReader<'a> {
     /// Sizes along spatial axes: `default` where the attribute is absent.
     ///
     /// # Errors
-    /// A negative entry, one beyond [`LARGEST_SIZE`], or another number of entries than `axes`.
+    /// A negative entry, one beyond `LARGEST_SIZE`, or another number of entries than `axes`.
     pub fn sizes(&self, name: &'static str, axes: usize, default: usize) -> Result<Vec<usize>, OpError> {
         let Some(values) = self.ints(name)? else {
             return Ok(vec![default; axes]);

@@ -1,7 +1,7 @@
 //! `Conv`: convolution over 1 to 3 spatial axes, grouped and dilated.
 //! <https://onnx.ai/onnx/operators/onnx__Conv.html>
 //!
-//! Y[n, o, p] = B[o] + Σ_{c, k} W[o, c, k] · X[n, g(o) + c, stride·p + dilation·k − pad]
+//! `Y[n, o, p] = B[o] + Σ_{c, k} W[o, c, k] · X[n, g(o) + c, stride·p + dilation·k − pad]`
 //!
 //! One form since opset 1. Burn has no border over three axes whose sides differ: such a one is
 //! added before.

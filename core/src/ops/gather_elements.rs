@@ -1,7 +1,7 @@
 //! `GatherElements`: along one axis, an index for each element.
 //! <https://onnx.ai/onnx/operators/onnx__GatherElements.html>
 //!
-//! y[i][j] = x[indices[i][j]][j] along axis 0. Opset 11 introduced it, 13 adds bfloat16; the form
+//! `y[i][j] = x[indices[i][j]][j]` along axis 0. Opset 11 introduced it, 13 adds bfloat16; the form
 //! never changed.
 
 use super::gather::resolve_indices;

@@ -1,7 +1,7 @@
 //! `ScatterElements`, and `Scatter`, its name up to opset 10: along one axis, a place for each
 //! update. <https://onnx.ai/onnx/operators/onnx__ScatterElements.html>
 //!
-//! y = x, then y[indices[i][j]][j] = updates[i][j] along axis 0. Opset 11 gave it its name and
+//! y = x, then `y[indices[i][j]][j] = updates[i][j]` along axis 0. Opset 11 gave it its name and
 //! allows negative indices; 16 and 18 add `reduction`, which combines what is there with the
 //! update. A place listed twice keeps one of its updates if there is no reduction.
 
