@@ -38,6 +38,7 @@ mod spec;
 mod step;
 mod written;
 
+pub use crate::task::cohort::Chosen;
 pub use architecture::Architecture;
 pub use check::{CheckReport, Comparison, Tolerance, check};
 pub use cohort::{Cohort, Structure, Student, Students};
@@ -45,7 +46,7 @@ pub use ensemble::gated;
 pub use error::PluginError;
 pub use hooks::Plugin;
 pub use library::{LibraryError, STAMP, STAMP_SYMBOL, Stamp, load_library};
-pub use objective::{Auxiliary, Chosen, Gate, Method, Objective, Stage, Turns};
+pub use objective::{Auxiliary, Gate, Method, Objective, Stage, Turns};
 pub use options::{Given, Limits, Numbers, Options, PluginOption, above};
 pub use plan::Plan;
 pub use prepare::{build, cohort_of, prepare};

@@ -5,6 +5,7 @@ use indexmap::{IndexMap, IndexSet};
 use super::prepared::Prepared;
 use crate::graph::Graph;
 use crate::schedule::Schedule;
+use crate::task::cohort::Chosen;
 
 /// A network that a method trains beside the students and that is never exported: a regressor, a
 /// gate.
@@ -46,24 +47,6 @@ pub enum Turns {
     Together,
     /// One after the other, each seeing what those before it have become.
     InTurn,
-}
-
-/// Which of a cohort's members is the run's result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Chosen {
-    /// This one.
-    Member(usize),
-    /// The one with the highest validation accuracy.
-    Best,
-    /// All together.
-    Ensemble,
-}
-
-impl Default for Chosen {
-    fn default() -> Self {
-        Self::Member(0)
-    }
 }
 
 /// A method that is ready for its first step.

@@ -6,8 +6,9 @@ use indexmap::IndexSet;
 use super::architecture::Architecture;
 use super::cohort::Students;
 use super::error::PluginError;
-use super::objective::{Auxiliary, Chosen, Gate, Objective, Stage, Turns};
+use super::objective::{Auxiliary, Gate, Objective, Stage, Turns};
 use crate::graph::Graph;
+use crate::task::cohort::Chosen;
 
 /// What training is going to be; plugins add what they need.
 #[derive(Debug)]

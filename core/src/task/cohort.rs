@@ -7,7 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use super::classification::{Evaluation, Tally};
 use crate::data::{Batch, DataError, Loader};
-use crate::plugin::Chosen;
+
+/// Which of a cohort's members is the run's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Chosen {
+    /// This one.
+    Member(usize),
+    /// The one with the highest validation accuracy.
+    Best,
+    /// All together.
+    Ensemble,
+}
+
+impl Default for Chosen {
+    fn default() -> Self {
+        Self::Member(0)
+    }
+}
 
 /// What the members of a cohort say about pictures.
 #[derive(Clone, Debug)]
