@@ -74,7 +74,7 @@ pub struct Sweep {
 /// What is swept: `sweep.toml`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Plan {
+struct SweepFile {
     /// The keys with their values.
     set: Vec<Setting>,
     /// What all runs start from.
@@ -131,9 +131,9 @@ impl Sweep {
     }
 
     /// File, sweep's folder or default; then the flags.
-    fn plan(&self, folder: &Path) -> Result<Plan, CliError> {
+    fn plan(&self, folder: &Path) -> Result<SweepFile, CliError> {
         let kept = if self.resume {
-            Some(Plan::read(folder)?)
+            Some(SweepFile::read(folder)?)
         } else {
             None
         };
@@ -156,7 +156,7 @@ impl Sweep {
             Some(set) if self.set.is_empty() => set,
             _ => self.set.clone(),
         };
-        Ok(Plan { set, run })
+        Ok(SweepFile { set, run })
     }
 
     /// Refuses before anything runs what would be refused at some time: each run is opened and
@@ -267,7 +267,7 @@ impl Sweep {
     }
 }
 
-impl Plan {
+impl SweepFile {
     fn read(folder: &Path) -> Result<Self, CliError> {
         let path = folder.join(PLAN);
         if !path.is_file() {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use potstill_kernels::conv::ConvShape;
 use potstill_kernels::norm::Clamp;
 
-use super::step::Step;
+use super::instruction::Instruction;
 use crate::cpu::Block;
 use crate::graph::Graph;
 use crate::ops::Window;
@@ -24,17 +24,17 @@ use crate::ops::relu::Relu;
 /// Nodes that run as one.
 #[derive(Debug)]
 pub(super) struct Fusion {
-    /// The steps, in order.
-    pub steps: Vec<usize>,
+    /// The instructions, in order.
+    pub instructions: Vec<usize>,
     /// What they do together beside the convolution.
     pub block: Block,
     /// Groups and window of the convolution.
     conv: Option<(usize, Window)>,
     /// Slots of the block's inputs.
     pub slots: Slots,
-    /// The step that normalises, with its operator.
+    /// The instruction that normalises, with its operator.
     pub norm: Option<(usize, BatchNorm)>,
-    /// The slots between the steps, and those of outputs that nobody reads: a fusion fills none of
+    /// The slots between the instructions, and those of outputs that nobody reads: a fusion fills none of
     /// them.
     pub inner: Vec<usize>,
     /// The slot of the result.
@@ -62,11 +62,11 @@ enum Part {
 }
 
 impl Fusion {
-    /// All fusions of a graph; no step is in two. `slots` are those of the graph's values.
-    pub fn find(graph: &Graph, steps: &[Step], slots: &HashMap<String, usize>) -> Vec<Self> {
+    /// All fusions of a graph; no instruction is in two. `slots` are those of the graph's values.
+    pub fn find(graph: &Graph, instructions: &[Instruction], slots: &HashMap<String, usize>) -> Vec<Self> {
         let mut readers = vec![Vec::new(); slots.len()];
-        for (index, step) in steps.iter().enumerate() {
-            for slot in step.inputs.iter().flatten() {
+        for (index, instruction) in instructions.iter().enumerate() {
+            for slot in instruction.inputs.iter().flatten() {
                 readers[*slot].push(index);
             }
         }
@@ -76,23 +76,28 @@ impl Fusion {
                 readers[*slot].push(usize::MAX);
             }
         }
-        let mut claimed = vec![false; steps.len()];
+        let mut claimed = vec![false; instructions.len()];
         let mut fusions = Vec::new();
-        for first in 0..steps.len() {
+        for first in 0..instructions.len() {
             if claimed[first] {
                 continue;
             }
-            let mut fusion = Draft::new(graph, steps, &readers);
+            let mut fusion = Draft::new(graph, instructions, &readers);
             let mut next = Some(first);
-            while let Some(step) = next.filter(|step| !claimed[*step] && fusion.take(*step)) {
+            while let Some(instruction) =
+                next.filter(|instruction| !claimed[*instruction] && fusion.take(*instruction))
+            {
                 next = match readers[fusion.output.unwrap_or_default()].as_slice() {
                     [only] if *only != usize::MAX => Some(*only),
                     _ => None,
                 };
-                debug_assert_eq!(fusion.steps.last(), Some(&step));
+                debug_assert_eq!(fusion.instructions.last(), Some(&instruction));
             }
             if let Some(fusion) = fusion.finish() {
-                fusion.steps.iter().for_each(|step| claimed[*step] = true);
+                fusion
+                    .instructions
+                    .iter()
+                    .for_each(|instruction| claimed[*instruction] = true);
                 fusions.push(fusion);
             }
         }
@@ -125,20 +130,20 @@ impl Fusion {
         self.conv.is_some()
     }
 
-    /// The last of its steps, in whose place it runs: all inputs are there by then.
+    /// The last of its instructions, in whose place it runs: all inputs are there by then.
     pub fn last(&self) -> usize {
-        self.steps.last().copied().unwrap_or_default()
+        self.instructions.last().copied().unwrap_or_default()
     }
 }
 
 /// A fusion in the making.
 struct Draft<'a> {
     graph: &'a Graph,
-    all: &'a [Step],
-    /// For each slot, the steps that read it.
+    all: &'a [Instruction],
+    /// For each slot, the instructions that read it.
     readers: &'a [Vec<usize>],
     part: Part,
-    steps: Vec<usize>,
+    instructions: Vec<usize>,
     block: Block,
     conv: Option<(usize, Window)>,
     slots: Slots,
@@ -148,13 +153,13 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(graph: &'a Graph, all: &'a [Step], readers: &'a [Vec<usize>]) -> Self {
+    fn new(graph: &'a Graph, all: &'a [Instruction], readers: &'a [Vec<usize>]) -> Self {
         Self {
             graph,
             all,
             readers,
             part: Part::Start,
-            steps: Vec::new(),
+            instructions: Vec::new(),
             block: Block::new(None, Clamp::NONE),
             conv: None,
             slots: Slots::default(),
@@ -164,12 +169,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Adds a step if it can come next.
+    /// Adds an instruction if it can come next.
     fn take(&mut self, index: usize) -> bool {
-        let step = &self.all[index];
-        let node = &self.graph.nodes[step.node];
-        let input = |place: usize| step.inputs.get(place).copied().flatten();
-        let Some((Some(output), others)) = step.outputs.split_first() else {
+        let instruction = &self.all[index];
+        let node = &self.graph.nodes[instruction.node];
+        let input = |place: usize| instruction.inputs.get(place).copied().flatten();
+        let Some((Some(output), others)) = instruction.outputs.split_first() else {
             return false;
         };
         let others = others.iter().flatten();
@@ -179,7 +184,7 @@ impl<'a> Draft<'a> {
         let (Some(first), before) = (input(0), self.output) else {
             return false;
         };
-        // What came before must be what the step works on.
+        // What came before must be what the instruction works on.
         let follows = before.is_none_or(|before| before == first);
         let part = if let Some(conv) = node.op.downcast::<ConvOp>() {
             let window = input(1).and_then(|weight| self.window(conv, weight));
@@ -208,7 +213,7 @@ impl<'a> Draft<'a> {
             Part::Sum
         } else {
             let Some(clamp) = self
-                .clamp(step)
+                .clamp(instruction)
                 .filter(|_| follows && self.part < Part::Activation)
             else {
                 return false;
@@ -222,7 +227,7 @@ impl<'a> Draft<'a> {
             self.slots.x = first;
         }
         self.part = part;
-        self.steps.push(index);
+        self.instructions.push(index);
         self.inner.extend(others);
         self.output = Some(*output);
         true
@@ -240,24 +245,24 @@ impl<'a> Draft<'a> {
         if weight < self.graph.tensors.len() {
             return Some(weight);
         }
-        let made = |step: &&Step| step.outputs.first() == Some(&Some(weight));
-        let step = self.all.iter().find(made)?;
-        let op = &self.graph.nodes[step.node].op;
+        let made = |instruction: &&Instruction| instruction.outputs.first() == Some(&Some(weight));
+        let instruction = self.all.iter().find(made)?;
+        let op = &self.graph.nodes[instruction.node].op;
         let keeps_shape =
             op.downcast::<FakeQuantizeWeight>().is_some() || op.downcast::<Binarize>().is_some();
         keeps_shape
-            .then(|| step.inputs.first().copied().flatten())
+            .then(|| instruction.inputs.first().copied().flatten())
             .flatten()
     }
 
     /// The bounds of an activation that only clamps.
-    fn clamp(&self, step: &Step) -> Option<Clamp> {
-        let op = &self.graph.nodes[step.node].op;
+    fn clamp(&self, instruction: &Instruction) -> Option<Clamp> {
+        let op = &self.graph.nodes[instruction.node].op;
         if op.downcast::<Relu>().is_some() {
             return Some(Clamp::RELU);
         }
         let clip = op.downcast::<Clip>()?;
-        let stored = |place: usize| match step.inputs.get(place).copied().flatten() {
+        let stored = |place: usize| match instruction.inputs.get(place).copied().flatten() {
             None => Some(None),
             Some(slot) => {
                 let (_, tensor) = self.graph.tensors.get_index(slot)?;
@@ -276,7 +281,7 @@ impl<'a> Draft<'a> {
     fn finish(self) -> Option<Fusion> {
         Some(Fusion {
             output: self.output?,
-            steps: self.steps,
+            instructions: self.instructions,
             block: self.block,
             conv: self.conv,
             slots: self.slots,

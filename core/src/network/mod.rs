@@ -2,11 +2,11 @@
 //! learner work on.
 
 mod fusion;
+mod instruction;
 mod outputs;
 mod parameter;
-mod plan;
+mod program;
 mod run;
-mod step;
 
 pub use outputs::{Outputs, TapError};
 pub use parameter::Parameter;
@@ -21,7 +21,7 @@ use crate::graph::{Dim, Graph, GraphError, Role, StoredTensor, ValueInfo, infer}
 use crate::op::Mode;
 use crate::precision::Precision;
 use crate::value::{Kind, Value};
-use plan::{Plan, Source};
+use program::{Program, Source};
 
 /// A network on a device.
 ///
@@ -57,7 +57,7 @@ pub struct Network {
     buffers: Vec<RunningState<Tensor<1>>>,
     /// Names, order of execution, integers.
     #[module(skip)]
-    plan: Arc<Plan>,
+    program: Arc<Program>,
     /// Of convolutions in inference mode, and in the others.
     #[module(skip)]
     precisions: [Precision; 2],
@@ -120,12 +120,12 @@ impl Network {
             };
             sources.push(source);
         }
-        let plan = Arc::new(Plan::new(graph, sources));
+        let program = Arc::new(Program::new(graph, sources));
         Ok(Self {
             weights,
             constants,
             buffers,
-            plan,
+            program,
             precisions: [Precision::Fp32; 2],
         })
     }
@@ -151,7 +151,7 @@ impl Network {
     /// The graph as it was given; its tensors hold the initial values. [`to_graph`](Self::to_graph)
     /// gives the current ones.
     pub fn graph(&self) -> &Graph {
-        self.plan.graph()
+        self.program.graph()
     }
 
     /// The graph with the network's current weights and statistics.
@@ -184,7 +184,7 @@ impl Network {
         graph
             .tensors
             .iter()
-            .zip(self.plan.sources())
+            .zip(self.program.sources())
             .filter_map(|(tensor, source)| named(tensor, source))
             .collect()
     }
@@ -200,7 +200,7 @@ impl Network {
     /// The parameter behind a weight's name.
     pub fn weight(&self, name: &str) -> Option<&Parameter> {
         let index = self.graph().tensors.get_index_of(name)?;
-        match &self.plan.sources()[index] {
+        match &self.program.sources()[index] {
             Source::Weight { index, .. } => self.weights.get(*index),
             _ => None,
         }

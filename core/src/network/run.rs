@@ -4,9 +4,9 @@ use burn::tensor::Device;
 
 use super::Network;
 use super::fusion::Fusion;
+use super::instruction::Instruction;
 use super::outputs::Outputs;
-use super::plan::{Action, Schedule, Source};
-use super::step::Step;
+use super::program::{Action, Schedule, Source};
 use crate::cpu::{BlockInputs, BlockMode, Fork, on_pool};
 use crate::graph::{Dim, Fact, Facts, GraphError, ValueInfo};
 use crate::op::{Inputs, Mode, RunContext};
@@ -114,17 +114,17 @@ impl Network {
         values: &[&str],
         mode: Mode,
     ) -> Result<Outputs, GraphError> {
-        let plan = &self.plan;
-        let mut slots: Vec<Option<LiveValue>> = vec![None; plan.len()];
+        let program = &self.program;
+        let mut slots: Vec<Option<LiveValue>> = vec![None; program.len()];
         self.feed(inputs, &mut slots)?;
         let mut wanted: Vec<(&str, usize)> = Vec::new();
         for name in values {
-            match plan.slot(name) {
+            match program.slot(name) {
                 Some(slot) => wanted.push((name, slot)),
-                None => plan.graph().check_value(name)?,
+                None => program.graph().check_value(name)?,
             }
         }
-        let mut keep = vec![false; plan.len()];
+        let mut keep = vec![false; program.len()];
         for (_, slot) in &wanted {
             keep[*slot] = true;
         }
@@ -134,7 +134,7 @@ impl Network {
             device: self.device(),
             precision: self.precision(mode),
         };
-        let schedule = plan.schedule(&keep);
+        let schedule = program.schedule(&keep);
         for index in 0..schedule.actions.len() {
             self.act(index, &schedule, &keep, &mut slots, &context)?;
         }
@@ -150,8 +150,8 @@ impl Network {
     /// Puts the inputs in their slots, and checks them against what the file declares and what
     /// inference says.
     fn feed(&self, inputs: Vec<(String, Value)>, slots: &mut [Option<LiveValue>]) -> Result<(), GraphError> {
-        let plan = &self.plan;
-        let graph = plan.graph();
+        let program = &self.program;
+        let graph = program.graph();
         for (name, value) in inputs {
             let declared = graph.inputs.iter().find(|input| input.name == name);
             let Some(declared) = declared else {
@@ -162,13 +162,13 @@ impl Network {
                 });
             };
             check_shape(declared, &value)?;
-            if let Some(slot) = plan.slot(&name) {
+            if let Some(slot) = program.slot(&name) {
                 slots[slot] = Some(LiveValue::Plain(value));
             }
         }
         let mut facts = Facts::with_capacity(graph.inputs.len());
         for input in &graph.inputs {
-            let value = plan
+            let value = program
                 .slot(&input.name)
                 .and_then(|slot| slots[slot].as_ref())
                 .map(LiveValue::read);
@@ -177,12 +177,12 @@ impl Network {
             })?;
             facts.insert(input.name.clone(), Fact::new(value.kind(), value.dims()));
         }
-        plan.check(facts)
+        program.check(facts)
     }
 
     /// Puts weights, buffers and constants in their slots.
     fn load(&self, slots: &mut [Option<LiveValue>]) {
-        for (slot, source) in self.plan.sources().iter().enumerate() {
+        for (slot, source) in self.program.sources().iter().enumerate() {
             slots[slot] = Some(LiveValue::Plain(match source {
                 Source::Weight { index, scalar } => self.weights[*index].value(*scalar),
                 Source::Constant { index, scalar } => self.constants[*index].value(*scalar),
@@ -201,33 +201,35 @@ impl Network {
         slots: &mut [Option<LiveValue>],
         context: &RunContext,
     ) -> Result<(), GraphError> {
-        let plan = &self.plan;
+        let program = &self.program;
         let action = schedule.actions[index];
         let ends = |slot: usize| schedule.last_use[slot] == Some(index) && !keep[slot];
         match action {
-            Action::Step(step) => self.run_step(&plan.steps[step], slots, ends, context)?,
+            Action::Instruction(instruction) => {
+                self.run_instruction(&program.instructions[instruction], slots, ends, context)?
+            }
             Action::Fusion(fusion) => {
-                let fusion = &plan.fusions[fusion];
+                let fusion = &program.fusions[fusion];
                 if !self.run_fusion(fusion, slots, context.mode) {
-                    for step in plan.steps_of(action) {
-                        self.run_step(step, slots, |_| false, context)?;
+                    for instruction in program.instructions_of(action) {
+                        self.run_instruction(instruction, slots, |_| false, context)?;
                     }
                     fusion.inner.iter().for_each(|slot| slots[*slot] = None);
                 }
             }
         }
-        for slot in plan
-            .steps_of(action)
-            .flat_map(|step| step.outputs.iter().flatten())
+        for slot in program
+            .instructions_of(action)
+            .flat_map(|instruction| instruction.outputs.iter().flatten())
         {
             // Only training's readers send gradients back.
             if schedule.readers[*slot] > 1 && context.mode != Mode::Inference {
                 slots[*slot] = slots[*slot].take().map(LiveValue::forked);
             }
         }
-        for slot in plan
-            .steps_of(action)
-            .flat_map(|step| step.inputs.iter().flatten())
+        for slot in program
+            .instructions_of(action)
+            .flat_map(|instruction| instruction.inputs.iter().flatten())
         {
             if ends(*slot) {
                 slots[*slot] = None;
@@ -237,20 +239,25 @@ impl Network {
     }
 
     /// Runs one node. It may take the inputs of which `ends` says that nobody reads them later.
-    fn run_step(
+    fn run_instruction(
         &self,
-        step: &Step,
+        instruction: &Instruction,
         slots: &mut [Option<LiveValue>],
         ends: impl Fn(usize) -> bool,
         context: &RunContext,
     ) -> Result<(), GraphError> {
-        let mut inputs = Vec::with_capacity(step.inputs.len());
-        for slot in &step.inputs {
+        let mut inputs = Vec::with_capacity(instruction.inputs.len());
+        for slot in &instruction.inputs {
             inputs.push(match slot {
                 None => None,
                 Some(slot) if ends(*slot) => {
                     // A node may read one value twice; only its last mention may take it.
-                    let again = step.inputs.iter().filter(|other| **other == Some(*slot)).count() > 1;
+                    let again = instruction
+                        .inputs
+                        .iter()
+                        .filter(|other| **other == Some(*slot))
+                        .count()
+                        > 1;
                     if again {
                         slots[*slot].as_ref().map(LiveValue::read)
                     } else {
@@ -260,7 +267,7 @@ impl Network {
                 Some(slot) => slots[*slot].as_ref().map(LiveValue::read),
             });
         }
-        let node = &self.plan.graph().nodes[step.node];
+        let node = &self.program.graph().nodes[instruction.node];
         let values = node
             .op
             .run(&Inputs(&inputs), context)
@@ -270,13 +277,13 @@ impl Network {
                 source,
             })?;
         if context.mode == Mode::Training {
-            for (output, buffer) in &step.updates {
+            for (output, buffer) in &instruction.updates {
                 if let Some(value) = values.get(*output) {
                     self.buffers[*buffer].update(value.clone().float::<1>());
                 }
             }
         }
-        for (slot, value) in step.outputs.iter().zip(values) {
+        for (slot, value) in instruction.outputs.iter().zip(values) {
             if let Some(slot) = slot {
                 slots[*slot] = Some(LiveValue::Plain(value));
             }
@@ -312,13 +319,13 @@ impl Network {
         let Some(outputs) = fusion.block.run(&inputs, statistics_of) else {
             return false;
         };
-        if let (Mode::Training, Some((step, operator)), Some(batch)) =
+        if let (Mode::Training, Some((instruction, operator)), Some(batch)) =
             (mode, &fusion.norm, outputs.statistics)
             && let [_, _, Some(mean), Some(variance)] = inputs.norm
         {
             let count = outputs.y.len() / batch[0].len().max(1);
             let moved = operator.moved([mean, variance], batch, count);
-            for (output, buffer) in &self.plan.steps[*step].updates {
+            for (output, buffer) in &self.program.instructions[*instruction].updates {
                 if let Some(value) = output.checked_sub(1).and_then(|output| moved.get(output)) {
                     self.buffers[*buffer].update(value.clone().float::<1>());
                 }

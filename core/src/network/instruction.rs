@@ -2,7 +2,7 @@
 
 /// One node with its names resolved.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct Instruction {
     /// Index of the node in the graph.
     pub node: usize,
     /// Slots of the inputs.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::fusion::Fusion;
-use super::step::Step;
+use super::instruction::Instruction;
 use crate::graph::{Facts, Graph, GraphError, infer_from};
 use crate::value::{Kind, Value};
 
@@ -27,8 +27,8 @@ type Signature = Vec<(Kind, Vec<usize>)>;
 /// One thing to do.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Action {
-    /// Run a step.
-    Step(usize),
+    /// Run an instruction.
+    Instruction(usize),
     /// Run a fusion.
     Fusion(usize),
 }
@@ -46,13 +46,13 @@ pub(super) struct Schedule {
 
 /// A graph made ready to run.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct Program {
     graph: Graph,
     sources: Vec<Source>,
     slots: HashMap<String, usize>,
-    /// The steps in order.
-    pub steps: Vec<Step>,
-    /// Steps that can run as one.
+    /// The instructions in order.
+    pub instructions: Vec<Instruction>,
+    /// Instructions that can run as one.
     pub fusions: Vec<Fusion>,
     /// Kinds and extents of inputs that every operator takes.
     checked: Mutex<HashSet<Signature>>,
@@ -61,7 +61,7 @@ pub(super) struct Plan {
 /// So many sets of extents are remembered: pictures of all sizes must not fill the memory.
 const REMEMBERED: usize = 256;
 
-impl Plan {
+impl Program {
     /// Resolves a validated graph; `sources` are parallel to its tensors.
     pub fn new(graph: Graph, sources: Vec<Source>) -> Self {
         let mut slots: HashMap<String, usize> = HashMap::new();
@@ -76,7 +76,7 @@ impl Plan {
             slots.entry(name.to_owned()).or_insert(next);
         }
         let slot = |name: &String| slots.get(name).copied();
-        let mut steps = Vec::with_capacity(graph.nodes.len());
+        let mut instructions = Vec::with_capacity(graph.nodes.len());
         for (index, node) in graph.nodes.iter().enumerate() {
             let inputs: Vec<Option<usize>> = node.inputs.iter().map(slot).collect();
             let outputs: Vec<Option<usize>> = node.outputs.iter().map(slot).collect();
@@ -93,19 +93,19 @@ impl Plan {
                 .iter()
                 .filter_map(|(output, input)| Some((*output, buffer(*input)?)))
                 .collect();
-            steps.push(Step {
+            instructions.push(Instruction {
                 node: index,
                 inputs,
                 outputs,
                 updates,
             });
         }
-        let fusions = Fusion::find(&graph, &steps, &slots);
+        let fusions = Fusion::find(&graph, &instructions, &slots);
         Self {
             graph,
             sources,
             slots,
-            steps,
+            instructions,
             fusions,
             checked: Mutex::default(),
         }
@@ -137,34 +137,41 @@ impl Plan {
     /// What to run, in order, so that the wanted slots are filled.
     pub fn schedule(&self, wanted: &[bool]) -> Schedule {
         let mut read = wanted.to_vec();
-        let mut needed = vec![false; self.steps.len()];
-        for (index, step) in self.steps.iter().enumerate().rev() {
-            if step.outputs.iter().flatten().any(|slot| read[*slot]) {
+        let mut needed = vec![false; self.instructions.len()];
+        for (index, instruction) in self.instructions.iter().enumerate().rev() {
+            if instruction.outputs.iter().flatten().any(|slot| read[*slot]) {
                 needed[index] = true;
-                step.inputs.iter().flatten().for_each(|slot| read[*slot] = true);
+                instruction
+                    .inputs
+                    .iter()
+                    .flatten()
+                    .for_each(|slot| read[*slot] = true);
             }
         }
-        // What each step is replaced by: nothing, or a fusion in the place of its last step.
-        let mut instead: Vec<Option<Option<usize>>> = vec![None; self.steps.len()];
+        // What each instruction is replaced by: nothing, or a fusion in the place of its last instruction.
+        let mut instead: Vec<Option<Option<usize>>> = vec![None; self.instructions.len()];
         for (index, fusion) in self.fusions.iter().enumerate() {
             if needed[fusion.last()] && fusion.inner.iter().all(|slot| !wanted[*slot]) {
-                fusion.steps.iter().for_each(|step| instead[*step] = Some(None));
+                fusion
+                    .instructions
+                    .iter()
+                    .for_each(|instruction| instead[*instruction] = Some(None));
                 instead[fusion.last()] = Some(Some(index));
             }
         }
         let mut schedule = Schedule {
-            actions: Vec::with_capacity(self.steps.len()),
+            actions: Vec::with_capacity(self.instructions.len()),
             last_use: vec![None; self.slots.len()],
             readers: wanted.iter().map(|wanted| usize::from(*wanted)).collect(),
         };
-        for index in (0..self.steps.len()).filter(|index| needed[*index]) {
+        for index in (0..self.instructions.len()).filter(|index| needed[*index]) {
             let action = match instead[index] {
-                None => Action::Step(index),
+                None => Action::Instruction(index),
                 Some(Some(fusion)) => Action::Fusion(fusion),
                 Some(None) => continue,
             };
-            for step in self.steps_of(action) {
-                for slot in step.inputs.iter().flatten() {
+            for instruction in self.instructions_of(action) {
+                for slot in instruction.inputs.iter().flatten() {
                     schedule.last_use[*slot] = Some(schedule.actions.len());
                     schedule.readers[*slot] += 1;
                 }
@@ -174,16 +181,16 @@ impl Plan {
         schedule
     }
 
-    /// The steps that an action stands for.
-    pub fn steps_of(&self, action: Action) -> impl Iterator<Item = &Step> {
+    /// The instructions that an action stands for.
+    pub fn instructions_of(&self, action: Action) -> impl Iterator<Item = &Instruction> {
         let (single, fused) = match action {
-            Action::Step(step) => (Some(step), None),
-            Action::Fusion(fusion) => (None, Some(&self.fusions[fusion].steps)),
+            Action::Instruction(instruction) => (Some(instruction), None),
+            Action::Fusion(fusion) => (None, Some(&self.fusions[fusion].instructions)),
         };
         single
             .into_iter()
             .chain(fused.into_iter().flatten().copied())
-            .map(|step| &self.steps[step])
+            .map(|instruction| &self.instructions[instruction])
     }
 
     /// The graph.
