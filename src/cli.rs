@@ -32,7 +32,7 @@ enum Command {
     Prune(Box<command::prune::Prune>),
     Bench(command::bench::Bench),
     Inspect(command::inspect::Inspect),
-    Run(command::run::Run),
+    Run(command::run::RunFile),
     Check(command::check::Check),
     Plugins(command::plugins::Plugins),
     Models(command::models::Models),

@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::{Device, FloatDType, Tensor};
-use potstill_kernels::precision::Precision as OfKernels;
+use potstill_kernels::precision::Rounding;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{did_you_mean, nearest};
@@ -77,10 +77,10 @@ impl Precision {
     }
 
     /// For the CPU's kernels.
-    pub(crate) fn of_kernels(self) -> OfKernels {
+    pub(crate) fn of_kernels(self) -> Rounding {
         match self {
-            Precision::Fp32 => OfKernels::Fp32,
-            Precision::Bf16 => OfKernels::Bf16,
+            Precision::Fp32 => Rounding::Fp32,
+            Precision::Bf16 => Rounding::Bf16,
         }
     }
 

@@ -21,7 +21,7 @@ pub type Provenance = IndexMap<String, String>;
 
 /// In which numbers a file computes.
 #[derive(Clone, Debug, Default)]
-pub enum Precision {
+pub enum ExportPrecision {
     /// 32-bit floats.
     #[default]
     Fp32,
@@ -34,7 +34,7 @@ pub enum Precision {
 /// For what is rounded to 255 steps of a value's range.
 const ROUNDED_TOLERANCE: f64 = 5e-2;
 
-impl Precision {
+impl ExportPrecision {
     /// Largest difference over largest value between the file in tract and the same graph in `f32`.
     ///
     /// `float16` has a unit roundoff of 2⁻¹¹, which some tens of layers add up. In integers, a
@@ -42,9 +42,9 @@ impl Precision {
     /// value's range.
     fn tolerance(&self) -> f64 {
         match self {
-            Precision::Fp32 => TOLERANCE,
-            Precision::Fp16 => 1e-2,
-            Precision::Int8(_) => ROUNDED_TOLERANCE,
+            ExportPrecision::Fp32 => TOLERANCE,
+            ExportPrecision::Fp16 => 1e-2,
+            ExportPrecision::Int8(_) => ROUNDED_TOLERANCE,
         }
     }
 }
@@ -74,7 +74,7 @@ pub struct Export {
     /// Whether BatchNorm is folded into convolutions.
     pub fold: bool,
     /// In which numbers the file computes.
-    pub precision: Precision,
+    pub precision: ExportPrecision,
     /// Whether the file is run by tract before it gets its name.
     pub verify: bool,
     /// Metadata: classes, preprocessing, provenance.
@@ -86,7 +86,7 @@ impl Default for Export {
         Self {
             opset: 17,
             fold: true,
-            precision: Precision::Fp32,
+            precision: ExportPrecision::Fp32,
             verify: true,
             provenance: Provenance::new(),
         }
@@ -147,10 +147,10 @@ impl Export {
     /// A graph in the file's precision; `None` where it is in that already.
     fn converted(&self, mut graph: Graph, learnt: Option<Ranges>) -> Result<Option<Graph>, ExportError> {
         match (&self.precision, learnt) {
-            (Precision::Fp32, None) => return Ok(None),
-            (Precision::Fp16, None) => to_half(&mut graph),
-            (Precision::Fp16, Some(_)) => return Err(ExportError::LearntIntegers),
-            (Precision::Int8(calibration), learnt) => {
+            (ExportPrecision::Fp32, None) => return Ok(None),
+            (ExportPrecision::Fp16, None) => to_half(&mut graph),
+            (ExportPrecision::Fp16, Some(_)) => return Err(ExportError::LearntIntegers),
+            (ExportPrecision::Int8(calibration), learnt) => {
                 let values = graph.quantisable_values()?;
                 let ranges = match learnt {
                     Some(ranges) if !ranges.is_empty() => ranges,
@@ -158,7 +158,7 @@ impl Export {
                 };
                 quantise(&mut graph, &ranges)?;
             }
-            (Precision::Fp32, Some(ranges)) => quantise(&mut graph, &ranges)?,
+            (ExportPrecision::Fp32, Some(ranges)) => quantise(&mut graph, &ranges)?,
         }
         graph.validate()?;
         Ok(Some(graph))

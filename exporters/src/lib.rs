@@ -27,4 +27,4 @@ pub mod verify;
 
 pub use encode::{encode, write};
 pub use error::ExportError;
-pub use export::{Export, Precision, Provenance};
+pub use export::{Export, ExportPrecision, Provenance};

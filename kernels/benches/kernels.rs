@@ -5,10 +5,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use potstill_kernels::conv::{Conv, ConvShape, OutputGradient, WantedGradients};
+use potstill_kernels::conv::{ConvShape, Convolution, OutputGradient, WantedGradients};
 use potstill_kernels::memory::Aligned;
 use potstill_kernels::norm::{self, Affine, Clamp, Clamped, Moments, Normalised, Seen};
-use potstill_kernels::precision::Precision;
+use potstill_kernels::precision::Rounding;
 use potstill_kernels::simd::Simd;
 
 #[global_allocator]
@@ -60,23 +60,23 @@ fn convolutions(criterion: &mut Criterion) {
         "{simd:?}, {} threads: at most {peak:.0} GFLOP/s in fp32",
         rayon::current_num_threads()
     );
-    for precision in [Precision::Fp32, Precision::Bf16] {
+    for precision in [Rounding::Fp32, Rounding::Bf16] {
         for (name, batch, size, channels, kernel, stride, groups) in LAYERS {
             let shape = layer(batch, size, channels, kernel, stride, groups);
-            let conv = Conv::new(shape, simd, precision);
+            let conv = Convolution::new(shape, simd, precision);
             match precision {
-                Precision::Fp32 => convolution(criterion, name, &conv, peak),
+                Rounding::Fp32 => convolution(criterion, name, &conv, peak),
                 // Elsewhere bf16 is rounding, then fp32.
-                Precision::Bf16 if conv.is_tiled() => {
+                Rounding::Bf16 if conv.is_tiled() => {
                     convolution(criterion, &format!("{name}, bf16"), &conv, peak);
                 }
-                Precision::Bf16 => {}
+                Rounding::Bf16 => {}
             }
         }
     }
 }
 
-fn convolution(criterion: &mut Criterion, name: &str, conv: &Conv, peak: f64) {
+fn convolution(criterion: &mut Criterion, name: &str, conv: &Convolution, peak: f64) {
     let shape = conv.shape();
     let flop = 2 * shape.multiplications();
     let [x, w, dy] = [shape.input_len(), shape.weight_len(), shape.output_len()].map(waves);

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::conv::{Conv, ConvGradients, Ending, OutputGradient, PackedWeight, WantedGradients};
+use crate::conv::{ConvGradients, Convolution, Ending, OutputGradient, PackedWeight, WantedGradients};
 use crate::norm::{self, Affine, Clamp, Clamped, Moments, Normalised, Seen, Slope};
 use crate::simd::Simd;
 
@@ -16,7 +16,7 @@ use crate::simd::Simd;
 #[derive(Clone, Debug)]
 pub struct Block {
     /// The convolution, if there is one.
-    pub conv: Option<Arc<Conv>>,
+    pub conv: Option<Arc<Convolution>>,
     /// ε of the normalisation, if there is one.
     pub epsilon: Option<f64>,
     /// The activation; [`Clamp::NONE`] if there is none.

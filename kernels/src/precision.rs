@@ -7,7 +7,7 @@
 /// The precision of a convolution's factors: input, weight, and gradient of the output. Sums and
 /// everything else are `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Precision {
+pub enum Rounding {
     /// As they are.
     #[default]
     Fp32,

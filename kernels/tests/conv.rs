@@ -7,9 +7,9 @@
     reason = "a test that unwraps says where it failed"
 )]
 
-use potstill_kernels::conv::{Conv, ConvShape, Ending, OutputGradient, WantedGradients};
+use potstill_kernels::conv::{ConvShape, Convolution, Ending, OutputGradient, WantedGradients};
 use potstill_kernels::norm::Clamp;
-use potstill_kernels::precision::{Precision, rounded};
+use potstill_kernels::precision::{Rounding, rounded};
 use potstill_kernels::simd::Simd;
 use proptest::prelude::*;
 
@@ -89,10 +89,10 @@ fn assert_close(what: &str, simd: Simd, got: &[f32], expected: &[f64]) {
 }
 
 fn agrees(shape: &ConvShape) {
-    agrees_in(shape, Precision::Fp32);
+    agrees_in(shape, Rounding::Fp32);
 }
 
-fn agrees_in(shape: &ConvShape, precision: Precision) {
+fn agrees_in(shape: &ConvShape, precision: Rounding) {
     let x = noise(shape.input_len(), 1);
     let w = noise(shape.weight_len(), 2);
     let b = noise(shape.channels[1], 3);
@@ -100,13 +100,13 @@ fn agrees_in(shape: &ConvShape, precision: Precision) {
     let depthwise = shape.groups == shape.channels[0] && shape.groups == shape.channels[1];
     let factors = |elements: &[f32]| -> Vec<f32> {
         match precision {
-            Precision::Bf16 if !depthwise => elements.iter().copied().map(rounded).collect(),
+            Rounding::Bf16 if !depthwise => elements.iter().copied().map(rounded).collect(),
             _ => elements.to_vec(),
         }
     };
     let [y, dx, dw] = defined(shape, &factors(&x), &factors(&w), &b, &factors(&dy));
     for simd in Simd::available() {
-        let conv = Conv::new(shape.clone(), simd, precision);
+        let conv = Convolution::new(shape.clone(), simd, precision);
         let forward = conv.forward(&x, &w, Some(&b));
         assert_close("y", simd, &forward, &y);
         let residual = noise(shape.output_len(), 5);
@@ -181,7 +181,7 @@ proptest! {
 
     #[test]
     fn in_bf16_the_factors_are_rounded_and_nothing_else(shape in shapes()) {
-        agrees_in(&shape, Precision::Bf16);
+        agrees_in(&shape, Rounding::Bf16);
     }
 
     #[test]
@@ -203,7 +203,7 @@ proptest! {
             stride: [stride; 2],
             dilation: [dilation; 2],
             padding,
-        }, Precision::Bf16);
+        }, Rounding::Bf16);
     }
 }
 
@@ -278,7 +278,7 @@ fn the_layers_of_a_resnet_agree_with_the_definition() {
     ] {
         agrees(&same(3, size, channels, kernel, stride));
         agrees(&same(32, size, channels, kernel, stride));
-        agrees_in(&same(32, size, channels, kernel, stride), Precision::Bf16);
+        agrees_in(&same(32, size, channels, kernel, stride), Rounding::Bf16);
     }
 }
 
@@ -294,7 +294,7 @@ fn numbers_do_not_depend_on_the_threads() {
             .build()
             .unwrap();
         pool.install(|| {
-            let conv = Conv::new(shape.clone(), Simd::best(), Precision::Fp32);
+            let conv = Convolution::new(shape.clone(), Simd::best(), Rounding::Fp32);
             let gradients = conv.backward(&x, &w, OutputGradient::Ready(&dy), BOTH);
             (conv.forward(&x, &w, None), gradients.input, gradients.weight)
         })
@@ -314,7 +314,7 @@ fn tiles_of_four_are_within_three_millionths_of_the_largest() {
         let dy = noise(shape.output_len(), 10);
         let exact = defined(&shape, &x, &w, &[0.0; 64][..channels], &dy);
         for simd in Simd::available() {
-            let conv = Conv::new(shape.clone(), simd, Precision::Fp32);
+            let conv = Convolution::new(shape.clone(), simd, Rounding::Fp32);
             let y = conv.forward(&x, &w, None);
             let gradients = conv.backward(&x, &w, OutputGradient::Ready(&dy), BOTH);
             let got = [y, gradients.input.unwrap(), gradients.weight.unwrap()];

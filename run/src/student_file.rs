@@ -4,7 +4,7 @@ use std::path::Path;
 
 use potstill_core::graph::Graph;
 use potstill_exporters::export::Written;
-use potstill_exporters::{Export, Precision, Provenance};
+use potstill_exporters::{Export, ExportPrecision, Provenance};
 
 use crate::config::RunConfig;
 use crate::data::Data;
@@ -31,7 +31,7 @@ impl TrainedStudent<'_> {
     ///
     /// # Errors
     /// An export that fails its check, a disk that refuses.
-    pub fn write(&self, precision: Precision, path: &Path) -> Result<Written, RunError> {
+    pub fn write(&self, precision: ExportPrecision, path: &Path) -> Result<Written, RunError> {
         let export = Export {
             precision,
             provenance: self.provenance(path)?,

@@ -7,7 +7,7 @@ use potstill_core::plugin::{Chosen, Objective, Students};
 use potstill_core::train::{
     Event, Frozen, GradientReport, Interrupter, Observer, Outcome, Setup, TrainError, Trained, train,
 };
-use potstill_exporters::Precision;
+use potstill_exporters::ExportPrecision;
 
 use crate::comparison::Row;
 use crate::config::RunConfig;
@@ -108,7 +108,7 @@ impl Training<'_> {
                 member: selection.member_name(trained),
                 top1,
             };
-            student.write(Precision::Fp32, &self.folder.join(file))
+            student.write(ExportPrecision::Fp32, &self.folder.join(file))
         };
         let graph = selection.graph(&outcome.best)?;
         let best = top1(&outcome.best).unwrap_or(0.0);

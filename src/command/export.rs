@@ -11,7 +11,7 @@ use potstill_core::task::Evaluation;
 use potstill_core::train::checkpoint::Which;
 use potstill_exporters::export::Written;
 use potstill_exporters::quantise::{Calibration, Method};
-use potstill_exporters::{Export, Precision, Provenance};
+use potstill_exporters::{Export, ExportPrecision, Provenance};
 use potstill_run::evaluation::{evaluate_classifier, evaluate_in_tract};
 use potstill_run::{Data, DataConfig, Restored, RunFolder, preprocessing};
 use potstill_teachers::{Classifier, decode_file};
@@ -125,7 +125,7 @@ impl ExportRun {
         }
         let precision = match &data {
             Some(data) => self.precision(data, 0)?,
-            None => Precision::Fp32,
+            None => ExportPrecision::Fp32,
         };
         let export = Export {
             opset: self.opset.unwrap_or(graph.model.opset()),
@@ -142,11 +142,11 @@ impl ExportRun {
         }
     }
 
-    fn precision(&self, data: &Data, seed: u64) -> Result<Precision, CliError> {
+    fn precision(&self, data: &Data, seed: u64) -> Result<ExportPrecision, CliError> {
         Ok(match self.precision {
-            PrecisionName::Fp32 => Precision::Fp32,
-            PrecisionName::Fp16 => Precision::Fp16,
-            PrecisionName::Int8 => Precision::Int8(Calibration {
+            PrecisionName::Fp32 => ExportPrecision::Fp32,
+            PrecisionName::Fp16 => ExportPrecision::Fp16,
+            PrecisionName::Int8 => ExportPrecision::Int8(Calibration {
                 method: self.calibration.into(),
                 pictures: data.calibration(self.calibration_samples as usize, seed)?,
             }),

@@ -11,7 +11,7 @@ use potstill_core::graph::Graph;
 use potstill_core::passes::{Criterion, Pruned, prune};
 use potstill_core::plugin::PluginSpec;
 use potstill_core::train::checkpoint::Which;
-use potstill_exporters::{Export, Precision};
+use potstill_exporters::{Export, ExportPrecision};
 use potstill_run::{Restored, RunConfig, RunFolder, free_run};
 use potstill_teachers::decode_file;
 
@@ -121,7 +121,7 @@ impl Prune {
             source,
         })?;
         let unpruned = config.out.join(UNPRUNED);
-        restored.student().write(Precision::Fp32, &unpruned)?;
+        restored.student().write(ExportPrecision::Fp32, &unpruned)?;
         self.write_pruned(out, &restored.graph, &config.out.join(PRUNED))?;
         out.flush()?;
         let folder = config.out.clone();

@@ -19,7 +19,7 @@ use crate::error::CliError;
 
 /// Run an ONNX file on arrays from an .npz archive, and write its outputs as one.
 #[derive(Debug, Args)]
-pub struct Run {
+pub struct RunFile {
     /// ONNX file.
     file: PathBuf,
     /// Archive with an array for each input, under the input's name; others are ignored.
@@ -33,7 +33,7 @@ pub struct Run {
     tap: Vec<String>,
 }
 
-impl Run {
+impl RunFile {
     /// Runs and writes.
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let graph = decode_file(&self.file).map_err(|source| CliError::Import {

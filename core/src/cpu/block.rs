@@ -14,7 +14,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{DispatchAutodiffContext, Flex, TensorMetadata};
 use burn::tensor::Shape;
 use potstill_kernels::block::{self, Folded, Kept, Wanted};
-use potstill_kernels::conv::{Conv, ConvShape};
+use potstill_kernels::conv::{ConvShape, Convolution};
 use potstill_kernels::norm::Clamp;
 use potstill_kernels::simd::Simd;
 
@@ -29,7 +29,7 @@ use crate::value::Value;
 
 /// What a block does beside its convolution; each part is optional.
 #[derive(Clone, Debug)]
-pub struct Block {
+pub struct BlockOp {
     /// ε of the normalisation.
     pub epsilon: Option<f64>,
     /// The activation.
@@ -41,7 +41,7 @@ pub struct Block {
 /// Weights made ready for inference, and what they were made of.
 #[derive(Clone, Debug)]
 struct Prepared {
-    conv: Option<Arc<Conv>>,
+    conv: Option<Arc<Convolution>>,
     /// While they are held here, nobody changes their elements in place: another weight is another
     /// tensor.
     sources: [Option<FlexTensor>; 6],
@@ -49,7 +49,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn is_of(&self, conv: Option<&Arc<Conv>>, sources: &[Option<FlexTensor>; 6]) -> bool {
+    fn is_of(&self, conv: Option<&Arc<Convolution>>, sources: &[Option<FlexTensor>; 6]) -> bool {
         let same_conv = match (&self.conv, conv) {
             (Some(own), Some(other)) => Arc::ptr_eq(own, other),
             (None, None) => true,
@@ -82,7 +82,7 @@ pub struct BlockOutputs {
     pub statistics: Option<[Value; 2]>,
 }
 
-impl Block {
+impl BlockOp {
     /// A block with the ε of its normalisation, if it has one, and its activation.
     pub fn new(epsilon: Option<f64>, clamp: Clamp) -> Self {
         Self {
@@ -173,19 +173,19 @@ fn convolution(
     simd: Simd,
     inputs: &BlockInputs,
     dims: [usize; 4],
-) -> Option<(Option<Arc<Conv>>, [usize; 4])> {
+) -> Option<(Option<Arc<Convolution>>, [usize; 4])> {
     let Some(shape) = &inputs.conv else {
         return Some((None, dims));
     };
     let [height, width] = shape.output();
     let out = [dims[0], shape.channels[1], height, width];
-    if inputs.weight.is_none() || out.contains(&0) || !Conv::supports(shape) {
+    if inputs.weight.is_none() || out.contains(&0) || !Convolution::supports(shape) {
         return None;
     }
     Some((Some(ready(shape.clone(), simd, inputs.precision)), out))
 }
 
-impl Block {
+impl BlockOp {
     /// What inference computes with: from last time, if the weights are the same.
     fn folded(
         &self,
@@ -226,13 +226,13 @@ impl Block {
 }
 
 /// Convolutions by extents, instruction set and precision.
-type Ready = HashMap<(ConvShape, Simd, Precision), Arc<Conv>>;
+type Ready = HashMap<(ConvShape, Simd, Precision), Arc<Convolution>>;
 
 /// So many convolutions are kept ready: pictures of all sizes must not fill the memory.
 const READY: usize = 512;
 
 /// A convolution made ready, from those of earlier steps if it was there.
-fn ready(shape: ConvShape, simd: Simd, precision: Precision) -> Arc<Conv> {
+fn ready(shape: ConvShape, simd: Simd, precision: Precision) -> Arc<Convolution> {
     static CONVS: OnceLock<Mutex<Ready>> = OnceLock::new();
     let mut convs = CONVS
         .get_or_init(Mutex::default)
@@ -245,7 +245,7 @@ fn ready(shape: ConvShape, simd: Simd, precision: Precision) -> Arc<Conv> {
     if convs.len() >= READY {
         convs.clear();
     }
-    let conv = Arc::new(Conv::new(key.0.clone(), simd, precision.of_kernels()));
+    let conv = Arc::new(Convolution::new(key.0.clone(), simd, precision.of_kernels()));
     convs.insert(key, conv.clone());
     conv
 }

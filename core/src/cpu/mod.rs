@@ -14,7 +14,7 @@ mod pool;
 mod scale;
 mod tensor;
 
-pub(crate) use block::{Block, BlockInputs, BlockMode};
+pub(crate) use block::{BlockInputs, BlockMode, BlockOp};
 pub(crate) use fork::Fork;
 pub(crate) use pool::{Pooling, global_average, pooled};
 pub(crate) use scale::scaled_gradient;

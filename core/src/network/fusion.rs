@@ -10,7 +10,7 @@ use potstill_kernels::conv::ConvShape;
 use potstill_kernels::norm::Clamp;
 
 use super::instruction::Instruction;
-use crate::cpu::Block;
+use crate::cpu::BlockOp;
 use crate::graph::Graph;
 use crate::ops::Window;
 use crate::ops::batch_norm::BatchNorm;
@@ -27,15 +27,15 @@ pub(super) struct Fusion {
     /// The instructions, in order.
     pub instructions: Vec<usize>,
     /// What they do together beside the convolution.
-    pub block: Block,
+    pub block: BlockOp,
     /// Groups and window of the convolution.
     conv: Option<(usize, Window)>,
     /// Slots of the block's inputs.
     pub slots: Slots,
     /// The instruction that normalises, with its operator.
     pub norm: Option<(usize, BatchNorm)>,
-    /// The slots between the instructions, and those of outputs that nobody reads: a fusion fills none of
-    /// them.
+    /// The slots between the instructions, and those of outputs that nobody reads: a fusion fills
+    /// none of them.
     pub inner: Vec<usize>,
     /// The slot of the result.
     pub output: usize,
@@ -144,7 +144,7 @@ struct Draft<'a> {
     readers: &'a [Vec<usize>],
     part: Part,
     instructions: Vec<usize>,
-    block: Block,
+    block: BlockOp,
     conv: Option<(usize, Window)>,
     slots: Slots,
     norm: Option<(usize, BatchNorm)>,
@@ -160,7 +160,7 @@ impl<'a> Draft<'a> {
             readers,
             part: Part::Start,
             instructions: Vec::new(),
-            block: Block::new(None, Clamp::NONE),
+            block: BlockOp::new(None, Clamp::NONE),
             conv: None,
             slots: Slots::default(),
             norm: None,

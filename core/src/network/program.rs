@@ -148,7 +148,8 @@ impl Program {
                     .for_each(|slot| read[*slot] = true);
             }
         }
-        // What each instruction is replaced by: nothing, or a fusion in the place of its last instruction.
+        // What each instruction is replaced by: nothing, or a fusion in the place of its last
+        // instruction.
         let mut instead: Vec<Option<Option<usize>>> = vec![None; self.instructions.len()];
         for (index, fusion) in self.fusions.iter().enumerate() {
             if needed[fusion.last()] && fusion.inner.iter().all(|slot| !wanted[*slot]) {

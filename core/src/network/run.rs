@@ -206,7 +206,7 @@ impl Network {
         let ends = |slot: usize| schedule.last_use[slot] == Some(index) && !keep[slot];
         match action {
             Action::Instruction(instruction) => {
-                self.run_instruction(&program.instructions[instruction], slots, ends, context)?
+                self.run_instruction(&program.instructions[instruction], slots, ends, context)?;
             }
             Action::Fusion(fusion) => {
                 let fusion = &program.fusions[fusion];

@@ -10,9 +10,9 @@ use super::algorithm::{Algorithm, Part, SumsPart, WeightSums};
 use super::output::Output;
 use super::packed::Direction;
 use super::winograd::Minimal;
-use super::{Conv, TASKS};
+use super::{Convolution, TASKS};
 use crate::parallel::{Shared, written};
-use crate::precision::{Precision, rounded};
+use crate::precision::{Rounding, rounded};
 
 /// Sums of the weight's gradient are kept for each task and added up in the end while they are
 /// smaller than this; else tasks share the channels.
@@ -44,7 +44,7 @@ pub struct WantedGradients {
     pub weight: bool,
 }
 
-impl Conv {
+impl Convolution {
     /// The gradients of the input and of the weight, as far as they are wanted.
     pub fn backward(
         &self,
@@ -107,7 +107,7 @@ enum Sums {
 
 /// A backward pass.
 struct Pass<'a> {
-    conv: &'a Conv,
+    conv: &'a Convolution,
     input: &'a [f32],
     output: Gradient<'a>,
     /// How the data's gradient is computed, and the weight for it, if it is wanted.
@@ -205,7 +205,7 @@ impl Pass<'_> {
                     &mut scratch[..]
                 };
                 make(pixels, part);
-                if self.conv.precision == Precision::Bf16 && !self.conv.is_tiled() {
+                if self.conv.precision == Rounding::Bf16 && !self.conv.is_tiled() {
                     part.iter_mut().for_each(|element| *element = rounded(*element));
                 }
                 part

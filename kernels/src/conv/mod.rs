@@ -30,7 +30,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::parallel::{Shared, written};
-use crate::precision::{Precision, rounded};
+use crate::precision::{Rounding, rounded};
 use crate::simd::Simd;
 use algorithm::{Algorithm, Part, WeightSums};
 pub use backward::{ConvGradients, OutputGradient, WantedGradients};
@@ -46,7 +46,7 @@ use winograd::Minimal;
 
 /// A convolution of some extents, made ready: make it once, use it at every step.
 #[derive(Debug)]
-pub struct Conv {
+pub struct Convolution {
     shape: ConvShape,
     simd: Simd,
     /// Pictures of a group; the last group may have fewer.
@@ -58,7 +58,7 @@ pub struct Conv {
     minimal: Option<Minimal>,
     same: Option<Same>,
     same_sums: Option<SameSums>,
-    precision: Precision,
+    precision: Rounding,
     /// Computes in bf16, if that is the precision and the machine can.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     tiled: Option<tiled::Tiled>,
@@ -78,10 +78,10 @@ const TASK_TILES: usize = 8;
 pub struct PackedWeight {
     elements: Vec<f32>,
     /// The convolution.
-    of: (ConvShape, Simd, Precision),
+    of: (ConvShape, Simd, Rounding),
 }
 
-impl Conv {
+impl Convolution {
     /// Whether the positions of a convolution of these extents can be counted in the tables:
     /// pictures of some billion elements cannot.
     pub fn supports(shape: &ConvShape) -> bool {
@@ -97,10 +97,10 @@ impl Conv {
     ///
     /// bf16 runs on the machine's matrix tiles if `simd` is its best instruction set; otherwise
     /// factors are rounded before the kernels for `f32`, which takes longer than fp32.
-    pub fn new(shape: ConvShape, simd: Simd, precision: Precision) -> Self {
+    pub fn new(shape: ConvShape, simd: Simd, precision: Rounding) -> Self {
         let precision = match precision {
-            Precision::Bf16 if !shape.is_depthwise() => Precision::Bf16,
-            _ => Precision::Fp32,
+            Rounding::Bf16 if !shape.is_depthwise() => Rounding::Bf16,
+            _ => Rounding::Fp32,
         };
         let [_, written] = shape.pixels();
         let pictures = GROUP_PIXELS
@@ -118,7 +118,7 @@ impl Conv {
             same_sums: SameSums::new(&shape, simd),
             precision,
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            tiled: (precision == Precision::Bf16 && simd == Simd::best())
+            tiled: (precision == Rounding::Bf16 && simd == Simd::best())
                 .then(|| tiled::Tiled::new(&shape))
                 .flatten(),
             zeros: vec![0.0; shape.channels[0].max(shape.channels[1])],
@@ -134,7 +134,7 @@ impl Conv {
     }
 
     /// What decides how it reads a weight.
-    fn identity(&self) -> (ConvShape, Simd, Precision) {
+    fn identity(&self) -> (ConvShape, Simd, Rounding) {
         (self.shape.clone(), self.simd, self.precision)
     }
 
@@ -156,8 +156,8 @@ impl Conv {
     /// What the kernels for `f32` compute with in place of some elements.
     fn factors<'a>(&self, elements: &'a [f32]) -> Cow<'a, [f32]> {
         match self.precision {
-            Precision::Fp32 => Cow::Borrowed(elements),
-            Precision::Bf16 => elements
+            Rounding::Fp32 => Cow::Borrowed(elements),
+            Rounding::Bf16 => elements
                 .par_iter()
                 .copied()
                 .map(rounded)

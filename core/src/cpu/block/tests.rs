@@ -163,7 +163,7 @@ fn compare(case: &Case, simd: Simd) {
     let expected = drawn.ended(case, convolved);
 
     let clamp = case.clamp.map_or(Clamp::NONE, |high| Clamp { low: 0.0, high });
-    let block = Block::new(case.norm.then_some(1e-5), clamp);
+    let block = BlockOp::new(case.norm.then_some(1e-5), clamp);
     let outputs = block
         .run_on(simd, &drawn.inputs(case), BlockMode::Training)
         .expect("the block runs");
@@ -266,7 +266,7 @@ fn untracked<const D: usize>(tensor: Tensor<D>) -> Value {
 
 #[test]
 fn inference_sees_that_weights_or_statistics_changed() {
-    let block = Block::new(Some(1e-5), Clamp::RELU);
+    let block = BlockOp::new(Some(1e-5), Clamp::RELU);
     let [channels, size] = [3, 6];
     let conv = ConvShape {
         batch: 2,
@@ -292,7 +292,7 @@ fn inference_sees_that_weights_or_statistics_changed() {
         ],
         ..BlockInputs::default()
     };
-    let run = |block: &Block, inputs: &BlockInputs| {
+    let run = |block: &BlockOp, inputs: &BlockInputs| {
         let outputs = block.run(inputs, BlockMode::Inference).expect("the block runs");
         outputs.y.to_floats().unwrap()
     };
@@ -305,6 +305,6 @@ fn inference_sees_that_weights_or_statistics_changed() {
         let other = inputs(seeds);
         let got = run(&block, &other);
         assert_ne!(got, before, "input {changed}");
-        assert_eq!(got, run(&Block::new(Some(1e-5), Clamp::RELU), &other));
+        assert_eq!(got, run(&BlockOp::new(Some(1e-5), Clamp::RELU), &other));
     }
 }

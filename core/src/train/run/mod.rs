@@ -42,7 +42,7 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
     let resume = setup.resume;
-    let mut run = Run::new(setup, train.num_batches())?;
+    let mut run = TrainingRun::new(setup, train.num_batches())?;
     if resume {
         run.restore()?;
     }
@@ -50,7 +50,7 @@ pub fn train(
 }
 
 /// A run under way.
-struct Run {
+struct TrainingRun {
     model: Distillation,
     best: Distillation,
     methods: Vec<Method>,
@@ -78,7 +78,7 @@ enum StepsEnded {
     MaxSteps,
 }
 
-impl Run {
+impl TrainingRun {
     /// A run at its start: the networks are put on the device.
     fn new(setup: Setup, steps_per_epoch: usize) -> Result<Self, TrainError> {
         let Setup {

@@ -2,14 +2,14 @@
 
 use burn::store::ModuleRecord;
 
-use super::Run;
+use super::TrainingRun;
 use crate::network::Network;
 use crate::train::checkpoint::{Progress, Which};
 use crate::train::distillation::Distillation;
 use crate::train::error::TrainError;
 use crate::train::observer::{Event, Observer};
 
-impl Run {
+impl TrainingRun {
     /// Takes up the last checkpoint.
     ///
     /// # Errors
