@@ -93,7 +93,7 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[
+pub(crate) const OPERATORS: &[Operator] = &[
     Operator {
         name: "ArgMax",
         forms: &[],

@@ -130,7 +130,7 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[
+pub(crate) const OPERATORS: &[Operator] = &[
     Operator {
         name: "Add",
         forms: &[],

@@ -97,7 +97,7 @@ const fn entry(name: &'static str, since: &'static [i64]) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[
+pub(crate) const OPERATORS: &[Operator] = &[
     entry("BitShift", &[11]),
     entry("BitwiseAnd", &[18]),
     entry("BitwiseOr", &[18]),

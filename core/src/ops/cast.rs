@@ -72,7 +72,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[entry("Cast"), entry("CastLike")];
+pub(crate) const OPERATORS: &[Operator] = &[entry("Cast"), entry("CastLike")];
 
 #[cfg(test)]
 mod tests {

@@ -152,7 +152,7 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[Operator {
+pub(crate) const OPERATORS: &[Operator] = &[Operator {
     name: "Col2Im",
     forms: &[],
     read,

@@ -85,7 +85,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[
+pub(crate) const OPERATORS: &[Operator] = &[
     entry("Equal"),
     entry("Greater"),
     entry("GreaterOrEqual"),

@@ -270,7 +270,7 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[Operator {
+pub(crate) const OPERATORS: &[Operator] = &[Operator {
     name: "ConvTranspose",
     forms: &[],
     read,

@@ -106,7 +106,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[entry("Elu"), entry("Selu"), entry("Celu")];
+pub(crate) const OPERATORS: &[Operator] = &[entry("Elu"), entry("Selu"), entry("Celu")];
 
 #[cfg(test)]
 mod tests {

@@ -57,7 +57,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[entry("HardSigmoid"), entry("HardSwish")];
+pub(crate) const OPERATORS: &[Operator] = &[entry("HardSigmoid"), entry("HardSwish")];
 
 #[cfg(test)]
 mod tests {

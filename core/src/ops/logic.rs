@@ -64,7 +64,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[entry("And"), entry("Or"), entry("Xor")];
+pub(crate) const OPERATORS: &[Operator] = &[entry("And"), entry("Or"), entry("Xor")];
 
 #[cfg(test)]
 mod tests {

@@ -154,7 +154,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[entry("LpNormalization"), entry("GlobalLpPool"), entry("LpPool")];
+pub(crate) const OPERATORS: &[Operator] = &[entry("LpNormalization"), entry("GlobalLpPool"), entry("LpPool")];
 
 #[cfg(test)]
 mod tests {

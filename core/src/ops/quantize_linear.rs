@@ -215,7 +215,7 @@ fn read_dequantize(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[
+pub(crate) const OPERATORS: &[Operator] = &[
     Operator {
         name: "QuantizeLinear",
         forms: &[13],

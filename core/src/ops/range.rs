@@ -141,7 +141,7 @@ fn read(_node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[Operator {
+pub(crate) const OPERATORS: &[Operator] = &[Operator {
     name: "Range",
     forms: &[],
     read,

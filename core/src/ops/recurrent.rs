@@ -410,7 +410,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[entry("LSTM"), entry("GRU"), entry("RNN")];
+pub(crate) const OPERATORS: &[Operator] = &[entry("LSTM"), entry("GRU"), entry("RNN")];
 
 #[cfg(test)]
 mod tests {

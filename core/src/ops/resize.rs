@@ -328,7 +328,7 @@ fn read_resize(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[
+pub(crate) const OPERATORS: &[Operator] = &[
     Operator {
         name: "Resize",
         forms: &[11, 13],

@@ -44,7 +44,7 @@ fn read(_node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[Operator {
+pub(crate) const OPERATORS: &[Operator] = &[Operator {
     name: "Where",
     forms: &[],
     read,

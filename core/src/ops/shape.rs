@@ -89,7 +89,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[entry("Shape"), entry("Size")];
+pub(crate) const OPERATORS: &[Operator] = &[entry("Shape"), entry("Size")];
 
 #[cfg(test)]
 mod tests {

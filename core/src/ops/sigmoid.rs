@@ -69,7 +69,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[
+pub(crate) const OPERATORS: &[Operator] = &[
     entry("Sigmoid"),
     entry("Tanh"),
     entry("Softplus"),

@@ -37,7 +37,7 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[Operator {
+pub(crate) const OPERATORS: &[Operator] = &[Operator {
     name: "Swish",
     forms: &[24],
     read,

@@ -20,7 +20,7 @@ pub const OLDEST_OPSET: i64 = 9;
 pub const NEWEST_OPSET: i64 = 24;
 
 /// All operators, by family.
-pub const OPERATORS: &[&[Operator]] = &[
+pub(crate) const OPERATORS: &[&[Operator]] = &[
     // Convolution and normalisation.
     conv::OPERATORS,
     conv_transpose::OPERATORS,

@@ -149,7 +149,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[
+pub(crate) const OPERATORS: &[Operator] = &[
     entry("Neg"),
     entry("Abs"),
     entry("Sign"),

@@ -120,7 +120,7 @@ const fn entry(name: &'static str) -> Operator {
 }
 
 /// The table's entries.
-pub const OPERATORS: &[Operator] = &[entry("Min"), entry("Max"), entry("Sum"), entry("Mean")];
+pub(crate) const OPERATORS: &[Operator] = &[entry("Min"), entry("Max"), entry("Sum"), entry("Mean")];
 
 #[cfg(test)]
 mod tests {
