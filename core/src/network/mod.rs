@@ -32,7 +32,7 @@ use program::{Program, Source};
 /// ```
 /// use burn::tensor::{Device, TensorData};
 /// use potstill_core::network::Network;
-/// use potstill_core::ops::Mode;
+/// use potstill_core::op::Mode;
 /// use potstill_core::value::Value;
 /// use potstill_core::zoo;
 ///
