@@ -74,7 +74,7 @@ impl LearningRate {
         }
         let scheduled = match &self.schedule {
             ScheduleConfig::Constant {} => self.start,
-            ScheduleConfig::Cosine => {
+            ScheduleConfig::Cosine {} => {
                 let after = (step - self.warmup_steps).max(0.0);
                 let share = (after / (self.total_steps - self.warmup_steps).max(1.0)).min(1.0);
                 self.start * half_cosine(share)

@@ -6,7 +6,7 @@ use super::{positive, refuse};
 use crate::train::error::TrainError;
 
 /// How the learning rate moves; epochs may be fractions.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(
     tag = "kind",
     rename_all = "kebab-case",
@@ -17,8 +17,7 @@ pub enum ScheduleConfig {
     /// Not at all.
     Constant {},
     /// Down along half a cosine to 0, Loshchilov and Hutter 2017.
-    #[default]
-    Cosine,
+    Cosine {},
     /// Times `factor` at each milestone.
     MultiStep {
         /// Epochs, ascending.
@@ -67,6 +66,12 @@ fn patience() -> usize {
     10
 }
 
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        ScheduleConfig::Cosine {}
+    }
+}
+
 impl ScheduleConfig {
     /// Checks every range.
     ///
@@ -74,7 +79,7 @@ impl ScheduleConfig {
     /// [`TrainError::Setting`] for the first one that does not hold.
     pub fn check(&self) -> Result<(), TrainError> {
         match self {
-            ScheduleConfig::Constant {} | ScheduleConfig::Cosine => {}
+            ScheduleConfig::Constant {} | ScheduleConfig::Cosine {} => {}
             ScheduleConfig::MultiStep { milestones, factor } => {
                 if milestones.is_empty() || !milestones.is_sorted_by(|a, b| a < b) {
                     return refuse(
@@ -107,5 +112,19 @@ impl ScheduleConfig {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_refuses_an_option_that_it_does_not_have() {
+        for kind in ["constant", "cosine", "one-cycle", "reduce-on-plateau"] {
+            let text = format!("kind = \"{kind}\"\nmilestone = 1\n");
+            let error = toml::from_str::<ScheduleConfig>(&text).unwrap_err();
+            assert!(error.message().contains("`milestone`"), "{kind}: {error}");
+        }
     }
 }
