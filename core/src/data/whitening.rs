@@ -8,7 +8,7 @@
 //! done to x before stands in the file's metadata under `normalise`, as it is written in
 //! configurations.
 
-use super::{Batch, DataError, Normalisation, Pipeline, Source, zca};
+use super::{Batch, DataError, Normalisation};
 use crate::files::write_whole;
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -45,16 +45,6 @@ impl Whitening {
             });
         }
         Ok(())
-    }
-
-    /// Fits the `zca` of `pipeline` on the first `limit` pictures of `training`, each prepared as a
-    /// test picture is, so without augmentation.
-    ///
-    /// # Errors
-    /// A pipeline that does not fit the pictures, a picture that cannot be read,
-    /// [`DataError::NoWhitening`] where numbers are not finite.
-    pub fn fit(training: &dyn Source, pipeline: &Pipeline, limit: Option<usize>) -> Result<Self, DataError> {
-        zca::fit(training, pipeline, limit)
     }
 
     /// Reads a file; with `sha256`, one of these very bytes (in hexadecimal).
@@ -238,7 +228,7 @@ impl OnDevice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{InMemory, Loader, LoaderOptions, Split, dataset};
+    use crate::data::{InMemory, Loader, LoaderOptions, Pipeline, Split, dataset};
     use std::sync::Arc;
 
     fn source() -> InMemory {

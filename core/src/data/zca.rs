@@ -17,31 +17,34 @@ const MOST_STEPS: usize = 64;
 /// Root mean square of what ZY differs from the identity by, before a last step that squares it.
 const NEAR: f64 = 1e-7;
 
-/// As [`Whitening::fit`].
-pub(super) fn fit(
-    training: &dyn Source,
-    pipeline: &Pipeline,
-    limit: Option<usize>,
-) -> Result<Whitening, DataError> {
-    let Some(&Normalisation::Zca { eps, samples }) = pipeline.normalise.last() else {
-        return Err(DataError::NormaliseOrder {
-            got: pipeline.normalise.iter().map(ToString::to_string).collect(),
-        });
-    };
-    let preparation = pipeline.resolve(training, Split::Test)?;
-    let available = training.len().min(limit.unwrap_or(usize::MAX));
-    let taken = available.min(samples.unwrap_or(usize::MAX));
-    let chosen: Vec<usize> = (0..taken).map(|number| number * available / taken).collect();
-    let (mean, covariance) = moments(training, &preparation, &chosen)?;
-    let refuse = || DataError::NoWhitening { pictures: taken, eps };
-    let matrix = inverse_root(covariance, eps).ok_or_else(refuse)?;
-    let numbers = |tensor: Tensor<2>| tensor.into_data().iter::<f32>().collect();
-    Ok(Whitening {
-        steps: pipeline.normalise.clone(),
-        shape: preparation.shape(),
-        mean: numbers(mean),
-        matrix: numbers(matrix),
-    })
+impl Whitening {
+    /// Fits the `zca` of `pipeline` on the first `limit` pictures of `training`, each prepared as a
+    /// test picture is, so without augmentation.
+    ///
+    /// # Errors
+    /// A pipeline that does not fit the pictures, a picture that cannot be read,
+    /// [`DataError::NoWhitening`] where numbers are not finite.
+    pub fn fit(training: &dyn Source, pipeline: &Pipeline, limit: Option<usize>) -> Result<Self, DataError> {
+        let Some(&Normalisation::Zca { eps, samples }) = pipeline.normalise.last() else {
+            return Err(DataError::NormaliseOrder {
+                got: pipeline.normalise.iter().map(ToString::to_string).collect(),
+            });
+        };
+        let preparation = pipeline.resolve(training, Split::Test)?;
+        let available = training.len().min(limit.unwrap_or(usize::MAX));
+        let taken = available.min(samples.unwrap_or(usize::MAX));
+        let chosen: Vec<usize> = (0..taken).map(|number| number * available / taken).collect();
+        let (mean, covariance) = moments(training, &preparation, &chosen)?;
+        let refuse = || DataError::NoWhitening { pictures: taken, eps };
+        let matrix = inverse_root(covariance, eps).ok_or_else(refuse)?;
+        let numbers = |tensor: Tensor<2>| tensor.into_data().iter::<f32>().collect();
+        Ok(Self {
+            steps: pipeline.normalise.clone(),
+            shape: preparation.shape(),
+            mean: numbers(mean),
+            matrix: numbers(matrix),
+        })
+    }
 }
 
 /// Mean `[1, numbers]` and covariance `[numbers, numbers]` (divided by the number of pictures) of
@@ -124,7 +127,9 @@ mod tests {
     /// The batches' numbers, fitted and whitened on the same pictures.
     fn whitened(source: &Arc<dyn Source>, pipeline: &Pipeline) -> Vec<f32> {
         let mut pipeline = pipeline.clone();
-        pipeline.whitening = Some(Arc::new(fit(source.as_ref(), &pipeline, None).unwrap()));
+        pipeline.whitening = Some(Arc::new(
+            Whitening::fit(source.as_ref(), &pipeline, None).unwrap(),
+        ));
         let options = LoaderOptions {
             shuffle: false,
             batch_size: 5,
@@ -163,7 +168,7 @@ mod tests {
     // 2).sum(1, keepdims=True)); the last picture looked at is ((x - m) @ w)[2]
     #[test]
     fn mean_and_matrix_are_numpys() {
-        let plain = fit(seven().as_ref(), &pipeline(1, &["zca"]), None).unwrap();
+        let plain = Whitening::fit(seven().as_ref(), &pipeline(1, &["zca"]), None).unwrap();
         close(&plain.mean, &[0.473950, 0.562465, 0.304762, 0.417927], 2e-6);
         #[rustfmt::skip]
         close(
@@ -175,7 +180,7 @@ mod tests {
             2e-6,
         );
         let contrast = pipeline(1, &["gcn", "zca:eps=0.1"]);
-        let fitted = fit(seven().as_ref(), &contrast, None).unwrap();
+        let fitted = Whitening::fit(seven().as_ref(), &contrast, None).unwrap();
         close(&fitted.mean, &[3.862778, 12.084223, -14.053292, -1.893709], 1e-5);
         #[rustfmt::skip]
         close(
@@ -200,7 +205,7 @@ mod tests {
                 .num_threads(threads)
                 .build()
                 .unwrap();
-            pool.install(|| fit(source.as_ref(), &pipeline(3, &["gcn", "zca"]), None).unwrap())
+            pool.install(|| Whitening::fit(source.as_ref(), &pipeline(3, &["gcn", "zca"]), None).unwrap())
         };
         assert_eq!(fitted(1), fitted(5));
     }
@@ -213,13 +218,13 @@ mod tests {
             |one: Whitening, other: Whitening| assert_eq!((one.mean, one.matrix), (other.mean, other.matrix));
         let six = source([1, 2, 2], pixels[..24].to_vec());
         same(
-            fit(whole.as_ref(), &pipeline(1, &["zca"]), Some(6)).unwrap(),
-            fit(six.as_ref(), &pipeline(1, &["zca"]), None).unwrap(),
+            Whitening::fit(whole.as_ref(), &pipeline(1, &["zca"]), Some(6)).unwrap(),
+            Whitening::fit(six.as_ref(), &pipeline(1, &["zca"]), None).unwrap(),
         );
         let every_other = [0, 2, 4, 6, 8].map(|n| &pixels[n * 4..][..4]).concat();
         same(
-            fit(whole.as_ref(), &pipeline(1, &["zca:samples=5"]), None).unwrap(),
-            fit(
+            Whitening::fit(whole.as_ref(), &pipeline(1, &["zca:samples=5"]), None).unwrap(),
+            Whitening::fit(
                 source([1, 2, 2], every_other).as_ref(),
                 &pipeline(1, &["zca"]),
                 None,
