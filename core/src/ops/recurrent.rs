@@ -14,37 +14,13 @@
 //! `layout`. Sequences of different lengths, `clip`, `input_forget` and activations other than
 //! Sigmoid, Tanh and Relu are refused.
 
-use burn::tensor::activation::{relu, sigmoid};
+mod walk;
+
 use burn::tensor::{Device, Tensor};
 
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, Role, RunContext, work};
 use crate::value::{Kind, Value};
-
-/// What happens at a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cell {
-    Rnn,
-    Gru,
-    Lstm,
-}
-
-/// A function inside a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Activation {
-    Sigmoid,
-    Tanh,
-    Relu,
-}
-
-impl Activation {
-    fn apply(self, x: Tensor<2>) -> Tensor<2> {
-        match self {
-            Activation::Sigmoid => sigmoid(x),
-            Activation::Tanh => x.tanh(),
-            Activation::Relu => relu(x),
-        }
-    }
-}
+use walk::{Activation, Cell, Extents, Walk};
 
 /// A recurrent layer.
 #[derive(Clone, Debug)]
@@ -60,36 +36,9 @@ pub struct Recurrent {
     batch_first: bool,
 }
 
-/// The extents of a layer.
-#[derive(Clone, Copy, Debug)]
-struct Extents {
-    steps: usize,
-    batch: usize,
-    inputs: usize,
-    hidden: usize,
-}
-
 /// Positions of the inputs.
 const LENGTHS: usize = 4;
 const PEEPHOLES: usize = 7;
-
-impl Cell {
-    fn gates(self) -> usize {
-        match self {
-            Cell::Rnn => 1,
-            Cell::Gru => 3,
-            Cell::Lstm => 4,
-        }
-    }
-
-    fn activations(self) -> &'static [Activation] {
-        match self {
-            Cell::Rnn => &[Activation::Tanh],
-            Cell::Gru => &[Activation::Sigmoid, Activation::Tanh],
-            Cell::Lstm => &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh],
-        }
-    }
-}
 
 impl Recurrent {
     fn extents(&self, x: &[usize], recurrence: &[usize]) -> Result<Extents, OpError> {
@@ -220,7 +169,8 @@ impl Op for Recurrent {
                 .optional(PEEPHOLES)
                 .map(|p| own(p, &[3, of.hidden]).float());
             let mut walk = Walk {
-                layer: self,
+                cell: self.cell,
+                linear_before_reset: self.linear_before_reset,
                 activations: &self.activations[direction],
                 fed: x.clone().matmul(input.transpose()),
                 recurrence: recurrence.transpose(),
@@ -281,69 +231,6 @@ impl Op for Recurrent {
         match input {
             1..=3 | PEEPHOLES => Role::Weight,
             _ => Role::Constant,
-        }
-    }
-}
-
-/// One direction of a layer.
-struct Walk<'a> {
-    layer: &'a Recurrent,
-    activations: &'a [Activation],
-    /// What the inputs of all steps add to the gates, `[steps · batch, gates · hidden]`.
-    fed: Tensor<2>,
-    /// `[hidden, gates · hidden]`
-    recurrence: Tensor<2>,
-    /// The recurrence's bias, `[1, gates · hidden]`.
-    bias_h: Option<Tensor<2>>,
-    /// `[3, hidden]`, for i, o, f.
-    peepholes: Option<Tensor<2>>,
-    of: Extents,
-}
-
-impl Walk<'_> {
-    /// The states after a step from those before it.
-    fn step(&self, step: usize, h: Tensor<2>, c: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        let (batch, hidden) = (self.of.batch, self.of.hidden);
-        let fed = self.fed.clone().narrow(0, step * batch, batch);
-        let recurrent = |h: Tensor<2>, gates: std::ops::Range<usize>| {
-            let (start, length) = (gates.start * hidden, gates.len() * hidden);
-            let product = h.matmul(self.recurrence.clone().narrow(1, start, length));
-            match &self.bias_h {
-                Some(bias) => product + bias.clone().narrow(1, start, length),
-                None => product,
-            }
-        };
-        let gate = |gates: &Tensor<2>, index: usize| gates.clone().narrow(1, index * hidden, hidden);
-        let apply = |index: usize, x: Tensor<2>| self.activations[index].apply(x);
-        match self.layer.cell {
-            Cell::Rnn => (apply(0, fed + recurrent(h, 0..1)), c),
-            Cell::Gru => {
-                let both = apply(
-                    0,
-                    fed.clone().narrow(1, 0, 2 * hidden) + recurrent(h.clone(), 0..2),
-                );
-                let (z, r) = (gate(&both, 0), gate(&both, 1));
-                let candidate = if self.layer.linear_before_reset {
-                    r * recurrent(h.clone(), 2..3)
-                } else {
-                    recurrent(r * h.clone(), 2..3)
-                };
-                let candidate = apply(1, gate(&fed, 2) + candidate);
-                // (1 − z) · h̃ + z · h
-                (candidate.clone() + z * (h - candidate), c)
-            }
-            Cell::Lstm => {
-                let gates = fed + recurrent(h, 0..4);
-                let peep = |gate: Tensor<2>, row: usize, c: &Tensor<2>| match &self.peepholes {
-                    Some(peepholes) => gate + peepholes.clone().narrow(0, row, 1) * c.clone(),
-                    None => gate,
-                };
-                let i = apply(0, peep(gate(&gates, 0), 0, &c));
-                let f = apply(0, peep(gate(&gates, 2), 2, &c));
-                let c = f * c + i * apply(1, gate(&gates, 3));
-                let o = apply(0, peep(gate(&gates, 1), 1, &c));
-                (o * apply(2, c.clone()), c)
-            }
         }
     }
 }
