@@ -3,7 +3,7 @@
 
 use super::pairs::Pairs;
 use super::shape::ConvShape;
-use super::table::Table;
+use super::table::{Extents, Table};
 use crate::simd::{Lanes, Simd};
 
 /// Where a group's pixels are.
@@ -24,33 +24,29 @@ impl Geometry {
                 L::PIXELS
             }
         }
-        let width = simd.run(Width);
-        let [read, written] = shape.pixels();
-        let taps = shape.taps();
+        let [input, output] = shape.pixels();
+        let forward = Extents {
+            pictures,
+            read: input,
+            channels: shape.channels[0],
+            written: output,
+            taps: shape.taps(),
+            width: simd.run(Width),
+        };
+        let backward = Extents {
+            read: output,
+            channels: shape.channels[1],
+            written: input,
+            ..forward
+        };
         // Through a stride, neighbouring input pixels are seen by different taps.
         let phase = |pixel: usize| {
             let at = [pixel / shape.input[1], pixel % shape.input[1]];
             at[0] % shape.stride[0] * shape.stride[1] + at[1] % shape.stride[1]
         };
         Self {
-            forward: Table::new(
-                pictures,
-                [read, written],
-                shape.channels[0],
-                taps,
-                width,
-                |_| 0,
-                |pixel, tap| shape.source(pixel, tap),
-            ),
-            backward: Table::new(
-                pictures,
-                [written, read],
-                shape.channels[1],
-                taps,
-                width,
-                phase,
-                |pixel, tap| shape.sink(pixel, tap),
-            ),
+            forward: Table::new(forward, |_| 0, |pixel, tap| shape.source(pixel, tap)),
+            backward: Table::new(backward, phase, |pixel, tap| shape.sink(pixel, tap)),
             pairs: Pairs::new(shape, pictures),
         }
     }

@@ -36,21 +36,30 @@ pub(super) struct Tile {
     inputs: u32,
 }
 
+/// What a table is made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extents {
+    pub(super) pictures: usize,
+    /// Pixels of a picture that is read.
+    pub(super) read: usize,
+    /// Elements of a pixel that is read.
+    pub(super) channels: usize,
+    /// Pixels of a picture that is written.
+    pub(super) written: usize,
+    pub(super) taps: usize,
+    /// Pixels of a tile, at most.
+    pub(super) width: usize,
+}
+
 impl Table {
-    /// A table for `pictures` pictures of `written` pixels each, read from pictures of `read`
-    /// pixels of `stride` elements. `class` keeps pixels of unlike taps apart; `source` is the
-    /// pixel read through a tap.
+    /// `class` keeps pixels of unlike taps apart; `source` is the pixel read through a tap.
     pub(super) fn new(
-        pictures: usize,
-        [read, written]: [usize; 2],
-        stride: usize,
-        taps: usize,
-        width: usize,
+        of: Extents,
         class: impl Fn(usize) -> usize,
         source: impl Fn(usize, usize) -> Option<usize>,
     ) -> Self {
-        let mut order: Vec<(usize, usize)> = Vec::with_capacity(pictures * written);
-        order.extend((0..pictures).flat_map(|picture| (0..written).map(move |pixel| (picture, pixel))));
+        let mut order: Vec<(usize, usize)> = Vec::with_capacity(of.pictures * of.written);
+        order.extend((0..of.pictures).flat_map(|picture| (0..of.written).map(move |pixel| (picture, pixel))));
         // Stable: within a class, pixels stay in the order of memory.
         order.sort_by_key(|(_, pixel)| class(*pixel));
         let mut table = Self {
@@ -61,7 +70,7 @@ impl Table {
         };
         for alike in order.chunk_by(|a, b| class(a.1) == class(b.1)) {
             let mut rest = alike;
-            let mut tiles = alike.len().div_ceil(width);
+            let mut tiles = alike.len().div_ceil(of.width);
             while !rest.is_empty() {
                 // As even as possible: 16 pixels in tiles of 6 are 6, 5, 5.
                 let (tile, after) = rest.split_at(rest.len().div_ceil(tiles));
@@ -75,14 +84,16 @@ impl Table {
                 };
                 table.outputs.extend(
                     tile.iter()
-                        .map(|(picture, pixel)| (picture * written + pixel) as u32),
+                        .map(|(picture, pixel)| (picture * of.written + pixel) as u32),
                 );
-                for tap in 0..taps {
+                for tap in 0..of.taps {
                     let sources = || tile.iter().map(|(picture, pixel)| (picture, source(*pixel, tap)));
                     if sources().any(|(_, source)| source.is_some()) {
                         table.taps.push(tap as u16);
                         table.inputs.extend(sources().map(|(picture, source)| {
-                            source.map_or(PADDING, |source| ((picture * read + source) * stride) as i32)
+                            source.map_or(PADDING, |source| {
+                                ((picture * of.read + source) * of.channels) as i32
+                            })
                         }));
                     }
                 }
