@@ -7,10 +7,9 @@
 use burn::tensor::TensorData;
 
 use crate::graph::infer::{node_facts, tensor_fact};
-use crate::graph::{
-    Attribute, Attributes, Dim, Fact, Facts, Graph, GraphError, Init, Node, Role, StoredTensor, ValueInfo,
-};
+use crate::graph::{Facts, Graph, GraphError, Init, Node, StoredTensor};
 use crate::op::OpError;
+use crate::op::{Attribute, Attributes, Dim, Fact, Role, ValueInfo};
 use crate::ops::table;
 
 /// The operator set that the builder writes.

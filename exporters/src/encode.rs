@@ -12,7 +12,8 @@ use onnx_protobuf::{
     TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 use potstill_core::files::write_whole;
-use potstill_core::graph::{Attribute, Dim, ElementType, Graph, Node, ValueInfo};
+use potstill_core::graph::{Graph, Node};
+use potstill_core::op::{Attribute, Dim, ElementType, ValueInfo};
 use protobuf::MessageField;
 
 use crate::ExportError;

@@ -217,7 +217,7 @@ struct Stages {
 mod tests {
     use super::*;
     use burn::tensor::TensorData;
-    use potstill_core::graph::Role;
+    use potstill_core::op::Role;
     use potstill_core::zoo;
 
     /// A network of the zoo whose running statistics are not those of a fresh one, so that folding

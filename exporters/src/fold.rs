@@ -8,7 +8,8 @@
 //! whoever reads it finds it.
 
 use burn::tensor::{DType, TensorData};
-use potstill_core::graph::{Graph, Role, StoredTensor};
+use potstill_core::graph::{Graph, StoredTensor};
+use potstill_core::op::Role;
 use potstill_core::ops::batch_norm::BatchNorm;
 use potstill_core::ops::conv::ConvOp;
 use potstill_core::ops::identity::Identity;

@@ -6,7 +6,8 @@
 //! files in `potstill-core`), so the graph computes what it did. A node whose further outputs are
 //! read stays.
 
-use potstill_core::graph::{Attribute, Graph};
+use potstill_core::graph::Graph;
+use potstill_core::op::Attribute;
 use potstill_core::ops::batch_norm::BatchNorm;
 use potstill_core::ops::dropout::Dropout;
 
@@ -40,7 +41,8 @@ pub fn inference_form(graph: &mut Graph) {
 #[cfg(test)]
 mod tests {
     use potstill_core::builder::GraphBuilder;
-    use potstill_core::graph::{Init, Role};
+    use potstill_core::graph::Init;
+    use potstill_core::op::Role;
 
     use super::*;
 

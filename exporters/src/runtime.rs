@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use potstill_core::graph::{Graph, ValueInfo};
+use potstill_core::graph::Graph;
+use potstill_core::op::ValueInfo;
 use tract_onnx::prelude::*;
 
 use crate::ExportError;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 use onnx_protobuf::{Message, ModelProto, NodeProto, StringStringEntryProto};
-use potstill_core::graph::{Graph, ModelInfo, Node, Role, StoredTensor};
+use potstill_core::graph::{Graph, ModelInfo, Node, StoredTensor};
+use potstill_core::op::Role;
 use potstill_core::ops::table;
 
 use crate::error::DecodeError;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
 use onnx_protobuf::NodeProto;
-use potstill_core::graph::{Attributes, Graph, Node, Role, StoredTensor};
+use potstill_core::graph::{Graph, Node, StoredTensor};
+use potstill_core::op::{Attributes, Role};
 use potstill_core::op::{Op, OpError};
 use potstill_core::ops::table;
 

@@ -131,7 +131,7 @@ mod tests {
     /// not.
     fn pooled(
         op: &str,
-        attributes: &[(&'static str, crate::graph::Attribute)],
+        attributes: &[(&'static str, crate::op::Attribute)],
         dims: &[usize],
         turned: bool,
     ) -> [Vec<f32>; 2] {

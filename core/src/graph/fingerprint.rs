@@ -4,7 +4,8 @@
 use burn::tensor::TensorData;
 use sha2::{Digest, Sha256};
 
-use super::{Attribute, Graph};
+use super::Graph;
+use crate::op::Attribute;
 
 impl Graph {
     /// SHA-256, in hexadecimal, of everything that decides what the network computes: operator

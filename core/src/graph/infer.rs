@@ -7,8 +7,8 @@
 use burn::tensor::Device;
 use indexmap::IndexMap;
 
-use super::{Fact, Graph, GraphError, Node, Role, StoredTensor, ValueInfo};
-use crate::op::{Inputs, MOST_ELEMENTS, Mode, RunContext, element_count};
+use super::{Graph, GraphError, Node, StoredTensor};
+use crate::op::{Fact, Inputs, MOST_ELEMENTS, Mode, Role, RunContext, ValueInfo, element_count};
 use crate::precision::Precision;
 use crate::value::{Kind, Value};
 
@@ -156,7 +156,7 @@ mod tests {
             let y = network.relu("y", &picture).unwrap();
             network.output("y", &y).unwrap();
             let mut graph = network.finish().unwrap();
-            graph.inputs[0].dims = Some(dims.map(super::super::Dim::Known).to_vec());
+            graph.inputs[0].dims = Some(dims.map(crate::op::Dim::Known).to_vec());
             let error = infer(&graph, 1).unwrap_err().to_string();
             assert!(
                 error.contains("`picture`") && error.contains("1099511627776"),

@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::{Fact, Graph, GraphError, infer};
-use crate::op::Inputs;
+use super::{Graph, GraphError, infer};
+use crate::op::{Fact, Inputs, Role};
 
 /// One node's line in a [`Summary`].
 #[derive(Clone, Debug, Serialize)]
@@ -59,7 +59,7 @@ pub fn summarise(graph: &Graph) -> Result<Summary, GraphError> {
             .iter()
             .filter(|name| counted.insert((*name).clone()))
             .filter_map(|name| graph.tensors.get(name))
-            .filter(|tensor| tensor.role == super::Role::Weight)
+            .filter(|tensor| tensor.role == Role::Weight)
             .map(super::StoredTensor::len)
             .sum();
         let inputs: Vec<Option<Fact>> = node.inputs.iter().map(|name| one.get(name).cloned()).collect();

@@ -17,8 +17,9 @@ use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
 use burn_optim::GradientsParams;
 
-use crate::graph::{Dim, Graph, GraphError, Role, StoredTensor, ValueInfo, infer};
+use crate::graph::{Graph, GraphError, StoredTensor, infer};
 use crate::op::Mode;
+use crate::op::{Dim, Role, ValueInfo};
 use crate::precision::Precision;
 use crate::value::{Kind, Value};
 use program::{Program, Source};

@@ -8,7 +8,8 @@ use super::instruction::Instruction;
 use super::outputs::Outputs;
 use super::program::{Action, Schedule, Source};
 use crate::cpu::{BlockInputs, BlockMode, Fork, on_pool};
-use crate::graph::{Dim, Fact, Facts, GraphError, ValueInfo};
+use crate::graph::{Facts, GraphError};
+use crate::op::{Dim, Fact, ValueInfo};
 use crate::op::{Inputs, Mode, RunContext};
 use crate::value::Value;
 

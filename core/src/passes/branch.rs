@@ -8,7 +8,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::graph::{Attributes, Graph, GraphError, Node, Role, ValueInfo, infer};
+use crate::graph::{Graph, GraphError, Node, infer};
+use crate::op::{Attributes, Role, ValueInfo};
 use crate::ops::scale_gradient::ScaleGradient;
 use crate::value::Kind;
 

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use burn::tensor::TensorData;
 
-use crate::graph::{Dim, Graph, GraphError, Init, Node, Role, infer};
+use crate::graph::{Graph, GraphError, Init, Node, infer};
+use crate::op::{Dim, Role};
 
 impl Graph {
     /// The features that a classifier decides by: what the last `Gemm` or `MatMul` on the way to

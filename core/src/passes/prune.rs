@@ -12,7 +12,8 @@ use std::num::NonZeroUsize;
 use burn::tensor::{Bytes, TensorData};
 
 use self::channels::Channels;
-use crate::graph::{Attribute, Graph, GraphError, summarise};
+use crate::graph::{Graph, GraphError, summarise};
+use crate::op::Attribute;
 use crate::ops::conv::ConvOp;
 
 mod channels;

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, Init, Node, Role, StoredTensor};
+use crate::graph::{Graph, Init, Node, StoredTensor};
+use crate::op::Role;
 use crate::ops::gemm::Gemm;
 
 impl Graph {

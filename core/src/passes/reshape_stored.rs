@@ -78,9 +78,9 @@ mod tests {
     use burn::tensor::{Device, Tensor};
 
     use crate::builder::GraphBuilder;
-    use crate::graph::{Graph, Init, Role};
+    use crate::graph::{Graph, Init};
     use crate::network::Network;
-    use crate::op::Mode;
+    use crate::op::{Mode, Role};
     use crate::passes::reshape_stored::target;
     use crate::value::Value;
 

@@ -3,8 +3,9 @@
 
 use indexmap::IndexMap;
 
-use crate::graph::{Graph, Node, Role};
+use crate::graph::{Graph, Node};
 use crate::op::Op;
+use crate::op::Role;
 
 impl Graph {
     /// Puts a node behind a value, so that all its readers read the node's first output, which is

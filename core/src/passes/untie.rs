@@ -32,9 +32,9 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use crate::builder::GraphBuilder;
-    use crate::graph::{Init, Role};
+    use crate::graph::Init;
     use crate::network::Network;
-    use crate::op::Mode;
+    use crate::op::{Mode, Role};
     use crate::value::Value;
 
     use burn::tensor::{Device, Tensor};

@@ -1,7 +1,8 @@
 //! The layers that several families share and that are more than one node.
 
 use crate::builder::{Conv, GraphBuilder};
-use crate::graph::{GraphError, Init, Role};
+use crate::graph::{GraphError, Init};
+use crate::op::Role;
 
 /// What a layer gives back: the name of its output value.
 pub(super) type Layer = Result<String, GraphError>;

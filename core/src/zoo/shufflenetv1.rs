@@ -10,7 +10,7 @@
 use super::layers::{Layer, conv_bn, conv_bn_relu, shuffle};
 use super::{Architecture, Design, Landmarks};
 use crate::builder::{Conv, GraphBuilder};
-use crate::graph::Attribute;
+use crate::op::Attribute;
 
 /// Channels of the stem.
 const STEM: usize = 24;

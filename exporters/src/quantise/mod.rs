@@ -16,7 +16,8 @@ use std::collections::HashMap;
 
 use burn::tensor::{DType, TensorData};
 use indexmap::IndexMap;
-use potstill_core::graph::{Attribute, Graph, Node, Role, StoredTensor};
+use potstill_core::graph::{Graph, Node, StoredTensor};
+use potstill_core::op::{Attribute, Role};
 use potstill_core::ops::fake_quantize::{LARGEST_WEIGHT, Scale};
 use potstill_core::ops::gemm::Gemm;
 use potstill_core::ops::quantize_linear::{DequantizeLinear, QuantizeLinear};

@@ -1,6 +1,7 @@
 //! What is known of values while nodes are replaced.
 
-use potstill_core::graph::{Dim, Facts, Graph, Node, infer, infer_node};
+use potstill_core::graph::{Facts, Graph, Node, infer, infer_node};
+use potstill_core::op::Dim;
 
 /// What is known of the values so far, at two batch sizes: what comes out the same holds for every
 /// batch. `None` after a node that is not understood.

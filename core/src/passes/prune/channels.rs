@@ -10,7 +10,8 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 
-use crate::graph::{Attribute, Facts, Graph, GraphError, Node, infer};
+use crate::graph::{Facts, Graph, GraphError, Node, infer};
+use crate::op::Attribute;
 use crate::op::resolve_axis;
 use crate::ops::concat::Concat;
 use crate::ops::conv::ConvOp;
