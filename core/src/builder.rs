@@ -13,7 +13,7 @@ use crate::op::{Attribute, Attributes, Dim, Fact, Role, ValueInfo};
 use crate::ops::table;
 
 /// The operator set that the builder writes.
-pub const BUILDER_OPSET: i64 = 17;
+pub(crate) const BUILDER_OPSET: i64 = 17;
 
 /// The shape of a 2-D convolution.
 #[derive(Clone, Copy, Debug)]
@@ -325,7 +325,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     /// An input smaller than the window.
-    pub fn average_pool(&mut self, name: &str, x: &str, pool: Pool) -> Result<String, GraphError> {
+    pub(crate) fn average_pool(&mut self, name: &str, x: &str, pool: Pool) -> Result<String, GraphError> {
         self.node(name, "AveragePool", &[x], window(pool))
     }
 

@@ -178,7 +178,7 @@ impl Loader {
     }
 
     /// The number of batches in an epoch.
-    pub fn num_batches(&self) -> usize {
+    pub(crate) fn num_batches(&self) -> usize {
         self.epochs.num_batches()
     }
 

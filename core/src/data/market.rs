@@ -42,7 +42,7 @@ pub struct Sighting {
 
 impl Sighting {
     /// Whether the protocol leaves the picture out.
-    pub fn is_junk(self) -> bool {
+    pub(crate) fn is_junk(self) -> bool {
         self.identity == -1
     }
 }

@@ -41,7 +41,7 @@ pub struct Image {
 
 impl Image {
     /// The image with these interleaved `[height, width, channels]` bytes.
-    pub fn from_interleaved(shape: [usize; 3], bytes: &[u8]) -> Self {
+    pub(crate) fn from_interleaved(shape: [usize; 3], bytes: &[u8]) -> Self {
         let [channels, height, width] = shape;
         let mut pixels = Vec::with_capacity(bytes.len());
         for channel in 0..channels {

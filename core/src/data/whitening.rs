@@ -37,7 +37,7 @@ impl Whitening {
     ///
     /// # Errors
     /// [`DataError::TooLargeToWhiten`].
-    pub fn check_size(shape: [usize; 3]) -> Result<(), DataError> {
+    pub(crate) fn check_size(shape: [usize; 3]) -> Result<(), DataError> {
         if shape.iter().product::<usize>() > MOST_NUMBERS {
             return Err(DataError::TooLargeToWhiten {
                 shape,

@@ -85,7 +85,7 @@ impl Parameter {
     }
 
     /// Replaces its gradient by what `change` makes of gradient and value, both flattened.
-    pub fn change_gradient(
+    pub(crate) fn change_gradient(
         &self,
         gradients: &mut GradientsParams,
         change: impl FnOnce(Tensor<1>, Tensor<1>) -> Tensor<1>,

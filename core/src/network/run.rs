@@ -62,7 +62,12 @@ impl Network {
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
-    pub fn forward_to(&self, input: Value, values: &[&str], mode: Mode) -> Result<Outputs, GraphError> {
+    pub(crate) fn forward_to(
+        &self,
+        input: Value,
+        values: &[&str],
+        mode: Mode,
+    ) -> Result<Outputs, GraphError> {
         self.evaluate([(self.only_input()?, input)], values.iter().copied(), mode)
     }
 

@@ -25,7 +25,7 @@ pub enum ElementType {
 
 impl ElementType {
     /// All types that Potstill reads.
-    pub const ALL: [ElementType; 13] = [
+    pub(crate) const ALL: [ElementType; 13] = [
         ElementType::Float,
         ElementType::Uint8,
         ElementType::Int8,

@@ -43,7 +43,7 @@ impl<'a> Inputs<'a, Fact> {
     ///
     /// # Errors
     /// A missing input or another kind.
-    pub fn of_kind(&self, index: usize, name: &'static str, kind: Kind) -> Result<&'a Fact, OpError> {
+    pub(crate) fn of_kind(&self, index: usize, name: &'static str, kind: Kind) -> Result<&'a Fact, OpError> {
         let fact = self.required(index, name)?;
         if fact.kind == kind {
             return Ok(fact);
@@ -76,7 +76,11 @@ impl<'a> Inputs<'a, Fact> {
     ///
     /// # Errors
     /// An input of another kind.
-    pub fn optional_float(&self, index: usize, name: &'static str) -> Result<Option<&'a Fact>, OpError> {
+    pub(crate) fn optional_float(
+        &self,
+        index: usize,
+        name: &'static str,
+    ) -> Result<Option<&'a Fact>, OpError> {
         match self.optional(index) {
             None => Ok(None),
             Some(_) => self.of_kind(index, name, Kind::Float).map(Some),
@@ -87,7 +91,7 @@ impl<'a> Inputs<'a, Fact> {
     ///
     /// # Errors
     /// A missing input, or one that depends on the data.
-    pub fn known_ints(&self, index: usize, name: &'static str) -> Result<Vec<i64>, OpError> {
+    pub(crate) fn known_ints(&self, index: usize, name: &'static str) -> Result<Vec<i64>, OpError> {
         let fact = self.required(index, name)?;
         fact.ints().ok_or(OpError::NotConstant { name })
     }

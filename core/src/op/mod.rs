@@ -28,5 +28,4 @@ pub use inputs::Inputs;
 pub use operator::{Mode, Op, OpClone, Operator, RunContext};
 pub use read::NodeReader;
 pub use role::Role;
-pub(crate) use shape::{MOST_ELEMENTS, element_count, work};
-pub use shape::{broadcast, resolve_axis};
+pub(crate) use shape::{MOST_ELEMENTS, broadcast, element_count, resolve_axis, work};

@@ -9,7 +9,7 @@ use crate::names::nearest;
 use crate::op::{Attribute, Attributes, OpError};
 
 /// The largest stride, kernel or padding: products of two must not overflow.
-pub const LARGEST_SIZE: usize = i32::MAX as usize;
+pub(crate) const LARGEST_SIZE: usize = i32::MAX as usize;
 
 /// A node as an operator's `read` function sees it. Attributes that were not asked for are refused
 /// afterwards.
@@ -50,7 +50,7 @@ impl<'a> NodeReader<'a> {
     }
 
     /// The element type of an input, if it is stored.
-    pub fn stored_type(&self, input: usize) -> Option<DType> {
+    pub(crate) fn stored_type(&self, input: usize) -> Option<DType> {
         self.stored.get(input).copied().flatten()
     }
 
@@ -94,7 +94,7 @@ impl<'a> NodeReader<'a> {
     ///
     /// # Errors
     /// A missing attribute or another type.
-    pub fn required_int(&self, name: &'static str) -> Result<i64, OpError> {
+    pub(crate) fn required_int(&self, name: &'static str) -> Result<i64, OpError> {
         self.int(name)?.ok_or_else(|| OpError::MissingAttribute {
             attribute: name.to_owned(),
         })

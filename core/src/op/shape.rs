@@ -6,7 +6,7 @@ use super::error::OpError;
 ///
 /// # Errors
 /// [`OpError::Axis`] when `rank` has no such axis.
-pub fn resolve_axis(axis: i64, rank: usize) -> Result<usize, OpError> {
+pub(crate) fn resolve_axis(axis: i64, rank: usize) -> Result<usize, OpError> {
     let resolved = if axis < 0 { axis + rank as i64 } else { axis };
     usize::try_from(resolved)
         .ok()
@@ -24,7 +24,7 @@ pub(crate) fn work(extents: impl IntoIterator<Item = usize>) -> u64 {
 ///
 /// # Errors
 /// [`OpError::Broadcast`] with both shapes.
-pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, OpError> {
+pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, OpError> {
     let rank = a.len().max(b.len());
     let extent = |dims: &[usize], axis: usize| {
         let missing = rank - dims.len();

@@ -22,7 +22,7 @@ impl Value {
     }
 
     /// The axes in another order.
-    pub fn permute(self, axes: &[usize]) -> Self {
+    pub(crate) fn permute(self, axes: &[usize]) -> Self {
         if self.scalar {
             return self;
         }
@@ -66,7 +66,7 @@ impl Value {
     }
 
     /// Broadcasts to `dims` (ONNX rule: axes are aligned at the end).
-    pub fn expand(self, dims: &[usize]) -> Self {
+    pub(crate) fn expand(self, dims: &[usize]) -> Self {
         let own = self.dims();
         if own == dims {
             return self;
@@ -115,7 +115,7 @@ impl Value {
     }
 
     /// `self` where `mask` is false, `other` where it is true; all three of one shape.
-    pub fn mask_where(self, mask: Value, other: Value) -> Self {
+    pub(crate) fn mask_where(self, mask: Value, other: Value) -> Self {
         let scalar = self.scalar;
         let device = self.device();
         let mask = mask.to_device(&device).tensor;

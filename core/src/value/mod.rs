@@ -177,7 +177,7 @@ impl Value {
     }
 
     /// The rank-erased tensor; a scalar has shape `[1]`.
-    pub fn into_dispatch(self) -> DispatchTensor {
+    pub(crate) fn into_dispatch(self) -> DispatchTensor {
         self.tensor
     }
 
