@@ -204,11 +204,7 @@ fn the_reference_has_every_key_of_the_configuration() {
     for table in tables() {
         let heading = table.heading;
         let said = answer(folder.path(), &format!("{}{NO_KEY} = 1\n", table.prefix()));
-        // Beside a `kind` that has no keys of its own, serde takes any.
-        let program = match listed(&said, &unknown) {
-            None if said.code == 0 => BTreeSet::new(),
-            keys => keys.unwrap_or_else(|| panic!("{heading}: {said:?}")),
-        };
+        let program = listed(&said, &unknown).unwrap_or_else(|| panic!("{heading}: {said:?}"));
         let rows = table.rows();
         let page: BTreeSet<String> = rows
             .iter()
