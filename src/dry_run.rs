@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use indexmap::IndexSet;
 use potstill_core::graph::{Graph, summarise};
 use potstill_core::train::CacheKey;
-use potstill_run::{Planned, PlannedCache};
+use potstill_run::{Planned, PlannedCache, RunError};
 
 use crate::error::CliError;
 use crate::table::{bytes, count, multiply_adds, table};
@@ -88,7 +88,7 @@ fn networks(planned: &Planned) -> Result<comfy_table::Table, CliError> {
         2,
     );
     for row in teachers.chain(students).chain(auxiliaries) {
-        let summary = summarise(row.graph).map_err(|source| CliError::Network {
+        let summary = summarise(row.graph).map_err(|source| RunError::Network {
             path: PathBuf::from(&row.name),
             source,
         })?;

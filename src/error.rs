@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use potstill_core::data::DataError;
-use potstill_core::device::DeviceError;
-use potstill_core::graph::GraphError;
 use potstill_core::names::did_you_mean;
 use potstill_core::plugin::{LibraryError, PluginError};
 use potstill_core::precision::PrecisionError;
@@ -14,7 +12,7 @@ use potstill_core::train::TrainError;
 use potstill_core::zoo::ZooError;
 use potstill_exporters::ExportError;
 use potstill_run::RunError;
-use potstill_teachers::{ClassifierError, CompiledError, DecodeError};
+use potstill_teachers::{ClassifierError, CompiledError};
 
 /// A comparison that was asked for does not hold: `check` disagrees with its record.
 pub const DISAGREES: u8 = 1;
@@ -26,28 +24,9 @@ pub const INTERRUPTED: u8 = 130;
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// A file that cannot be read or written.
-    #[error("cannot {action} {path}")]
-    File {
-        /// "read" or "write".
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        #[source]
-        source: std::io::Error,
-    },
     /// Output that cannot be printed.
     #[error("cannot print")]
     Print(#[from] std::io::Error),
-    /// A configuration file that TOML or its types refuse.
-    #[error("{path}: {message}")]
-    Toml {
-        /// The file.
-        path: PathBuf,
-        /// Where and why, in the parser's words.
-        message: String,
-    },
     /// A damaged line of a file that a run has written.
     #[error("{path}, line {line}: {reason}")]
     Line {
@@ -74,51 +53,6 @@ pub enum CliError {
         /// What is wrong with it.
         #[source]
         source: Box<CliError>,
-    },
-    /// A flag's value that cannot be used.
-    #[error("{flag}: `{got}` {reason}")]
-    Flag {
-        /// The flag.
-        flag: &'static str,
-        /// Its value.
-        got: String,
-        /// Why not, as what follows the value.
-        reason: String,
-    },
-    /// A configuration that TOML cannot hold.
-    #[error("cannot write the configuration as TOML")]
-    Configuration(#[from] toml::ser::Error),
-    /// An output folder that holds another run.
-    #[error("{path} holds another run; choose another --out, or go on with it by --resume")]
-    FolderTaken {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A folder without a run.
-    #[error("{path} holds no run: {missing} is missing")]
-    NoRun {
-        /// The folder.
-        path: PathBuf,
-        /// The file that was looked for.
-        missing: &'static str,
-    },
-    /// An ONNX file that is none, by its name.
-    #[error("cannot import {path}")]
-    Import {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: DecodeError,
-    },
-    /// A network that does not run as it stands.
-    #[error("cannot run {path}")]
-    Network {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: GraphError,
     },
     /// A network without a linear layer, before which features would stand.
     #[error(
@@ -155,40 +89,36 @@ pub enum CliError {
         #[source]
         source: PluginError,
     },
-    /// A device that is not there, or threads that cannot be had.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// A precision that does not exist, or in which the device does not compute.
-    #[error(transparent)]
-    Precision(#[from] PrecisionError),
-    /// A run.
+    /// A run, or what one is made of: files, data, networks, methods.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The networks' data.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// A method.
-    #[error(transparent)]
-    Plugin(#[from] PluginError),
     /// A library of methods.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// A file that is no classifier for the data.
-    #[error(transparent)]
-    Classifier(#[from] ClassifierError),
-    /// A compiled teacher.
-    #[error(transparent)]
-    Compiled(#[from] CompiledError),
-    /// A student of the zoo.
-    #[error(transparent)]
-    Zoo(#[from] ZooError),
-    /// Training.
-    #[error(transparent)]
-    Train(#[from] TrainError),
-    /// An export.
-    #[error(transparent)]
-    Export(#[from] ExportError),
 }
+
+/// What the libraries below a run refuse is refused in a run's words.
+macro_rules! as_in_a_run {
+    ($($error:ty),* $(,)?) => {
+        $(impl From<$error> for CliError {
+            fn from(error: $error) -> Self {
+                Self::Run(error.into())
+            }
+        })*
+    };
+}
+
+as_in_a_run!(
+    ClassifierError,
+    CompiledError,
+    DataError,
+    ExportError,
+    PluginError,
+    PrecisionError,
+    TrainError,
+    ZooError,
+    toml::ser::Error,
+);
 
 impl CliError {
     /// The process's answer.

@@ -6,6 +6,7 @@ use clap::Args;
 use potstill_core::plugin::PluginSpec;
 use potstill_core::train::{OptimizerConfig, ScheduleConfig, TrainConfig};
 use potstill_run::DataConfig;
+use potstill_run::RunError;
 use toml::Value;
 
 use crate::error::CliError;
@@ -145,10 +146,12 @@ impl TrainFlags {
 
 /// `name:option=value,…` as a tagged configuration.
 fn kind<T: serde::de::DeserializeOwned>(flag: &'static str, text: &str) -> Result<T, CliError> {
-    let refuse = |reason: String| CliError::Flag {
-        flag,
-        got: text.to_owned(),
-        reason,
+    let refuse = |reason: String| {
+        CliError::from(RunError::Flag {
+            flag,
+            got: text.to_owned(),
+            reason,
+        })
     };
     let spec: PluginSpec = text
         .parse()

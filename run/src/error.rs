@@ -142,7 +142,7 @@ pub enum RunError {
 
 impl RunError {
     /// A file that cannot be read.
-    pub(crate) fn read(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+    pub fn read(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::File {
             action: "read",
             path: path.into(),
@@ -151,7 +151,7 @@ impl RunError {
     }
 
     /// A file that cannot be written.
-    pub(crate) fn write(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+    pub fn write(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::File {
             action: "write",
             path: path.into(),

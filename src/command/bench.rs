@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use potstill_core::graph::summarise;
 use potstill_exporters::runtime::{Runtime, pictures};
+use potstill_run::RunError;
 use potstill_teachers::decode;
 use serde::Serialize;
 
@@ -74,16 +75,12 @@ impl Bench {
     }
 
     fn measure(&self, path: PathBuf) -> Result<Report, CliError> {
-        let content = std::fs::read(&path).map_err(|source| CliError::File {
-            action: "read",
+        let content = std::fs::read(&path).map_err(|source| RunError::read(&path, source))?;
+        let graph = decode(&content, path.parent()).map_err(|source| RunError::Import {
             path: path.clone(),
             source,
         })?;
-        let graph = decode(&content, path.parent()).map_err(|source| CliError::Import {
-            path: path.clone(),
-            source,
-        })?;
-        let summary = summarise(&graph).map_err(|source| CliError::Network {
+        let summary = summarise(&graph).map_err(|source| RunError::Network {
             path: path.clone(),
             source,
         })?;

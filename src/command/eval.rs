@@ -9,7 +9,7 @@ use potstill_core::graph::Graph;
 use potstill_core::task::Distance;
 use potstill_run::evaluation::{evaluate_classifier, test_loader};
 use potstill_run::retrieval::{Feed, Search};
-use potstill_run::{DataConfig, device, preprocessing, split, teachers};
+use potstill_run::{DataConfig, RunError, device, preprocessing, split, teachers};
 use potstill_teachers::Classifier;
 use serde::Serialize;
 
@@ -96,11 +96,12 @@ impl Eval {
             ),
         ] {
             if let Some(got) = given {
-                return Err(CliError::Flag {
+                return Err(RunError::Flag {
                     flag,
                     got,
                     reason: format!("is for retrieval, and `{}` is a data set of classes", config.name),
-                });
+                }
+                .into());
             }
         }
         let source = split(&config, Split::Test)?;

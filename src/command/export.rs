@@ -13,7 +13,7 @@ use potstill_exporters::export::Written;
 use potstill_exporters::quantise::{Calibration, Method};
 use potstill_exporters::{Export, ExportPrecision, Provenance};
 use potstill_run::evaluation::{evaluate_classifier, evaluate_in_tract};
-use potstill_run::{Data, DataConfig, Restored, RunFolder, preprocessing};
+use potstill_run::{Data, DataConfig, Restored, RunError, RunFolder, preprocessing};
 use potstill_teachers::{Classifier, decode_file};
 
 use crate::error::CliError;
@@ -107,7 +107,7 @@ impl ExportRun {
 
     /// Exports a file that no run has made.
     fn export_file(&self, out: &mut impl Write) -> Result<(), CliError> {
-        let graph = decode_file(&self.run).map_err(|source| CliError::Import {
+        let graph = decode_file(&self.run).map_err(|source| RunError::Import {
             path: self.run.clone(),
             source,
         })?;
@@ -177,11 +177,7 @@ impl ExportRun {
         let picture = test.image_shape();
         let before = Classifier::new(&self.run, before, picture, &device)?;
         let after = Classifier::open(&self.output, picture, &device)?;
-        let content = std::fs::read(&self.output).map_err(|source| CliError::File {
-            action: "read",
-            path: self.output.clone(),
-            source,
-        })?;
+        let content = std::fs::read(&self.output).map_err(|source| RunError::read(&self.output, source))?;
         let mut rows = table(["network", "top-1", "top-5", "loss", "pictures"], 1);
         let mut evaluations = vec![
             ("fp32".to_owned(), evaluate_classifier(&before, &test)?),

@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use clap::Args;
 use potstill_core::graph::{Summary, ValueInfo, summarise};
 use potstill_core::zoo;
+use potstill_run::RunError;
 use potstill_run::teachers;
 use serde::Serialize;
 
@@ -71,7 +72,7 @@ impl Inspect {
         } else {
             teachers::graph(&self.file, &Device::flex())?
         };
-        let summary = summarise(&graph).map_err(|source| CliError::Network {
+        let summary = summarise(&graph).map_err(|source| RunError::Network {
             path: self.file.clone(),
             source,
         })?;

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Args;
 use potstill_core::graph::summarise;
 use potstill_core::zoo;
+use potstill_run::RunError;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -40,7 +41,7 @@ impl Models {
         for architecture in zoo::architectures() {
             let classes = self.classes.unwrap_or(architecture.usual_classes());
             let graph = zoo::build(architecture.name, classes, architecture.input, 0)?;
-            let summary = summarise(&graph).map_err(|source| CliError::Network {
+            let summary = summarise(&graph).map_err(|source| RunError::Network {
                 path: architecture.name.into(),
                 source,
             })?;

@@ -12,7 +12,7 @@ use potstill_core::passes::{Criterion, Pruned, prune};
 use potstill_core::plugin::PluginSpec;
 use potstill_core::train::checkpoint::Which;
 use potstill_exporters::{Export, ExportPrecision};
-use potstill_run::{Restored, RunConfig, RunFolder, free_run};
+use potstill_run::{Restored, RunConfig, RunError, RunFolder, free_run};
 use potstill_teachers::decode_file;
 
 use crate::error::CliError;
@@ -82,24 +82,26 @@ impl Prune {
     /// Prunes, and trains where there is a run.
     pub fn run(self, out: &mut impl Write) -> Result<ExitCode, CliError> {
         if !(self.macs > 0.0 && self.macs < 1.0) {
-            return Err(CliError::Flag {
+            return Err(RunError::Flag {
                 flag: "--macs",
                 got: self.macs.to_string(),
                 reason: "is no share of the multiply-adds, expected a number above 0 and below 1".to_owned(),
-            });
+            }
+            .into());
         }
         let file = self.out.clone().filter(|path| is_onnx(path));
         if self.network.is_file() {
             let Some(file) = file else {
-                return Err(CliError::Flag {
+                return Err(RunError::Flag {
                     flag: "--out",
                     got: self.out.unwrap_or_default().display().to_string(),
                     reason:
                         "is no ONNX file; a network without its run is only written, as by --out pruned.onnx"
                             .to_owned(),
-                });
+                }
+                .into());
             };
-            let graph = decode_file(&self.network).map_err(|source| CliError::Import {
+            let graph = decode_file(&self.network).map_err(|source| RunError::Import {
                 path: self.network.clone(),
                 source,
             })?;
@@ -115,11 +117,7 @@ impl Prune {
         }
         let config = self.again(&restored)?;
         config.training.check()?;
-        std::fs::create_dir_all(&config.out).map_err(|source| CliError::File {
-            action: "write",
-            path: config.out.clone(),
-            source,
-        })?;
+        std::fs::create_dir_all(&config.out).map_err(|source| RunError::write(&config.out, source))?;
         let unpruned = config.out.join(UNPRUNED);
         restored.student().write(ExportPrecision::Fp32, &unpruned)?;
         self.write_pruned(out, &restored.graph, &config.out.join(PRUNED))?;
@@ -147,7 +145,7 @@ impl Prune {
             .clone()
             .unwrap_or_else(|| free_run(&format!("{name}-pruned")));
         if folder.join("run.toml").exists() {
-            return Err(CliError::FolderTaken { path: folder });
+            return Err(RunError::FolderTaken { path: folder }.into());
         }
         let kd = PluginSpec {
             name: "kd".to_owned(),
@@ -180,7 +178,7 @@ impl Prune {
     /// is to be trained.
     fn write_pruned(&self, out: &mut impl Write, graph: &Graph, path: &Path) -> Result<Pruned, CliError> {
         let pruned =
-            prune(graph, self.macs, self.by.into(), self.round_to).map_err(|source| CliError::Network {
+            prune(graph, self.macs, self.by.into(), self.round_to).map_err(|source| RunError::Network {
                 path: self.network.clone(),
                 source,
             })?;

@@ -13,6 +13,7 @@ use potstill_core::network::Network;
 use potstill_core::npz::{NpyFile, NpzReader, NpzWriter, Order};
 use potstill_core::op::Mode;
 use potstill_core::value::{Kind, Value};
+use potstill_run::RunError;
 use potstill_teachers::decode_file;
 
 use crate::error::CliError;
@@ -36,11 +37,11 @@ pub struct RunFile {
 impl RunFile {
     /// Runs and writes.
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let graph = decode_file(&self.file).map_err(|source| CliError::Import {
+        let graph = decode_file(&self.file).map_err(|source| RunError::Import {
             path: self.file.clone(),
             source,
         })?;
-        let refuse = |source| CliError::Network {
+        let refuse = |source| RunError::Network {
             path: self.file.clone(),
             source,
         };
@@ -58,11 +59,7 @@ impl RunFile {
 }
 
 fn read(path: &Path, declared: &[ValueInfo]) -> Result<Vec<(String, Value)>, CliError> {
-    let file = File::open(path).map_err(|source| CliError::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+    let file = File::open(path).map_err(|source| RunError::read(path, source))?;
     let refuse = |reason: String| CliError::Arrays {
         path: path.to_owned(),
         reason,
@@ -136,11 +133,7 @@ fn value<R: std::io::Read>(
 fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) -> Result<(), CliError> {
     archive(values)
         .and_then(|bytes| write_whole(path, |file| file.write_all(&bytes)))
-        .map_err(|source| CliError::File {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(|source| RunError::write(path, source).into())
 }
 
 /// The bytes of an .npz archive. In memory, because the archive's writer ends a file without a word

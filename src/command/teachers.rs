@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 use potstill_core::graph::{Graph, ValueInfo};
+use potstill_run::RunError;
 use potstill_run::default_run;
 use potstill_teachers::compiled::{self, compiled_teachers};
 use potstill_teachers::decode;
@@ -50,7 +51,7 @@ impl Listed {
 impl Teachers {
     /// Prints the list.
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let built_in = decode(default_run::TEACHER_BYTES, None).map_err(|source| CliError::Import {
+        let built_in = decode(default_run::TEACHER_BYTES, None).map_err(|source| RunError::Import {
             path: default_run::TEACHER.into(),
             source,
         })?;

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use indexmap::IndexMap;
+use potstill_run::RunError;
 use serde::Deserialize;
 
 use crate::error::CliError;
@@ -90,11 +91,7 @@ impl Metrics {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => {
-                return Err(CliError::File {
-                    action: "read",
-                    path: path.to_owned(),
-                    source,
-                });
+                return Err(RunError::read(path, source).into());
             }
         };
         let mut metrics = Self::default();

@@ -23,6 +23,8 @@ use potstill_core::files::write_whole;
 use self::curves::Compared;
 use self::page::{Page, Table};
 use self::record::{Ending, Network, Record};
+use potstill_run::RunError;
+
 use crate::error::CliError;
 use crate::table::{bytes, count, multiply_adds};
 
@@ -61,11 +63,8 @@ pub fn write(folder: &Path) -> Result<PathBuf, CliError> {
 /// A plot that cannot be drawn, a disk that refuses.
 pub fn write_page(page: &Page, path: &Path) -> Result<(), CliError> {
     let html = page.html()?;
-    write_whole(path, |file| file.write_all(html.as_bytes())).map_err(|source| CliError::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    })
+    write_whole(path, |file| file.write_all(html.as_bytes()))
+        .map_err(|source| RunError::write(path, source).into())
 }
 
 fn page(record: &Record) -> Result<Page, CliError> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use potstill_run::{RunConfig, RunFolder};
+use potstill_run::{RunConfig, RunError, RunFolder};
 use serde::Deserialize;
 
 use super::metrics::Metrics;
@@ -132,11 +132,7 @@ fn networks(path: &Path) -> Result<Vec<Network>, CliError> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => {
-            return Err(CliError::File {
-                action: "read",
-                path: path.to_owned(),
-                source,
-            });
+            return Err(RunError::read(path, source).into());
         }
     };
     serde_json::from_slice(&bytes).map_err(|error| CliError::Line {

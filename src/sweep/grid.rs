@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use potstill_core::plugin::values;
 use potstill_run::RunConfig;
+use potstill_run::RunError;
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
@@ -70,11 +71,12 @@ pub fn combinations(
     let mut keys = Vec::new();
     for (index, setting) in settings.iter().enumerate() {
         let refuse = |got: &str, reason: &str| {
-            Err(CliError::Flag {
+            Err(RunError::Flag {
                 flag: "--set",
                 got: got.to_owned(),
                 reason: reason.to_owned(),
-            })
+            }
+            .into())
         };
         if settings[..index].iter().any(|earlier| earlier.key == setting.key) {
             return refuse(&setting.key, "is given twice; list all its values after one =");

@@ -5,7 +5,7 @@ use potstill_core::data::GlyphOptions;
 use potstill_core::names::{did_you_mean, nearest};
 use potstill_core::plugin::{PluginSpec, find};
 use potstill_core::train::TrainConfig;
-use potstill_run::{DataConfig, ExportConfig, RunConfig};
+use potstill_run::{DataConfig, ExportConfig, RunConfig, RunError};
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 use serde::forward_to_deserialize_any;
 use toml::{Table, Value};
@@ -32,10 +32,12 @@ impl Key {
     /// # Errors
     /// A key that the run does not have, with those that are near.
     pub fn find(text: &str, run: &RunConfig) -> Result<Self, CliError> {
-        let refuse = |reason: String| CliError::Flag {
-            flag: "--set",
-            got: text.to_owned(),
-            reason,
+        let refuse = |reason: String| {
+            CliError::from(RunError::Flag {
+                flag: "--set",
+                got: text.to_owned(),
+                reason,
+            })
         };
         let plugins = &run.plugin;
         if let Some((plugin, option)) = text.split_once('.')
@@ -102,13 +104,15 @@ impl Key {
             Self::Path(path) => {
                 let mut table = Table::try_from(run)?;
                 set(&mut table, path, value.clone());
-                Value::Table(table)
-                    .try_into()
-                    .map_err(|error: toml::de::Error| CliError::Flag {
-                        flag: "--set",
-                        got: format!("{text}={value}"),
-                        reason: format!("is refused: {}", error.message()),
-                    })
+                let run =
+                    Value::Table(table)
+                        .try_into()
+                        .map_err(|error: toml::de::Error| RunError::Flag {
+                            flag: "--set",
+                            got: format!("{text}={value}"),
+                            reason: format!("is refused: {}", error.message()),
+                        })?;
+                Ok(run)
             }
         }
     }

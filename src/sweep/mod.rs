@@ -92,11 +92,7 @@ impl Sweep {
         let combinations = combinations(&plan.run, &plan.set, &folder)?;
         self.check(&combinations, &folder)?;
         let text = toml::to_string(&plan)?;
-        fs::create_dir_all(&folder).map_err(|source| CliError::File {
-            action: "write",
-            path: folder.clone(),
-            source,
-        })?;
+        fs::create_dir_all(&folder).map_err(|source| RunError::write(&folder, source))?;
         write(&folder.join(PLAN), &text)?;
         let shared = OnceCell::new();
         // One handler of Ctrl-C for all runs, from the first one on.
@@ -163,24 +159,26 @@ impl Sweep {
     /// built once.
     fn check(&self, combinations: &[Combination], folder: &Path) -> Result<(), CliError> {
         if !self.resume && folder.join(PLAN).exists() {
-            return Err(CliError::FolderTaken {
+            return Err(RunError::FolderTaken {
                 path: folder.to_owned(),
-            });
+            }
+            .into());
         }
         for combination in combinations {
             let path = &combination.config.out;
             if path.join("run.toml").exists() {
                 if !self.resume {
-                    return Err(CliError::FolderTaken { path: path.clone() });
+                    return Err(RunError::FolderTaken { path: path.clone() }.into());
                 }
                 let began = Record::read(path)?.config;
                 if comparable(&began) != comparable(&combination.config) {
-                    return Err(CliError::Flag {
+                    return Err(RunError::Flag {
                         flag: "--resume",
                         got: path.display().to_string(),
                         reason: "holds a run with other settings; start another sweep in another --out"
                             .to_owned(),
-                    });
+                    }
+                    .into());
                 }
             }
             let planned = combination.config.clone().plan();
@@ -271,20 +269,18 @@ impl SweepFile {
     fn read(folder: &Path) -> Result<Self, CliError> {
         let path = folder.join(PLAN);
         if !path.is_file() {
-            return Err(CliError::NoRun {
+            return Err(RunError::NoRun {
                 path: folder.to_owned(),
                 missing: PLAN,
-            });
+            }
+            .into());
         }
-        let text = fs::read_to_string(&path).map_err(|source| CliError::File {
-            action: "read",
-            path: path.clone(),
-            source,
-        })?;
-        toml::from_str(&text).map_err(|error| CliError::Toml {
+        let text = fs::read_to_string(&path).map_err(|source| RunError::read(&path, source))?;
+        let file = toml::from_str(&text).map_err(|error| RunError::Toml {
             path,
             message: error.to_string(),
-        })
+        })?;
+        Ok(file)
     }
 }
 
@@ -306,11 +302,8 @@ fn comparable(config: &RunConfig) -> RunConfig {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    write_whole(path, |file| file.write_all(text.as_bytes())).map_err(|source| CliError::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    })
+    write_whole(path, |file| file.write_all(text.as_bytes()))
+        .map_err(|source| RunError::write(path, source).into())
 }
 
 fn keys_in_a_name(settings: &[Setting]) -> String {
