@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::picture::EXTENSIONS;
+
 /// An error in data that came from outside: files, options, the network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -95,6 +97,28 @@ pub enum DataError {
         /// What the decoder said.
         source: image::ImageError,
     },
+    /// A picture file without a byte.
+    #[error("cannot decode `{}`: the file is empty", path.display())]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A JPEG file that stops before its end.
+    #[error("cannot decode `{}`: the JPEG is cut off after {bytes} bytes", path.display())]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+    },
+    /// A picture that the transforms refuse.
+    #[error("cannot prepare `{}`", path.display())]
+    Prepare {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<DataError>,
+    },
     /// A picture whose header states more pixels than the file's length can stand for.
     #[error("`{}` states {}x{} pixels, expected at most {most} in a file of {bytes} bytes", path.display(), size[0], size[1])]
     PictureSize {
@@ -112,6 +136,26 @@ pub enum DataError {
     Empty {
         /// The file or folder.
         path: PathBuf,
+    },
+    /// A folder without pictures.
+    #[error("`{}` holds no pictures: expected files ending in {}", path.display(), endings())]
+    NoPictures {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A class folder without pictures.
+    #[error("class folder `{}` holds no pictures: expected files ending in {}", path.display(), endings())]
+    EmptyClass {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Data of a single class, which no classifier can learn from.
+    #[error("`{}` holds one class folder, `{class}`, expected two or more: is the path a folder too long or too short?", path.display())]
+    OneClass {
+        /// The folder of the classes.
+        path: PathBuf,
+        /// The class.
+        class: String,
     },
     /// The test folder has a class that the training folder lacks.
     #[error("class folder `{}` has no counterpart among the {known} training classes", path.display())]
@@ -360,6 +404,11 @@ pub enum DataError {
         /// The MD5 of what came.
         got: String,
     },
+}
+
+/// As `.png, .jpg`.
+fn endings() -> String {
+    EXTENSIONS.map(|ending| format!(".{ending}")).join(", ")
 }
 
 fn near(nearest: Option<&str>) -> String {

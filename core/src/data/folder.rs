@@ -1,9 +1,10 @@
-//! Folders of pictures in the ImageNet layout: `train/CLASS/*` and `val/CLASS/*` (or
-//! `test/CLASS/*`).
+//! Folders of pictures in the ImageNet layout: `train/CLASS/**` and `val/CLASS/**` (or
+//! `test/CLASS/**`).
 //!
 //! Only names are read when the data set is opened; a picture is decoded when it is asked for, by
 //! the thread that prepares its batch. Classes are the folders of `train` in the order of their
-//! names, as torchvision's `ImageFolder` has them.
+//! names, and pictures lie in them at any depth, in the order of torchvision's `ImageFolder`. Names
+//! that begin with a dot, and the `__MACOSX` of archives, are passed over.
 //!
 //! ImageNet's own archive of validation pictures has no class folders. Its ground truth numbers the
 //! classes in an order of its own, which only a MATLAB file explains; what is read here instead is
@@ -11,10 +12,11 @@
 
 use super::{
     DataError, Sample, Source, Split,
-    picture::{decode, is_picture, last_name, list},
+    flat_labels::FlatLabels,
+    picture::{EXTENSIONS, decode, is_picture, last_name, list},
 };
 use std::{
-    collections::HashMap,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 
@@ -24,8 +26,11 @@ const LABELS: &str = "val_labels.txt";
 /// One split of a folder of pictures; every picture is read as RGB.
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
+    root: PathBuf,
     classes: Vec<String>,
     files: Vec<(PathBuf, usize)>,
+    /// Files whose names do not end as a picture's.
+    left_out: Vec<PathBuf>,
 }
 
 impl ImageFolder {
@@ -33,8 +38,9 @@ impl ImageFolder {
     ///
     /// # Errors
     /// [`DataError::Missing`] without the split's folder, [`DataError::UnknownClass`] where a test
-    /// class is not a training class, [`DataError::Flat`] and [`DataError::FlatLabel`] where
-    /// pictures without class folders lack their classes, [`DataError::Empty`] without pictures,
+    /// class is not a training class, [`DataError::OneClass`], [`DataError::EmptyClass`] where a
+    /// training class has no pictures, [`DataError::Flat`] and [`DataError::FlatLabel`] where
+    /// pictures without class folders lack their classes, [`DataError::NoPictures`],
     /// [`DataError::Io`].
     pub fn open(dir: &Path, split: Split) -> Result<Self, DataError> {
         let names: &[&str] = match split {
@@ -50,27 +56,64 @@ impl ImageFolder {
             });
         };
         let train = dir.join("train");
-        let folders = list(&root, Path::is_dir)?;
+        let folders = list(&root, is_class)?;
         let class_folders = if train.is_dir() {
-            list(&train, Path::is_dir)?
+            list(&train, is_class)?
         } else {
             folders.clone()
         };
-        let classes: Vec<String> = class_folders.iter().map(|path| last_name(path)).collect();
+        let names: Vec<OsString> = class_folders.iter().map(|path| name(path).to_owned()).collect();
+        let classes: Vec<String> = names.iter().map(|name| shown(name)).collect();
 
-        let mut files = Vec::new();
+        let mut opened = Self {
+            root,
+            classes,
+            files: Vec::new(),
+            left_out: Vec::new(),
+        };
+        let mut without_pictures = None;
         for folder in folders {
-            let label = classes.binary_search(&last_name(&folder));
+            let label = names.binary_search_by(|known| known.as_os_str().cmp(name(&folder)));
             let label = label.map_err(|_| DataError::UnknownClass {
                 path: folder.clone(),
-                known: classes.len(),
+                known: names.len(),
             })?;
-            files.extend(list(&folder, is_picture)?.into_iter().map(|path| (path, label)));
+            let before = opened.files.len();
+            opened.list_class(&folder, label)?;
+            if opened.files.len() == before {
+                without_pictures.get_or_insert(folder);
+            }
         }
-        if files.is_empty() {
-            files = flat(dir, root, &classes)?;
+        if let Some(path) = without_pictures.filter(|_| split == Split::Train && !opened.files.is_empty()) {
+            return Err(DataError::EmptyClass { path });
         }
-        Ok(Self { classes, files })
+        if opened.files.is_empty() {
+            opened.files = flat(dir, &opened.root, &opened.classes)?;
+        }
+        match opened.classes.as_slice() {
+            [class] => Err(DataError::OneClass {
+                path: class_folders[0].parent().unwrap_or(dir).to_owned(),
+                class: class.clone(),
+            }),
+            _ => Ok(opened),
+        }
+    }
+
+    /// Adds the pictures of a class folder and of the folders in it.
+    fn list_class(&mut self, folder: &Path, label: usize) -> Result<(), DataError> {
+        let mut folders = Vec::new();
+        folders_under(folder, &mut Vec::new(), &mut folders)?;
+        // As torchvision sorts what `os.walk` gives: by the whole path as text.
+        folders.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+        for folder in folders {
+            for path in list(&folder, |path| !is_hidden(path) && !path.is_dir())? {
+                match is_picture(&path) {
+                    true => self.files.push((path, label)),
+                    false => self.left_out.push(path),
+                }
+            }
+        }
+        Ok(())
     }
 
     fn file(&self, index: usize) -> Result<&(PathBuf, usize), DataError> {
@@ -102,6 +145,26 @@ impl Source for ImageFolder {
         Ok(self.file(index)?.1)
     }
 
+    fn path(&self, index: usize) -> Option<&Path> {
+        self.files.get(index).map(|(path, _)| path.as_path())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let Some(first) = self.left_out.first() else {
+            return Vec::new();
+        };
+        let known = EXTENSIONS.map(|ending| format!(".{ending}")).join(", ");
+        let files = match self.left_out.len() {
+            1 => format!("`{}` is", first.display()),
+            count => format!(
+                "{count} files of `{}` are, `{}` the first,",
+                self.root.display(),
+                first.display()
+            ),
+        };
+        vec![format!("{files} left out: pictures end in {known}")]
+    }
+
     fn read(&self, index: usize) -> Result<Sample, DataError> {
         let (path, label) = self.file(index)?;
         Ok(Sample {
@@ -111,64 +174,77 @@ impl Source for ImageFolder {
     }
 }
 
+/// A folder and all folders in it; a link that leads back to one that it lies in is not followed.
+fn folders_under(
+    folder: &Path,
+    around: &mut Vec<PathBuf>,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), DataError> {
+    let place = std::fs::canonicalize(folder).map_err(|source| DataError::Io {
+        action: "list",
+        path: folder.to_owned(),
+        source,
+    })?;
+    if around.contains(&place) {
+        return Ok(());
+    }
+    found.push(folder.to_owned());
+    around.push(place);
+    for inner in list(folder, is_class)? {
+        folders_under(&inner, around, found)?;
+    }
+    around.pop();
+    Ok(())
+}
+
+fn name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
+}
+
+/// A name as text; bytes that are no UTF-8 as `\xe9`, so that different names stay different.
+fn shown(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// What editors, systems and archives leave beside the data.
+fn is_hidden(path: &Path) -> bool {
+    let name = name(path).as_encoded_bytes();
+    name.starts_with(b".") || name == b"__MACOSX"
+}
+
+fn is_class(path: &Path) -> bool {
+    path.is_dir() && !is_hidden(path)
+}
+
 /// The pictures that lie in `root` itself, with the classes that a list beside it gives them.
-fn flat(dir: &Path, root: PathBuf, classes: &[String]) -> Result<Vec<(PathBuf, usize)>, DataError> {
-    let pictures = list(&root, is_picture)?;
+fn flat(dir: &Path, root: &Path, classes: &[String]) -> Result<Vec<(PathBuf, usize)>, DataError> {
+    let pictures = list(root, |path| is_picture(path) && !is_hidden(path))?;
     if pictures.is_empty() {
-        return Err(DataError::Empty { path: root });
+        return Err(DataError::NoPictures {
+            path: root.to_owned(),
+        });
     }
     let path = dir.join(LABELS);
     if root != dir.join("val") || !path.is_file() {
         return Err(DataError::Flat {
             labels: (root == dir.join("val")).then_some(path),
-            root,
+            root: root.to_owned(),
             pictures: pictures.len(),
         });
     }
-    let labels = read_labels(&path)?;
-    let labelled = |picture: PathBuf| {
-        let Some((line, class)) = labels.get(&stem(&picture)) else {
-            return Err(DataError::FlatLabel {
-                path: path.clone(),
-                problem: format!("has no line for `{}`", last_name(&picture)),
-            });
-        };
-        match classes.binary_search(class) {
-            Ok(label) => Ok((picture, label)),
-            Err(_) => Err(DataError::FlatLabel {
-                path: path.clone(),
-                problem: format!("line {line}: `{class}` is no folder of `train`"),
-            }),
-        }
-    };
-    pictures.into_iter().map(labelled).collect()
-}
-
-/// The classes of pictures that lie in one folder, by file name: the lines of `val_labels.txt`,
-/// each with a file and its class, separated by a space or a comma, with or without the file's
-/// ending; what follows on a line does not count.
-fn read_labels(path: &Path) -> Result<HashMap<String, (usize, String)>, DataError> {
-    let text = std::fs::read_to_string(path).map_err(|source| DataError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
-    let mut labels = HashMap::new();
-    for (line, text) in text.lines().enumerate() {
-        let mut fields = text.split([',', ' ', '\t']).filter(|field| !field.is_empty());
-        if let (Some(file), Some(class)) = (fields.next(), fields.next()) {
-            labels.insert(stem(Path::new(file)), (line + 1, class.to_owned()));
-        }
-    }
-    Ok(labels)
-}
-
-/// A picture's name without its ending; other dots belong to the name.
-fn stem(path: &Path) -> String {
-    match is_picture(path) {
-        true => last_name(&path.with_extension("")),
-        false => last_name(path),
-    }
+    let labels = FlatLabels::read(&path)?;
+    pictures
+        .into_iter()
+        .map(|picture| {
+            let label = labels.of(&last_name(&picture), classes)?;
+            Ok((picture, label))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -260,6 +336,47 @@ mod tests {
         );
     }
 
+    /// As torchvision.datasets.ImageFolder lists the same folders, but for the hidden ones.
+    #[test]
+    fn pictures_lie_at_any_depth_and_hidden_names_are_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in [
+            "cat/b.png",
+            "cat/sub/a.png",
+            "cat/sub-2/c.bmp",
+            "cat/.hidden/x.png",
+            "cat/._b.png",
+            "cat/notes.txt",
+            "dog/d.JPG",
+            ".ipynb_checkpoints/y.png",
+            "__MACOSX/z.png",
+        ] {
+            let path = dir.path().join("train").join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "no picture").unwrap();
+        }
+        let train = ImageFolder::open(dir.path(), Split::Train).unwrap();
+        assert_eq!(train.classes(), ["cat", "dog"]);
+        let names: Vec<String> = train.files.iter().map(|(path, _)| last_name(path)).collect();
+        assert_eq!(names, ["b.png", "a.png", "c.bmp", "d.JPG"]);
+        assert!(train.notes()[0].contains("notes.txt"), "{:?}", train.notes());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn classes_whose_names_are_no_utf8_stay_apart() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        for class in [&b"caf\xe8"[..], b"caf\xe9", b"owl"] {
+            let folder = dir.path().join("train").join(OsStr::from_bytes(class));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("a.png"), "no picture").unwrap();
+        }
+        let train = ImageFolder::open(dir.path(), Split::Train).unwrap();
+        assert_eq!(train.classes(), ["caf\\xe8", "caf\\xe9", "owl"]);
+        assert_eq!([0, 1, 2].map(|index| train.label(index).unwrap()), [0, 1, 2]);
+    }
+
     #[test]
     fn what_is_wrong_is_named() {
         let dir = tempfile::tempdir().unwrap();
@@ -271,16 +388,27 @@ mod tests {
         fs::create_dir_all(dir.path().join("train/cat")).unwrap();
         assert!(matches!(
             ImageFolder::open(dir.path(), Split::Train),
-            Err(DataError::Empty { .. })
+            Err(DataError::NoPictures { .. })
         ));
         fs::write(dir.path().join("train/cat/broken.png"), "no picture").unwrap();
+        assert!(matches!(
+            ImageFolder::open(dir.path(), Split::Train),
+            Err(DataError::OneClass { class, .. }) if class == "cat"
+        ));
+        fs::create_dir_all(dir.path().join("train/ant")).unwrap();
+        let error = ImageFolder::open(dir.path(), Split::Train).unwrap_err();
+        assert!(
+            matches!(&error, DataError::EmptyClass { path } if path.ends_with("ant")),
+            "{error}"
+        );
+        fs::write(dir.path().join("train/ant/a.png"), "no picture").unwrap();
         let train = ImageFolder::open(dir.path(), Split::Train).unwrap();
-        let error = train.read(0).unwrap_err();
+        let error = train.read(1).unwrap_err();
         assert!(error.to_string().contains("broken.png"), "{error}");
         fs::create_dir_all(dir.path().join("test/dog")).unwrap();
         assert!(matches!(
             ImageFolder::open(dir.path(), Split::Test),
-            Err(DataError::UnknownClass { known: 1, .. })
+            Err(DataError::UnknownClass { known: 2, .. })
         ));
     }
 }

@@ -248,7 +248,14 @@ impl Epochs {
         for (&index, out) in indices.iter().zip(images.chunks_exact_mut(pixels)) {
             let sample = self.source.read(index)?;
             let mut rng = stream(self.options.seed, Purpose::Augment, view as u64, index as u64);
-            self.preparation.apply(index, sample.image, &mut rng, out)?;
+            let prepared = self.preparation.apply(index, sample.image, &mut rng, out);
+            prepared.map_err(|source| match self.source.path(index) {
+                Some(path) => DataError::Prepare {
+                    path: path.to_owned(),
+                    source: Box::new(source),
+                },
+                None => source,
+            })?;
             if self.options.views > 0 {
                 checksums.push(crc32fast::hash(bytemuck::cast_slice(out)));
             }

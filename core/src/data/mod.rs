@@ -13,6 +13,7 @@ mod cifar;
 #[cfg(feature = "download")]
 mod download;
 mod error;
+mod flat_labels;
 mod folder;
 mod glyphs;
 mod loader;

@@ -2,7 +2,7 @@
 
 use super::DataError;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, path::Path};
 
 /// Which part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,6 +89,16 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`DataError::Index`] beyond the end.
     fn label(&self, index: usize) -> Result<usize, DataError>;
+
+    /// The file of image `index`, where it has one of its own.
+    fn path(&self, _index: usize) -> Option<&Path> {
+        None
+    }
+
+    /// What whoever opened the data set should know: files that were left out.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Image `index` with its class.
     ///
