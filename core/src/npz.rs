@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
+use burn::tensor::TensorData;
+use half::f16;
 use npyz::npz::{array_name_from_file_name, file_name_from_array_name};
 use npyz::{AutoSerialize, WriteOptions, WriterBuilder};
 use zip::write::SimpleFileOptions;
@@ -53,6 +55,51 @@ impl<R: Read + Seek> NpzReader<R> {
             None => Ok(None),
         }
     }
+}
+
+/// The elements of an array of floats, integers or booleans, in C order whatever the file's; `None`
+/// for another type.
+///
+/// # Errors
+/// A damaged array.
+pub fn elements<R: Read>(array: NpyFile<R>) -> io::Result<Option<TensorData>> {
+    macro_rules! try_types {
+        ($array:ident, $shape:ident, $order:ident: $($type:ty),*) => {$(
+            let $array = match $array.try_data::<$type>() {
+                Ok(data) => {
+                    let elements = data.collect::<io::Result<Vec<$type>>>()?;
+                    return Ok(Some(TensorData::new(in_c_order(elements, &$shape, $order), $shape)));
+                }
+                Err(array) => array,
+            };
+        )*};
+    }
+    let shape: Vec<usize> = array.shape().iter().map(|extent| *extent as usize).collect();
+    let order = array.order();
+    try_types!(array, shape, order: f32, f64, f16, i64, i32, i16, i8, u64, u32, u16, u8, bool);
+    drop(array);
+    Ok(None)
+}
+
+fn in_c_order<T: Copy>(elements: Vec<T>, shape: &[usize], order: Order) -> Vec<T> {
+    if order == Order::C || shape.len() < 2 {
+        return elements;
+    }
+    let mut strides = Vec::with_capacity(shape.len());
+    let mut stride = 1;
+    for extent in shape {
+        strides.push(stride);
+        stride *= extent;
+    }
+    let place = |mut index: usize| {
+        let mut at = 0;
+        for (extent, stride) in shape.iter().zip(&strides).rev() {
+            at += index % extent * stride;
+            index /= extent;
+        }
+        at
+    };
+    (0..elements.len()).map(|index| elements[place(index)]).collect()
 }
 
 /// An archive to write, its arrays stored as `np.savez` stores them.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{BoolStore, DType, Device, TensorData};
 use clap::Args;
 use potstill_core::files::write_whole;
-use potstill_core::graph::ValueInfo;
+use potstill_core::graph::{Graph, Role, StoredTensor, ValueInfo};
 use potstill_core::names::nearest;
 use potstill_core::network::Network;
-use potstill_core::npz::{NpyFile, NpzReader, NpzWriter, Order};
-use potstill_core::op::Mode;
+use potstill_core::npz::{NpyFile, NpzReader, NpzWriter, elements};
+use potstill_core::op::{Attribute, Fact, Inputs, Mode, Op, OpError, RunContext};
 use potstill_core::value::{Kind, Value};
 use potstill_run::RunError;
 use potstill_teachers::decode_file;
@@ -37,7 +37,7 @@ pub struct RunFile {
 impl RunFile {
     /// Runs and writes.
     pub fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let graph = decode_file(&self.file).map_err(|source| RunError::Import {
+        let mut graph = decode_file(&self.file).map_err(|source| RunError::Import {
             path: self.file.clone(),
             source,
         })?;
@@ -45,9 +45,13 @@ impl RunFile {
             path: self.file.clone(),
             source,
         };
-        let declared = graph.inputs.clone();
+        as_written(&mut graph);
+        let arrays = read(&self.input, &graph.inputs)?;
+        let (graph, fed) = bound(graph, arrays);
         let network = Network::new(graph, &Device::flex()).map_err(refuse)?;
-        let inputs = read(&self.input, &declared)?;
+        let inputs = fed
+            .into_iter()
+            .map(|(name, data)| (name, Value::from_data(data, &Device::flex())));
         let taps: Vec<&str> = self.tap.iter().map(String::as_str).collect();
         let outputs = network.run(inputs, &taps, Mode::Inference).map_err(refuse)?;
         write(&self.output, outputs.iter())?;
@@ -58,7 +62,70 @@ impl RunFile {
     }
 }
 
-fn read(path: &Path, declared: &[ValueInfo]) -> Result<Vec<(String, Value)>, CliError> {
+/// A node of a network in its training form: `training_mode = 1` means the statistics of the batch,
+/// as the file has it. Elsewhere Potstill itself says what a network is run for.
+#[derive(Clone, Debug)]
+struct InTraining(Box<dyn Op>);
+
+impl Op for InTraining {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn infer(&self, inputs: &Inputs<'_, Fact>) -> Result<Vec<Fact>, OpError> {
+        self.0.infer(inputs)
+    }
+
+    fn run(&self, inputs: &Inputs<'_, Value>, context: &RunContext) -> Result<Vec<Value>, OpError> {
+        let context = RunContext {
+            mode: Mode::Training,
+            ..context.clone()
+        };
+        self.0.run(inputs, &context)
+    }
+}
+
+/// Has nodes that are written for training run so.
+fn as_written(graph: &mut Graph) {
+    for node in &mut graph.nodes {
+        let trains = matches!(node.attributes.get("training_mode"), Some(Attribute::Int(1)));
+        if trains && node.op.name() == "BatchNormalization" {
+            node.op = Box::new(InTraining(node.op.clone()));
+        }
+    }
+}
+
+/// Inputs that are no floats, and floats that shapes follow from, as constants of the graph: this
+/// is one run, so that axes, extents and scales may be among its inputs. What is left is fed.
+fn bound(mut graph: Graph, arrays: Vec<(String, TensorData)>) -> (Graph, Vec<(String, TensorData)>) {
+    let (constants, fed): (Vec<_>, Vec<_>) = arrays
+        .into_iter()
+        .partition(|(name, data)| !data.dtype().is_float() || decides_shapes(&graph, name));
+    for (name, data) in constants {
+        graph.inputs.retain(|input| input.name != name);
+        let role = Role::Constant;
+        graph.tensors.insert(name, StoredTensor { role, data });
+    }
+    (graph, fed)
+}
+
+/// Whether a float is read where an operator takes extents from.
+fn decides_shapes(graph: &Graph, name: &str) -> bool {
+    graph.nodes.iter().any(|node| {
+        let read = |places: &[usize]| {
+            let inputs = places.iter().filter_map(|place| node.inputs.get(*place));
+            inputs.into_iter().any(|input| input == name)
+        };
+        match node.op.name() {
+            "Resize" => read(&[1, 2]),
+            "Upsample" => read(&[1]),
+            "Range" => read(&[0, 1, 2]),
+            _ => false,
+        }
+    })
+}
+
+fn read(path: &Path, declared: &[ValueInfo]) -> Result<Vec<(String, TensorData)>, CliError> {
     let file = File::open(path).map_err(|source| RunError::read(path, source))?;
     let refuse = |reason: String| CliError::Arrays {
         path: path.to_owned(),
@@ -84,50 +151,35 @@ fn read(path: &Path, declared: &[ValueInfo]) -> Result<Vec<(String, Value)>, Cli
     Ok(inputs)
 }
 
+/// An array as what the file declares its input to be: any float for floats, any integer for
+/// integers.
 fn value<R: std::io::Read>(
     array: NpyFile<R>,
     input: &ValueInfo,
     refuse: &impl Fn(String) -> CliError,
-) -> Result<Value, CliError> {
-    let shape: Vec<usize> = array.shape().iter().map(|extent| *extent as usize).collect();
-    if array.order() != Order::C {
-        return Err(refuse(format!(
-            "array `{}` is in Fortran order, expected C order",
-            input.name
-        )));
-    }
+) -> Result<TensorData, CliError> {
     let kind = input.element.map_or(Kind::Float, |element| element.kind());
     let dtype = array.dtype().descr();
-    let fail = |error: std::io::Error| refuse(format!("array `{}`: {error}", input.name));
-    let expected = |what: &str| {
-        refuse(format!(
-            "array `{}` has type {dtype}, expected {what}",
-            input.name
-        ))
-    };
-    let data = match kind {
-        Kind::Float => match array.try_data::<f32>() {
-            Ok(data) => TensorData::new(data.collect::<Result<Vec<f32>, _>>().map_err(fail)?, shape),
-            Err(array) => {
-                let data = array
-                    .try_data::<f64>()
-                    .map_err(|_| expected("float32 or float64"))?;
-                TensorData::new(data.collect::<Result<Vec<f64>, _>>().map_err(fail)?, shape)
-            }
-        },
-        Kind::Int => match array.try_data::<i64>() {
-            Ok(data) => TensorData::new(data.collect::<Result<Vec<i64>, _>>().map_err(fail)?, shape),
-            Err(array) => {
-                let data = array.try_data::<i32>().map_err(|_| expected("int64 or int32"))?;
-                TensorData::new(data.collect::<Result<Vec<i32>, _>>().map_err(fail)?, shape)
-            }
-        },
-        Kind::Bool => {
-            let data = array.try_data::<bool>().map_err(|_| expected("bool"))?;
-            TensorData::new(data.collect::<Result<Vec<bool>, _>>().map_err(fail)?, shape)
+    let data = elements(array).map_err(|error| refuse(format!("array `{}`: {error}", input.name)))?;
+    let fits = data.as_ref().is_some_and(|data| match kind {
+        Kind::Float => data.dtype().is_float(),
+        Kind::Int => data.dtype().is_int() || data.dtype().is_uint(),
+        Kind::Bool => data.dtype().is_bool(),
+    });
+    match data {
+        Some(data) if fits => Ok(data),
+        _ => {
+            let expected = match kind {
+                Kind::Float => "float16, float32 or float64",
+                Kind::Int => "integers",
+                Kind::Bool => "bool",
+            };
+            Err(refuse(format!(
+                "array `{}` has type {dtype}, expected {expected}",
+                input.name
+            )))
         }
-    };
-    Ok(Value::from_data(data, &Device::flex()))
+    }
 }
 
 fn write<'a>(path: &Path, values: impl Iterator<Item = (&'a str, &'a Value)>) -> Result<(), CliError> {

@@ -63,16 +63,18 @@ impl Adaptation {
         if self.renormalise.is_none() && self.size.is_none() && !self.channels_last {
             return Ok(());
         }
-        let own = |part: &str| format!("{input}.{part}");
+        let mut names = graph.fresh_names();
+        let mut own = |part: &str| names.make(&format!("{input}.{part}"));
         let mut b = GraphBuilder::new("adaptation", 0);
         let mut x = b.input(&own("pictures"), &picture);
         if let Some(channels) = &self.renormalise {
-            let mut constant = |part: &str, values: Vec<f32>| {
+            let mut constant = |part: String, values: Vec<f32>| {
                 let dims = vec![1, values.len(), 1, 1];
-                b.store(&own(part), Role::Constant, TensorData::new(values, dims))
+                b.store(&part, Role::Constant, TensorData::new(values, dims))
             };
             let (factors, summands) = channels.iter().copied().unzip();
-            let (factors, summands) = (constant("factors", factors), constant("summands", summands));
+            let factors = constant(own("factors"), factors);
+            let summands = constant(own("summands"), summands);
             x = b.node(&own("scaled"), "Mul", &[&x, &factors], [])?;
             x = b.node(&own("renormalised"), "Add", &[&x, &summands], [])?;
         }
@@ -104,11 +106,12 @@ impl Adaptation {
     }
 
     fn after(&self, graph: &mut Graph) -> Result<(), GraphError> {
-        let (Some(classes), Some(output)) = (&self.classes, graph.outputs.first_mut()) else {
+        let (Some(classes), Some(output)) = (&self.classes, graph.outputs.first()) else {
             return Ok(());
         };
-        let logits = output.name.clone();
-        let own = |part: &str| format!("{logits}.{part}");
+        let (logits, doc) = (output.name.clone(), output.doc.clone());
+        let mut names = graph.fresh_names();
+        let mut own = |part: &str| names.make(&format!("{logits}.{part}"));
         let most = classes.iter().max().map_or(0, |most| most + 1);
         // Shapes are checked where the whole graph is.
         let mut b = GraphBuilder::new("adaptation", 0);
@@ -118,8 +121,8 @@ impl Adaptation {
         let ordered = b.node(&own("ordered"), "Gather", &[&x, &order], [("axis", 1.into())])?;
         b.output(&ordered, &ordered)?;
         let after = b.finish()?;
-        *output = ValueInfo {
-            doc: std::mem::take(&mut output.doc),
+        graph.outputs[0] = ValueInfo {
+            doc,
             ..after.outputs[0].clone()
         };
         graph.nodes.extend(after.nodes);
@@ -179,6 +182,37 @@ mod tests {
             assert!((got - expected).abs() < 1e-5, "{got} {expected}");
         }
         assert_eq!(Adaptation::between((&[0.2], &[0.5]), (&[0.2], &[0.5])), None);
+    }
+
+    /// A teacher with tensors under the names that are given to what is put before and after it.
+    #[test]
+    fn what_is_added_does_not_take_the_names_of_others() {
+        let named = |factors: &str, order: &str| {
+            let mut b = GraphBuilder::new("teacher", 3);
+            let x = b.input("input", &[2, 4, 4]);
+            let channels = |values: Vec<f32>| TensorData::new(values, [1, 2, 1, 1]);
+            let factors = b.store(factors, Role::Weight, channels(vec![2.0, 3.0]));
+            let order = b.store(order, Role::Weight, channels(vec![1.0, 5.0]));
+            let x = b.node("scaled", "Mul", &[&x, &factors], []).unwrap();
+            let x = b.node("shifted", "Add", &[&x, &order], []).unwrap();
+            let x = b.global_pool("pool", &x).unwrap();
+            let y = b.linear("fc", &x, 3).unwrap();
+            b.output("logits", &y).unwrap();
+            b.finish().unwrap()
+        };
+        let adaptation = Adaptation {
+            renormalise: Adaptation::between((&[0.2; 2], &[0.5; 2]), (&[0.4; 2], &[0.3; 2])),
+            classes: Some(vec![2, 0]),
+            ..Adaptation::default()
+        };
+        let run = |mut graph: Graph| {
+            adaptation.apply(&mut graph, [2, 4, 4]).unwrap();
+            run(graph, &pictures(4))
+        };
+        assert_eq!(
+            run(named("input.factors", "logits.order")),
+            run(named("other", "names"))
+        );
     }
 
     #[test]

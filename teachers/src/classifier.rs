@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor};
 use potstill_core::graph::{Dim, Graph, GraphError, infer};
 use potstill_core::network::{Network, Outputs};
-use potstill_core::op::Mode;
-use potstill_core::value::Value;
+use potstill_core::op::{ElementType, Mode};
+use potstill_core::value::{Kind, Value};
 
 use crate::{Adaptation, DecodeError, decode_file};
 
@@ -53,6 +53,18 @@ pub enum ClassifierError {
         got: String,
         /// The data's shape.
         expected: String,
+    },
+    /// A network that takes pictures as they are in files.
+    #[error(
+        "{path}: input `{input}` takes elements of type {got:?}, expected floats: pictures are fed as (pixel / 255 - mean) / std; export the network without its own conversion, or with a float input that it multiplies back"
+    )]
+    InputElement {
+        /// The file.
+        path: PathBuf,
+        /// The input's name.
+        input: String,
+        /// What it takes.
+        got: ElementType,
     },
     /// A network for another number of classes.
     #[error("{path}: output `{output}` has {got} classes, the data has {expected}")]
@@ -137,6 +149,7 @@ impl Classifier {
             .first()
             .map_or("", |output| output.name.as_str())
             .to_owned();
+        keep_batch_axis(&mut graph, &logits);
         let facts = infer(&graph, 2).map_err(run)?;
         let classes = match facts.get(&logits).map(|fact| fact.dims.as_slice()) {
             Some([2, classes]) => *classes,
@@ -191,6 +204,25 @@ impl Classifier {
     }
 }
 
+/// Puts the batch axis back where the network squeezes it away at a batch of one picture:
+/// `[classes]` there, `[batch, classes]` elsewhere, as of PyTorch's `squeeze()`.
+fn keep_batch_axis(graph: &mut Graph, logits: &str) {
+    let dims_at = |batch| {
+        infer(graph, batch)
+            .ok()?
+            .get(logits)
+            .map(|fact| fact.dims.clone())
+    };
+    let (Some(one), Some(two)) = (dims_at(1), dims_at(2)) else {
+        return;
+    };
+    if let ([squeezed], [2, classes]) = (one.as_slice(), two.as_slice())
+        && squeezed == classes
+    {
+        graph.reshape_output(logits, &[-1, *classes as i64]);
+    }
+}
+
 /// Whether a graph states its input as `[batch, height, width, channels]`.
 fn is_channels_last(graph: &Graph, [channels, height, _]: [usize; 3]) -> bool {
     let stated = graph.inputs.first().and_then(|input| input.dims.as_deref());
@@ -231,6 +263,13 @@ fn check_classifier(
         got,
         expected: format!("[batch, {}, {}, {}]", picture[0], picture[1], picture[2]),
     };
+    if let Some(element) = input.element.filter(|element| element.kind() != Kind::Float) {
+        return Err(ClassifierError::InputElement {
+            path: path.to_owned(),
+            input: input.name.clone(),
+            got: element,
+        });
+    }
     let shape = input.shape_text();
     match &mut input.dims {
         Some(dims) if dims.len() == 4 => {

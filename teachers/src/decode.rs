@@ -1,18 +1,23 @@
 //! An ONNX model as a graph: names, attributes, element types and metadata as the file has them, so
 //! that encoding gives back the same model.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use indexmap::IndexMap;
 use onnx_protobuf::{Message, ModelProto, NodeProto, StringStringEntryProto};
 use potstill_core::graph::{Graph, ModelInfo, Node, StoredTensor};
-use potstill_core::op::Role;
+use potstill_core::op::{OpError, Role};
+use potstill_core::ops::aligned::Aligned;
 use potstill_core::ops::table;
 
 use crate::error::DecodeError;
 use crate::inline;
+use crate::legacy;
 use crate::node::{domain, is_own, node_error, provisional, read_node, trainable};
+use crate::order;
 use crate::proto::{tensor, value_info};
+use crate::widths;
 
 /// Reads a model from a file; external data is looked for beside it.
 ///
@@ -43,7 +48,10 @@ pub fn decode_file(path: &Path) -> Result<Graph, DecodeError> {
 /// As [`decode_file`].
 pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Graph, DecodeError> {
     let not_onnx = |reason: String| DecodeError::NotOnnx { reason };
-    let model = ModelProto::parse_from_bytes(bytes).map_err(|error| not_onnx(error.to_string()))?;
+    let mut model = ModelProto::parse_from_bytes(bytes).map_err(|error| not_onnx(error.to_string()))?;
+    if let Some(graph) = model.graph.as_mut() {
+        order::sort(graph)?;
+    }
     let proto = model
         .graph
         .as_ref()
@@ -93,7 +101,11 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Graph, DecodeError>
         model: info,
     };
     let protos = inline::straight(&model, &mut graph, folder)?;
-    graph.nodes = nodes(&protos, &graph, folder)?;
+    graph.nodes = nodes(&protos, &mut graph, folder)?;
+    if opset < legacy::MODERN {
+        graph.model.opsets.insert(String::new(), legacy::MODERN);
+    }
+    widths::keep(&mut graph);
     let roles = roles(&graph.nodes, &graph.tensors);
     for (name, tensor) in &mut graph.tensors {
         tensor.role = roles.get(name).copied().unwrap_or(Role::Constant);
@@ -155,12 +167,22 @@ fn pairs(entries: &[StringStringEntryProto]) -> IndexMap<String, String> {
         .collect()
 }
 
-fn nodes(protos: &[NodeProto], graph: &Graph, folder: Option<&Path>) -> Result<Vec<Node>, DecodeError> {
+fn nodes(protos: &[NodeProto], graph: &mut Graph, folder: Option<&Path>) -> Result<Vec<Node>, DecodeError> {
+    let of_nodes = protos.iter().flat_map(|proto| &proto.input).cloned();
+    let outputs = graph.outputs.iter().map(|output| output.name.clone());
+    let read: HashSet<String> = of_nodes.chain(outputs).collect();
     let mut unsupported: IndexMap<String, usize> = IndexMap::new();
     let mut nodes = Vec::with_capacity(protos.len());
     let mut refused = None;
     for proto in protos {
-        match read_node(proto, graph, folder)? {
+        let (modern, axis);
+        let (proto, axis) = if graph.model.opset() < legacy::MODERN {
+            (modern, axis) = legacy::modern(proto, graph);
+            (&modern, axis)
+        } else {
+            (proto, None)
+        };
+        match read_with_outputs(proto, graph, folder, &read)? {
             None => {
                 let name = if is_own(&proto.domain) {
                     proto.op_type.clone()
@@ -169,7 +191,12 @@ fn nodes(protos: &[NodeProto], graph: &Graph, folder: Option<&Path>) -> Result<V
                 };
                 *unsupported.entry(name).or_default() += 1;
             }
-            Some(Ok(node)) => nodes.push(node),
+            Some(Ok(mut node)) => {
+                if let Some(axis) = axis {
+                    node.op = Box::new(Aligned::new(node.op, axis));
+                }
+                nodes.push(node);
+            }
             Some(Err(source)) => {
                 refused.get_or_insert_with(|| node_error(proto, source));
             }
@@ -182,6 +209,27 @@ fn nodes(protos: &[NodeProto], graph: &Graph, folder: Option<&Path>) -> Result<V
         });
     }
     refused.map_or(Ok(nodes), Err)
+}
+
+/// A node; where its operator refuses outputs that nobody reads, the node without them.
+fn read_with_outputs(
+    proto: &NodeProto,
+    graph: &Graph,
+    folder: Option<&Path>,
+    read: &HashSet<String>,
+) -> Result<Option<Result<Node, OpError>>, DecodeError> {
+    let whole = read_node(proto, graph, folder)?;
+    let kept = proto.output.iter().rposition(|output| read.contains(output));
+    let kept = kept.map_or(1, |last| last + 1);
+    if !matches!(whole, Some(Err(_))) || kept >= proto.output.len() {
+        return Ok(whole);
+    }
+    let mut fewer = proto.clone();
+    fewer.output.truncate(kept);
+    match read_node(&fewer, graph, folder)? {
+        Some(Ok(node)) => Ok(Some(Ok(node))),
+        _ => Ok(whole),
+    }
 }
 
 /// What each stored tensor is for, from where the nodes read it.

@@ -31,6 +31,12 @@ pub enum DecodeError {
         /// The newest supported one.
         newest: i64,
     },
+    /// Nodes that wait for one another.
+    #[error("node `{node}` reads what follows from itself")]
+    Cycle {
+        /// One of them.
+        node: String,
+    },
     /// Operators that are not in the table; all of them, with counts.
     #[error("unsupported operators: {}", list(operators))]
     Unsupported {

@@ -14,8 +14,11 @@ pub mod compiled;
 mod decode;
 mod error;
 mod inline;
+mod legacy;
 mod node;
+mod order;
 mod proto;
+mod widths;
 
 pub use adapt::Adaptation;
 pub use classifier::{Classifier, ClassifierError};

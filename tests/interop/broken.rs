@@ -82,11 +82,11 @@ fn unsupported_operators_are_listed_all_with_their_counts() {
 
 #[test]
 fn operator_sets_outside_the_range_are_refused() {
-    for opset in [0, 8, 25, i64::MAX] {
+    for opset in [0, 5, 29, i64::MAX] {
         let bytes = changed(|model| model.opset_import[0].version = opset);
         let error = decode(&bytes, None).unwrap_err();
         assert!(
-            matches!(error, DecodeError::Opset { got, oldest: 9, newest: 24 } if got == opset),
+            matches!(error, DecodeError::Opset { got, oldest: 6, newest: 28 } if got == opset),
             "{error:?}"
         );
     }
@@ -173,13 +173,13 @@ fn a_cycle_and_a_value_that_nobody_makes_are_refused() {
         node.input[0] = node.output[0].clone();
     });
     let unmade = changed(|model| model.graph.as_mut().unwrap().node[0].input[0] = "nobody".to_owned());
-    for bytes in [cycle, unmade] {
-        let error = decode(&bytes, None).unwrap_err();
-        assert!(
-            matches!(error, DecodeError::Graph(GraphError::Unmade { .. })),
-            "{error:?}"
-        );
-    }
+    let error = decode(&cycle, None).unwrap_err();
+    assert!(matches!(error, DecodeError::Cycle { .. }), "{error:?}");
+    let error = decode(&unmade, None).unwrap_err();
+    assert!(
+        matches!(error, DecodeError::Graph(GraphError::Unmade { .. })),
+        "{error:?}"
+    );
     let output = changed(|model| model.graph.as_mut().unwrap().output[0].name = "nobody".to_owned());
     let error = decode(&output, None).unwrap_err();
     assert!(

@@ -46,20 +46,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("grid_sample_cubic", "mode `cubic` is not supported"),
     ("pad_wrap_opset19", "mode `wrap` is not supported"),
     // For training alone.
-    (
-        "layer_normalization_mean_and_deviation",
-        "the output `Mean` or `InvStdDev` is not supported",
-    ),
-    // What only preprocessing uses.
-    ("resize_antialias", "`antialias = 1` is not supported"),
-    (
-        "resize_not_larger",
-        "`keep_aspect_ratio_policy = not_larger` is not supported",
-    ),
-    (
-        "resize_not_smaller",
-        "`keep_aspect_ratio_policy = not_smaller` is not supported",
-    ),
     // Broken files.
     ("external_missing", "nowhere.bin"),
     ("truncated", "not an ONNX model"),

@@ -165,7 +165,21 @@ impl Op for Attention {
             let later = Value::from_data(TensorData::new(later, [q[2], k[2]]), &Device::flex());
             products = hidden(products, later);
         }
-        let weights = Dispatch::softmax(products.into_dispatch(), 3);
+        // A query that no key is shown to gives 0, where softmax has 0 / 0.
+        let blind = inputs.optional(3).map(|_| {
+            let largest = products.clone().float::<4>().detach().max_dim(3);
+            largest
+                .equal_elem(f32::NEG_INFINITY)
+                .expand([all[0], all[1], all[2], all[3]])
+        });
+        if let Some(blind) = &blind {
+            products = products.float::<4>().mask_fill(blind.clone(), 0.0).into();
+        }
+        let mut weights = Value::new(Dispatch::softmax(products.into_dispatch(), 3));
+        if let Some(blind) = blind {
+            weights = weights.float::<4>().mask_fill(blind, 0.0).into();
+        }
+        let weights = weights.into_dispatch();
         let y = Value::new(Dispatch::float_matmul(weights, value.into_dispatch()));
         Ok(vec![if joined {
             y.permute(&[0, 2, 1, 3]).reshape(&[q[0], q[2], q[1] * v[3]])
@@ -188,6 +202,12 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
     }
     if let Some(cap) = node.number("softcap")?.filter(|cap| *cap != 0.0) {
         return Err(refuse(format!("`softcap = {cap}`")));
+    }
+    // Opset 25; -1 is no window.
+    for window in ["left_window_size", "right_window_size"] {
+        if let Some(size) = node.int(window)?.filter(|size| *size != -1) {
+            return Err(refuse(format!("`{window} = {size}`")));
+        }
     }
     // What they choose is an output that is refused, and the precision of the softmax, which is 32
     // bits.
@@ -261,6 +281,16 @@ mod tests {
         let made = run_op("Attention", 23, &[], &given).unwrap();
         let seen = given[2].as_ref().and_then(Value::to_floats).unwrap();
         assert_floats(&made[0], &[1, 1, 2, 2], &[seen[2], seen[3], seen[2], seen[3]]);
+    }
+
+    #[test]
+    fn a_query_that_sees_no_key_gives_zeros() {
+        // onnx.reference.ReferenceEvaluator and ONNX Runtime 1.32 give 0 for such a row.
+        let mut given = inputs([1, 1]);
+        given.push(Some(bools(&[2, 3], &[false, false, false, false, true, false])));
+        let made = run_op("Attention", 23, &[], &given).unwrap();
+        let seen = given[2].as_ref().and_then(Value::to_floats).unwrap();
+        assert_floats(&made[0], &[1, 1, 2, 2], &[0.0, 0.0, seen[2], seen[3]]);
     }
 
     #[test]

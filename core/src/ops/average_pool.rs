@@ -88,7 +88,21 @@ impl Op for AveragePool {
     }
 
     fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
-        let x = inputs.required(0, "X")?.clone();
+        Ok(vec![self.pooled(inputs.required(0, "X")?.clone())?])
+    }
+}
+
+impl AveragePool {
+    fn pooled(&self, x: Value) -> Result<Value, OpError> {
+        if let Some(pooled) = self.pool.over_volume(&x, |pool, x| {
+            let part = Self {
+                pool: pool.clone(),
+                ..self.clone()
+            };
+            part.pooled(x)
+        }) {
+            return pooled;
+        }
         let mut dims = x.dims();
         let placement = self.pool.place(&dims)?;
         let [height, width] = placement.output;
@@ -100,7 +114,7 @@ impl Op for AveragePool {
         if let Some(y) = cpu::pooled(&x, factors, |[batch, channels, ..]| {
             placement.shape([batch, channels])
         }) {
-            return Ok(vec![y]);
+            return Ok(y);
         }
         let (x, padding) = placement.prepare(x, 0.0);
         let mut y = mean(x, &placement, padding).reshape(&[dims[0], dims[1], height, width]);
@@ -110,7 +124,7 @@ impl Op for AveragePool {
         }
         let axes = dims.len() - 2;
         dims[2..].copy_from_slice(&placement.output[2 - axes..]);
-        Ok(vec![y.reshape(&dims)])
+        Ok(y.reshape(&dims))
     }
 }
 
@@ -133,6 +147,26 @@ mod tests {
     use super::*;
     use crate::op::Attribute;
     use crate::ops::testing::{assert_floats, assert_gradients, infer_op, ramp, run_op, waves};
+
+    #[test]
+    fn a_volume_is_pooled_as_pytorch_does() {
+        // torch.nn.functional.avg_pool3d(x, (2, 3, 2), (1, 2, 2), (1, 1, 0),
+        // count_include_pad=False), x = sin(arange(120) * 0.7).reshape(1, 2, 3, 4, 5): the first
+        // and the last four of 32
+        let x = [Some(waves(&[1, 2, 3, 4, 5], 0.0, 0.7))];
+        let attributes = [
+            ("kernel_shape", vec![2, 3, 2].into()),
+            ("strides", vec![1, 2, 2].into()),
+            ("pads", vec![1, 1, 0, 1, 1, 0].into()),
+        ];
+        let made = run_op("AveragePool", 19, &attributes, &x).unwrap();
+        let flat = made[0].clone().reshape(&[32]);
+        let first = [-0.144535, 0.058735, -0.239346, -0.170756];
+        assert_floats(&flat.clone().narrow(0, 0, 4), &[4], &first);
+        let last = [-0.026119, 0.158544, -0.253733, 0.057028];
+        assert_floats(&flat.narrow(0, 28, 32), &[4], &last);
+        assert_gradients("AveragePool", 19, &attributes, &x, &[0]);
+    }
 
     /// X = [[[1, 2, 3, 4, 5, 6]]], kernel_shape = [3], strides = [2].
     fn line(dilation: i64, pads: [i64; 2], ceil: i64, border: i64) -> Value {
@@ -222,9 +256,9 @@ mod tests {
     }
 
     #[test]
-    fn three_spatial_axes_are_refused() {
-        let kernel = [("kernel_shape", vec![2, 2, 2].into())];
-        let x = [Some(Fact::float([1, 1, 4, 4, 4]))];
+    fn four_spatial_axes_are_refused() {
+        let kernel = [("kernel_shape", vec![2, 2, 2, 2].into())];
+        let x = [Some(Fact::float([1, 1, 4, 4, 4, 4]))];
         let refused = infer_op("AveragePool", 11, &kernel, &x).unwrap_err();
         assert!(matches!(refused, OpError::Unsupported { .. }), "{refused}");
     }

@@ -18,6 +18,7 @@ pub enum Bitwise {
     Not,
     Left,
     Right,
+    RightSigned,
 }
 
 impl Op for Bitwise {
@@ -27,7 +28,7 @@ impl Op for Bitwise {
             Bitwise::Or => "BitwiseOr",
             Bitwise::Xor => "BitwiseXor",
             Bitwise::Not => "BitwiseNot",
-            Bitwise::Left | Bitwise::Right => "BitShift",
+            Bitwise::Left | Bitwise::Right | Bitwise::RightSigned => "BitShift",
         }
     }
 
@@ -69,6 +70,8 @@ impl Op for Bitwise {
                 .ok()
                 .and_then(|b| (a as u64).checked_shr(b))
                 .unwrap_or(0) as i64,
+            // The sign moves in, and is all that a shift out of range leaves.
+            Bitwise::RightSigned => a >> u32::try_from(b).map_or(63, |b| b.min(63)),
         };
         Ok(vec![Value::ints(pairs.map(combine).collect(), &dims)])
     }
@@ -82,6 +85,8 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
         "BitwiseNot" => Bitwise::Not,
         _ => match node.text("direction")? {
             Some("LEFT") => Bitwise::Left,
+            // Opset 28 added signed integers.
+            Some("RIGHT") if node.opset >= 28 => Bitwise::RightSigned,
             Some("RIGHT") => Bitwise::Right,
             other => return Err(node.bad("direction", other.unwrap_or("absent"), "LEFT or RIGHT")),
         },

@@ -4,7 +4,8 @@
 //!
 //! `mode` says whether the place in the block (`DCR`) or the channel (`CRD`, PyTorch's
 //! `pixel_shuffle`) varies slowest along the channels. Opset 11 added `mode`, 13 bfloat16.
-//! `SpaceToDepth` is the inverse of `DCR`.
+//! `SpaceToDepth` is the inverse, of `DCR`
+//! alone before opset 28.
 
 use crate::op::{Fact, Inputs, NodeReader, Op, OpError, Operator, RunContext};
 use crate::value::Value;
@@ -16,8 +17,10 @@ pub enum Direction {
     DepthColumnRow,
     /// `DepthToSpace`, the channel first.
     ColumnRowDepth,
-    /// `SpaceToDepth`.
+    /// `SpaceToDepth`, the place in the block first.
     SpaceToDepth,
+    /// `SpaceToDepth`, the channel first.
+    SpaceToChannels,
 }
 
 /// A rearrangement of `[batch, channels, height, width]`.
@@ -43,12 +46,16 @@ impl DepthToSpace {
         let &[n, c, h, w] = dims else {
             return Err(refuse("[batch, channels, height, width]".to_owned()));
         };
-        if self.direction == Direction::SpaceToDepth {
+        if let Direction::SpaceToDepth | Direction::SpaceToChannels = self.direction {
             if !h.is_multiple_of(b) || !w.is_multiple_of(b) {
                 return Err(refuse(format!("height and width divisible by {b}")));
             }
             let between = [n, c, h / b, b, w / b, b];
-            return Ok((between, [0, 3, 5, 1, 2, 4], [n, c * b * b, h / b, w / b]));
+            let order = match self.direction {
+                Direction::SpaceToDepth => [0, 3, 5, 1, 2, 4],
+                _ => [0, 1, 3, 5, 2, 4],
+            };
+            return Ok((between, order, [n, c * b * b, h / b, w / b]));
         }
         if !c.is_multiple_of(b * b) {
             return Err(refuse(format!("channels divisible by {}", b * b)));
@@ -65,7 +72,7 @@ impl DepthToSpace {
 impl Op for DepthToSpace {
     fn name(&self) -> &'static str {
         match self.direction {
-            Direction::SpaceToDepth => "SpaceToDepth",
+            Direction::SpaceToDepth | Direction::SpaceToChannels => "SpaceToDepth",
             _ => "DepthToSpace",
         }
     }
@@ -90,14 +97,13 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
         .ok()
         .filter(|block| (1..=usize::from(u16::MAX)).contains(block))
         .ok_or_else(|| node.bad("blocksize", block.to_string(), "a number from 1 to 65535"))?;
-    let direction = if node.op == "SpaceToDepth" {
-        Direction::SpaceToDepth
-    } else {
-        match node.text("mode")? {
-            None | Some("DCR") => Direction::DepthColumnRow,
-            Some("CRD") => Direction::ColumnRowDepth,
-            Some(other) => return Err(node.bad("mode", other, "DCR or CRD")),
-        }
+    let to_depth = node.op == "SpaceToDepth";
+    let direction = match node.text("mode")? {
+        None | Some("DCR") if to_depth => Direction::SpaceToDepth,
+        Some("CRD") if to_depth => Direction::SpaceToChannels,
+        None | Some("DCR") => Direction::DepthColumnRow,
+        Some("CRD") => Direction::ColumnRowDepth,
+        Some(other) => return Err(node.bad("mode", other, "DCR or CRD")),
     };
     Ok(Box::new(DepthToSpace { direction, block }))
 }

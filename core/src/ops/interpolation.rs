@@ -51,6 +51,15 @@ pub enum Interpolation {
         /// Whether neighbours outside the input get weight 0 instead of the border's value.
         exclude_outside: bool,
     },
+    /// `Linear` or `Cubic` with a filter that is widened where the axis shrinks, so that every
+    /// element of the input counts.
+    Antialiased {
+        /// Keys' free coefficient; `None` for straight lines.
+        cubic: Option<f32>,
+        /// Whether neighbours outside the input get weight 0, as Pillow and PyTorch have it,
+        /// instead of the border's value.
+        exclude_outside: bool,
+    },
 }
 
 /// One axis of a resize.
@@ -99,11 +108,19 @@ impl Stretch {
             Interpolation::Nearest(_) => 1,
             Interpolation::Linear => 2,
             Interpolation::Cubic { .. } => 4,
+            Interpolation::Antialiased { cubic, .. } => {
+                let [first, behind] = self.reach(cubic);
+                (behind - first) as usize
+            }
         };
         let mut taps = vec![Tap::default(); count];
         for x in 0..self.output {
             let coordinate = self.coordinate(x, mode);
             let neighbours = match interpolation {
+                Interpolation::Antialiased {
+                    cubic,
+                    exclude_outside,
+                } => self.filtered(coordinate, cubic, exclude_outside),
                 Interpolation::Nearest(rounding) => vec![(round(coordinate, rounding, self.scale), 1.0)],
                 Interpolation::Linear => linear(coordinate, self.input),
                 Interpolation::Cubic { a, exclude_outside } => {
@@ -125,6 +142,46 @@ impl Stretch {
             }
         }
         taps
+    }
+}
+
+impl Stretch {
+    /// The first neighbour of a widened filter and the one behind its last, counted from the one
+    /// before the coordinate.
+    fn reach(&self, cubic: Option<f32>) -> [i64; 2] {
+        let reach = if cubic.is_some() { 2.0 } else { 1.0 };
+        let first = (-reach / self.scale.min(1.0)).floor() as i64 + 1;
+        [first, 2 - first]
+    }
+
+    /// The neighbours under a widened filter and their weights, which sum to 1.
+    fn filtered(&self, coordinate: f32, cubic: Option<f32>, exclude_outside: bool) -> Vec<(i64, f32)> {
+        let scale = self.scale.min(1.0);
+        let before = coordinate.floor() as i64;
+        let inside = 0..self.input as i64;
+        let weight = |index: i64| {
+            let distance = ((index as f32 - coordinate) * scale).abs();
+            match cubic {
+                _ if exclude_outside && !inside.contains(&index) => 0.0,
+                None => (1.0 - distance).max(0.0),
+                Some(a) if distance < 2.0 => keys(distance, a),
+                Some(_) => 0.0,
+            }
+        };
+        let [first, behind] = self.reach(cubic).map(|step| before + step);
+        let mut neighbours: Vec<(i64, f32)> = (first..behind).map(|index| (index, weight(index))).collect();
+        let sum: f32 = neighbours.iter().map(|(_, weight)| weight).sum();
+        neighbours.iter_mut().for_each(|(_, weight)| *weight /= sum);
+        neighbours
+    }
+}
+
+/// Keys' cubic at a distance below 2.
+fn keys(d: f32, a: f32) -> f32 {
+    if d <= 1.0 {
+        ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
+    } else {
+        ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a
     }
 }
 
@@ -152,14 +209,12 @@ fn linear(coordinate: f32, input: usize) -> Vec<(i64, f32)> {
 fn cubic(coordinate: f32, a: f32) -> Vec<(i64, f32)> {
     let before = coordinate.floor();
     let s = coordinate - before;
-    let near = |d: f32| ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;
-    let far = |d: f32| ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a;
     let first = before as i64 - 1;
     vec![
-        (first, far(s + 1.0)),
-        (first + 1, near(s)),
-        (first + 2, near(1.0 - s)),
-        (first + 3, far(2.0 - s)),
+        (first, keys(s + 1.0, a)),
+        (first + 1, keys(s, a)),
+        (first + 2, keys(1.0 - s, a)),
+        (first + 3, keys(2.0 - s, a)),
     ]
 }
 

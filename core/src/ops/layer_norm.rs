@@ -4,8 +4,8 @@
 //! y = (x − mean) / √(var + epsilon) · scale + bias over the axes from `axis` on; Ba, Kiros and
 //! Hinton 2016 (arXiv 1607.06450).
 //!
-//! Since opset 17, in one form. The optional outputs `Mean` and `InvStdDev` are refused, and so is
-//! a `stash_type` other than 32-bit floats.
+//! Since opset 17, in one form. The optional outputs are the mean and 1 / √(var + epsilon) of each
+//! part, with extents of 1 for its axes. A `stash_type` other than 32-bit floats is refused.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::ModuleOps;
@@ -20,6 +20,8 @@ pub struct LayerNorm {
     pub axis: i64,
     /// Added to the variance.
     pub epsilon: f64,
+    /// How many of the outputs are wanted.
+    pub outputs: usize,
 }
 
 /// Names of the inputs that are applied to each normalised part.
@@ -32,7 +34,8 @@ impl Op for LayerNorm {
 
     fn infer(&self, inputs: &Inputs<'_, Fact>) -> Result<Vec<Fact>, OpError> {
         let x = inputs.filled(0, "X")?;
-        let part = &x.dims[resolve_axis(self.axis, x.rank())?..];
+        let axis = resolve_axis(self.axis, x.rank())?;
+        let part = &x.dims[axis..];
         inputs.of_kind(1, PER_PART[0], Kind::Float)?;
         for (index, name) in PER_PART.into_iter().enumerate() {
             if let Some(fact) = inputs.optional_float(index + 1, name)?
@@ -45,20 +48,36 @@ impl Op for LayerNorm {
                 });
             }
         }
-        Ok(vec![Fact::float(x.dims.clone())])
+        let mut facts = vec![Fact::float(x.dims.clone())];
+        let mut of_parts = x.dims.clone();
+        of_parts[axis..].fill(1);
+        facts.resize(self.outputs.max(1), Fact::float(of_parts));
+        Ok(facts)
     }
 
     fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
         let x = inputs.required(0, "X")?.clone();
         let dims = x.dims();
-        let part = &dims[resolve_axis(self.axis, dims.len())?..];
+        let axis = resolve_axis(self.axis, dims.len())?;
+        let part = &dims[axis..];
         let width: usize = part.iter().product();
         let row = |value: &Value| value.clone().expand(part).reshape(&[width]).into_dispatch();
         let scale = row(inputs.required(1, PER_PART[0])?);
         let bias = inputs.optional(2).map(row);
         let rows = x.clone().reshape(&[x.len() / width, width]);
-        let y = Dispatch::layer_norm(rows.into_dispatch(), scale, bias, self.epsilon);
-        Ok(vec![Value::new(y).reshape(&dims)])
+        let y = Dispatch::layer_norm(rows.clone().into_dispatch(), scale, bias, self.epsilon);
+        let mut made = vec![Value::new(y).reshape(&dims)];
+        if self.outputs > 1 {
+            let mut of_parts = dims.clone();
+            of_parts[axis..].fill(1);
+            let rows = rows.float::<2>();
+            let mean = rows.clone().mean_dim(1);
+            let variance = (rows - mean.clone()).square().mean_dim(1);
+            let deviation = (variance + self.epsilon).sqrt().recip();
+            made.extend([mean, deviation].map(|value| Value::from(value).reshape(&of_parts)));
+            made.truncate(self.outputs);
+        }
+        Ok(made)
     }
 
     fn role(&self, _input: usize) -> Role {
@@ -73,14 +92,10 @@ fn read(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
             what: format!("`stash_type = {stash}`"),
         });
     }
-    if node.outputs > 1 {
-        return Err(OpError::Unsupported {
-            what: "the output `Mean` or `InvStdDev`".to_owned(),
-        });
-    }
     Ok(Box::new(LayerNorm {
         axis: node.int("axis")?.unwrap_or(-1),
         epsilon: f64::from(node.float("epsilon", 1e-5)?),
+        outputs: node.outputs,
     }))
 }
 
@@ -94,7 +109,7 @@ pub(crate) const OPERATORS: &[Operator] = &[Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testing::{assert_floats, assert_gradients, infer_op, run_op, waves};
+    use crate::ops::testing::{assert_floats, assert_gradients, floats, infer_op, run_op, waves};
 
     #[test]
     fn the_last_axis_is_normalised_as_pytorch_does() {
@@ -129,6 +144,27 @@ mod tests {
             ],
         );
         assert_gradients("LayerNormalization", 17, &attributes, &inputs, &[0, 1]);
+    }
+
+    #[test]
+    fn mean_and_deviation_are_outputs_of_their_own() {
+        // x = [[1, 3], [2, 6]]: means 2 and 4, variances 1 and 4
+        let inputs = [
+            Some(floats(&[2, 2], &[1.0, 3.0, 2.0, 6.0])),
+            Some(floats(&[2], &[1.0, 1.0])),
+        ];
+        let op = crate::ops::table::read("LayerNormalization", 17, 2, 3, &Default::default())
+            .unwrap()
+            .unwrap();
+        let context = RunContext {
+            mode: crate::op::Mode::Inference,
+            device: burn::tensor::Device::flex(),
+            precision: crate::precision::Precision::Fp32,
+        };
+        let made = op.run(&Inputs(&inputs), &context).unwrap();
+        assert_floats(&made[1], &[2, 1], &[2.0, 4.0]);
+        let deviation = [1.00001_f32, 4.00001].map(|variance| 1.0 / variance.sqrt());
+        assert_floats(&made[2], &[2, 1], &deviation);
     }
 
     #[test]

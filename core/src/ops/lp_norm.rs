@@ -112,22 +112,32 @@ impl Op for LpNorm {
                 dims[2..].fill(1);
                 self.of_rows(x.reshape(&[planes, count / planes])).reshape(&dims)
             }
-            Over::Windows(pool) => {
-                let placement = pool.place(&dims)?;
-                let (powers, padding) = placement.prepare(x.elementwise(|x| self.power(x)), 0.0);
-                let size = (placement.kernel[0] * placement.kernel[1]) as f32;
-                let [height, width] = placement.output;
-                let norms = mean(powers, &placement, padding).elementwise(|x| self.root(x * size));
-                let spatial = if dims.len() == 3 {
-                    vec![width]
-                } else {
-                    vec![height, width]
-                };
-                dims.splice(2.., spatial);
-                norms.reshape(&dims)
-            }
+            Over::Windows(pool) => self.pooled(pool, x)?,
         };
         Ok(vec![y])
+    }
+}
+
+impl LpNorm {
+    /// The norm of each window. A norm of norms is the norm of all, so that volumes are pooled part
+    /// by part.
+    fn pooled(&self, pool: &Pool, x: Value) -> Result<Value, OpError> {
+        if let Some(pooled) = pool.over_volume(&x, |pool, x| self.pooled(pool, x)) {
+            return pooled;
+        }
+        let mut dims = x.dims();
+        let placement = pool.place(&dims)?;
+        let (powers, padding) = placement.prepare(x.elementwise(|x| self.power(x)), 0.0);
+        let size = (placement.kernel[0] * placement.kernel[1]) as f32;
+        let [height, width] = placement.output;
+        let norms = mean(powers, &placement, padding).elementwise(|x| self.root(x * size));
+        let spatial = if dims.len() == 3 {
+            vec![width]
+        } else {
+            vec![height, width]
+        };
+        dims.splice(2.., spatial);
+        Ok(norms.reshape(&dims))
     }
 }
 

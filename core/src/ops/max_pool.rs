@@ -27,20 +27,28 @@ impl Op for MaxPool {
     }
 
     fn run(&self, inputs: &Inputs<'_, Value>, _context: &RunContext) -> Result<Vec<Value>, OpError> {
-        let x = inputs.required(0, "X")?.clone();
+        Ok(vec![self.pooled(inputs.required(0, "X")?.clone())?])
+    }
+}
+
+impl MaxPool {
+    fn pooled(&self, x: Value) -> Result<Value, OpError> {
+        if let Some(pooled) = self.0.over_volume(&x, |pool, x| Self(pool.clone()).pooled(x)) {
+            return pooled;
+        }
         let mut dims = x.dims();
         let placement = self.0.place(&dims)?;
         if let Some(y) = cpu::pooled(&x, Pooling::Maximum, |[batch, channels, ..]| {
             placement.shape([batch, channels])
         }) {
-            return Ok(vec![y]);
+            return Ok(y);
         }
         let (x, padding) = placement.prepare(x, f32::NEG_INFINITY);
         let (kernel, strides, dilations) = (placement.kernel, placement.strides, placement.dilations);
         let y = Dispatch::max_pool2d(x.into_dispatch(), kernel, strides, padding, dilations, false);
         let axes = dims.len() - 2;
         dims[2..].copy_from_slice(&placement.output[2 - axes..]);
-        Ok(vec![Value::new(y).reshape(&dims)])
+        Ok(Value::new(y).reshape(&dims))
     }
 }
 
@@ -70,7 +78,33 @@ mod tests {
     use super::*;
     use crate::op::{Attribute, Attributes};
     use crate::ops::table;
-    use crate::ops::testing::{assert_floats, assert_gradients, floats, infer_op, ramp, run_op};
+    use crate::ops::testing::{assert_floats, assert_gradients, floats, infer_op, ramp, run_op, waves};
+
+    #[test]
+    fn a_volume_is_pooled_as_pytorch_does() {
+        // torch.nn.functional.max_pool3d(x, (2, 3, 2), (1, 2, 2), (1, 1, 0)), x = sin(arange(120) *
+        // 0.7).reshape(1, 2, 3, 4, 5): the first and the last four of 32
+        let x = [Some(waves(&[1, 2, 3, 4, 5], 0.0, 0.7))];
+        let attributes = [
+            ("kernel_shape", vec![2, 3, 2].into()),
+            ("strides", vec![1, 2, 2].into()),
+            ("pads", vec![1, 1, 0, 1, 1, 0].into()),
+        ];
+        let made = run_op("MaxPool", 12, &attributes, &x).unwrap();
+        assert_eq!(made[0].dims(), [1, 2, 4, 2, 2]);
+        let flat = made[0].clone().reshape(&[32]);
+        let first = [0.644218, 0.98545, 0.988168, 0.854599];
+        assert_floats(&flat.clone().narrow(0, 0, 4), &[4], &first);
+        assert_floats(
+            &flat.narrow(0, 28, 32),
+            &[4],
+            &[0.9999, 0.75564, 0.99952, 0.794747],
+        );
+        // Without neighbours that are nearly equal.
+        let apart: Vec<f32> = (0..120).map(|i| (i * 7 % 120) as f32 / 10.0).collect();
+        let apart = [Some(floats(&[1, 2, 3, 4, 5], &apart))];
+        assert_gradients("MaxPool", 12, &attributes, &apart, &[0]);
+    }
 
     #[test]
     fn borders_and_partial_windows_agree_with_onnx_runtime() {

@@ -14,6 +14,7 @@ pub(crate) mod testing;
 mod window;
 
 pub(crate) mod affine_grid;
+pub mod aligned;
 pub(crate) mod argmax;
 pub(crate) mod attention;
 pub(crate) mod average_pool;
@@ -96,5 +97,6 @@ pub(crate) mod trilu;
 pub(crate) mod unary;
 pub(crate) mod unsqueeze;
 pub(crate) mod variadic;
+pub mod wrapping;
 
 pub use window::{Padding, Window};

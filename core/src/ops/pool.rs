@@ -37,14 +37,14 @@ pub(super) struct Placement {
 }
 
 impl Pool {
-    /// Reads the attributes of a pool over 1 or 2 spatial axes.
+    /// Reads the attributes of a pool over 1 to 3 spatial axes.
     pub fn read(node: &NodeReader<'_>) -> Result<Self, OpError> {
         let stated = node
             .ints("kernel_shape")?
             .ok_or_else(|| OpError::MissingAttribute {
                 attribute: "kernel_shape".to_owned(),
             })?;
-        if !matches!(stated.len(), 1 | 2) {
+        if !matches!(stated.len(), 1..=3) {
             return Err(OpError::Unsupported {
                 what: format!("a pool over {} spatial axes", stated.len()),
             });
@@ -67,6 +67,59 @@ impl Pool {
             window,
             ceil: node.flag("ceil_mode", false)?,
         })
+    }
+
+    /// Of a pool over three axes: the one over the last two, and the one over the first, as over
+    /// pictures of one column. Extremes and sums are made axis by axis, and how many elements of a
+    /// window count is a product over the axes. `None` for a pool over fewer.
+    fn parts(&self) -> Option<(Self, Self)> {
+        let window = &self.window;
+        let [_, _, _] = window.kernel.as_slice() else {
+            return None;
+        };
+        let with = |of: &dyn Fn(&[usize]) -> Vec<usize>, pads: Vec<(usize, usize)>| Self {
+            window: Window {
+                kernel: of(&window.kernel),
+                strides: of(&window.strides),
+                dilations: of(&window.dilations),
+                padding: match &window.padding {
+                    super::Padding::Explicit(_) => super::Padding::Explicit(pads),
+                    same => same.clone(),
+                },
+            },
+            ceil: self.ceil,
+        };
+        let pads = match &window.padding {
+            super::Padding::Explicit(pads) => pads.clone(),
+            _ => vec![(0, 0); 3],
+        };
+        let planes = with(&|sizes| sizes[1..].to_vec(), pads[1..].to_vec());
+        let depth = with(&|sizes| vec![sizes[0], 1], vec![pads[0], (0, 0)]);
+        Some((planes, depth))
+    }
+
+    /// Pools a volume `[batch, channels, depth, height, width]` by two pools over pictures, each
+    /// done by `pool`; `None` where the pool is not over three axes.
+    ///
+    /// # Errors
+    /// What `pool` refuses.
+    pub fn over_volume(
+        &self,
+        x: &Value,
+        pool: impl Fn(&Self, Value) -> Result<Value, OpError>,
+    ) -> Option<Result<Value, OpError>> {
+        let (planes, depth) = self.parts()?;
+        let dims = x.dims();
+        let run = || {
+            let pictures = x.clone().reshape(&[dims[0], dims[1] * dims[2], dims[3], dims[4]]);
+            let pooled = pool(&planes, pictures)?;
+            let [height, width] = [pooled.dims()[2], pooled.dims()[3]];
+            let columns = pooled.reshape(&[dims[0], dims[1], dims[2], height * width]);
+            let pooled = pool(&depth, columns)?;
+            let depth = pooled.dims()[2];
+            Ok(pooled.reshape(&[dims[0], dims[1], depth, height, width]))
+        };
+        Some(run())
     }
 
     /// The output of a pool over `x`.

@@ -103,7 +103,8 @@ impl Op for Reduce {
 
     fn infer(&self, inputs: &Inputs<'_, Fact>) -> Result<Vec<Fact>, OpError> {
         let x = inputs.required(0, "data")?;
-        if x.kind == Kind::Bool {
+        let of_booleans = matches!(self.reduction, Reduction::Max | Reduction::Min);
+        if x.kind == Kind::Bool && !of_booleans {
             return Err(OpError::Kind {
                 name: "data",
                 expected: Kind::Float,
@@ -112,10 +113,9 @@ impl Op for Reduce {
         }
         let plan = self.plan(inputs)?;
         let of_nothing = plan.reduced.iter().any(|axis| x.dims[*axis] == 0);
-        let needs_some = matches!(
-            self.reduction,
-            Reduction::Mean | Reduction::Max | Reduction::Min | Reduction::LogSumExp
-        );
+        let needs_some = matches!(self.reduction, Reduction::Mean | Reduction::LogSumExp);
+        let extreme = of_booleans && x.kind != Kind::Float;
+        let needs_some = needs_some || extreme;
         if of_nothing && needs_some {
             return Err(OpError::Shape {
                 name: "data",
@@ -144,7 +144,9 @@ impl Op for Reduce {
         let reduced = match kind {
             Kind::Float => self.of_floats(x.float()).into(),
             _ if through_floats => Value::from(self.of_floats(x.cast(Kind::Float).float())).cast(kind),
-            _ => self.of_ints(x),
+            // The largest of booleans is whether one is true, the least whether all are.
+            Kind::Bool => self.of_ints(x.cast(Kind::Int)).cast(kind),
+            Kind::Int => self.of_ints(x),
         };
         Ok(vec![reduced.reshape(&plan.dims)])
     }
@@ -191,7 +193,8 @@ impl Reduce {
     fn of_nothing(&self, x: &Value, dims: &[usize]) -> Value {
         let neutral = match self.reduction {
             Reduction::Prod => 1.0f32,
-            Reduction::LogSum => f32::NEG_INFINITY,
+            Reduction::LogSum | Reduction::Max => f32::NEG_INFINITY,
+            Reduction::Min => f32::INFINITY,
             _ => 0.0,
         };
         let count = dims.iter().product();
@@ -349,8 +352,8 @@ mod tests {
     }
 
     #[test]
-    fn of_no_elements_there_is_a_sum_but_no_maximum() {
-        // onnxruntime on shape (2, 0) along axis 1: ReduceSum 0, ReduceProd 1
+    fn of_no_elements_the_result_is_the_neutral_one() {
+        // onnx.reference on shape (2, 0) along axis 1: ReduceSum 0, ReduceProd 1, ReduceMax -inf
         let inputs = [Some(floats(&[2, 0], &[])), Some(ints(&[1], &[1]))];
         assert_floats(
             &run_op("ReduceSum", 18, &[], &inputs).unwrap()[0],
@@ -362,8 +365,13 @@ mod tests {
             &[2, 1],
             &[1.0, 1.0],
         );
+        assert_floats(
+            &run_op("ReduceMax", 20, &[], &inputs).unwrap()[0],
+            &[2, 1],
+            &[f32::NEG_INFINITY; 2],
+        );
         assert!(matches!(
-            run_op("ReduceMax", 18, &[], &inputs),
+            run_op("ReduceMean", 18, &[], &inputs),
             Err(OpError::Shape { .. })
         ));
     }
@@ -376,7 +384,9 @@ mod tests {
         let unknown = Some(Fact::new(Kind::Int, [1]));
         let unknown = infer_op("ReduceSum", 18, &[], &[Some(Fact::float([2])), unknown]);
         assert!(matches!(unknown, Err(OpError::NotConstant { name: "axes" })));
-        let kind = run_op("ReduceMax", 20, &[], &[Some(bools(&[1], &[true]))]);
+        let either = run_op("ReduceMax", 20, &[], &[Some(bools(&[2], &[true, false]))]).unwrap();
+        assert_eq!(either[0].clone().cast(Kind::Int).to_ints(), Some(vec![1]));
+        let kind = run_op("ReduceSum", 20, &[], &[Some(bools(&[1], &[true]))]);
         assert!(matches!(kind, Err(OpError::Kind { .. })));
     }
 

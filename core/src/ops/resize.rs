@@ -7,8 +7,8 @@
 //! interpolation; 13 made `roi` and `scales` optional and dropped `tf_half_pixel_for_nn`; 18 added
 //! `axes`, `antialias` and `keep_aspect_ratio_policy`; 19 added `half_pixel_symmetric`.
 //!
-//! Refused: `tf_crop_and_resize` (and with it `roi`), `antialias = 1`, an aspect ratio to keep. An
-//! axis of scale 1 is left alone, as ONNX Runtime leaves it.
+//! Refused: `tf_crop_and_resize` (and with it `roi`). An axis of scale 1 is left alone, as ONNX
+//! Runtime leaves it.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
@@ -31,6 +31,30 @@ pub struct Resize {
     pub axes: Option<Vec<i64>>,
     /// Which input holds the scales; `sizes`, where the form has them, follow.
     scales: usize,
+    /// What becomes of the sides' ratio where extents are asked for.
+    aspect: Aspect,
+}
+
+/// What becomes of the ratio of the resized axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aspect {
+    /// Each axis gets its extent.
+    Stretch,
+    /// All are scaled alike, so that none gets more than its extent.
+    NotLarger,
+    /// All are scaled alike, so that none gets less.
+    NotSmaller,
+}
+
+impl Aspect {
+    /// The scale of all axes, from what each asks for; `None` where each has its own.
+    fn common(self, scales: impl Iterator<Item = f32>) -> Option<f32> {
+        match self {
+            Aspect::Stretch => None,
+            Aspect::NotLarger => Some(scales.fold(f32::INFINITY, f32::min)),
+            Aspect::NotSmaller => Some(scales.fold(0.0, f32::max)),
+        }
+    }
 }
 
 /// What the file asks for along the resized axes.
@@ -71,13 +95,13 @@ impl Resize {
         })
     }
 
-    /// The stretched axes of an input with these extents.
-    fn stretches(&self, dims: &[usize], asked: &Asked) -> Result<Vec<(usize, Stretch)>, OpError> {
+    /// The axes that are resized, each once.
+    fn resized_axes(&self, rank: usize) -> Result<Vec<usize>, OpError> {
         let axes: Vec<usize> = match &self.axes {
-            None => (0..dims.len()).collect(),
+            None => (0..rank).collect(),
             Some(axes) => axes
                 .iter()
-                .map(|axis| resolve_axis(*axis, dims.len()))
+                .map(|axis| resolve_axis(*axis, rank))
                 .collect::<Result<_, _>>()?,
         };
         if let Some(twice) = axes
@@ -91,6 +115,12 @@ impl Resize {
                 expected: "each axis once".to_owned(),
             });
         }
+        Ok(axes)
+    }
+
+    /// The stretched axes of an input with these extents.
+    fn stretches(&self, dims: &[usize], asked: &Asked) -> Result<Vec<(usize, Stretch)>, OpError> {
+        let axes = self.resized_axes(dims.len())?;
         let refuse =
             |name: &'static str, got: String, expected: String| OpError::Content { name, got, expected };
         let length = |name: &'static str, length: usize| {
@@ -136,6 +166,17 @@ impl Resize {
             Asked::Sizes(sizes) => {
                 length("sizes", sizes.len())?;
                 let pairs = axes.iter().zip(sizes);
+                let scales = pairs
+                    .clone()
+                    .map(|(axis, size)| *size as f32 / dims[*axis] as f32);
+                let common = self.aspect.common(scales);
+                if let Some(scale) = common {
+                    // Halves go up, as ONNX has it.
+                    let rounded = |axis: &usize| (scale * dims[*axis] as f32 + 0.5).floor();
+                    let one =
+                        |axis: &usize| Ok((*axis, stretch(dims[*axis], rounded(axis), scale, "sizes")?));
+                    return axes.iter().map(one).collect();
+                }
                 pairs
                     .map(|(axis, size)| {
                         let input = dims[*axis];
@@ -275,6 +316,7 @@ fn read_old(node: &NodeReader<'_>, name: &'static str) -> Result<Box<dyn Op>, Op
         interpolation,
         axes: None,
         scales: 1,
+        aspect: Aspect::Stretch,
     }))
 }
 
@@ -305,25 +347,37 @@ fn read_resize(node: &NodeReader<'_>) -> Result<Box<dyn Op>, OpError> {
     };
     // Only `tf_crop_and_resize` extrapolates.
     node.float("extrapolation_value", 0.0)?;
-    if node.flag("antialias", false)? {
-        return Err(OpError::Unsupported {
-            what: "`antialias = 1`".to_owned(),
-        });
-    }
-    match node.text("keep_aspect_ratio_policy")? {
-        None | Some("stretch") => {}
+    // A filter of the nearest element alone cannot be widened: there ONNX Runtime ignores it too.
+    let antialias = node.flag("antialias", false)?;
+    let exclude_outside = node.flag("exclude_outside", false)?;
+    let widened = |cubic| Interpolation::Antialiased {
+        cubic,
+        exclude_outside,
+    };
+    let interpolation = match interpolation {
+        Interpolation::Linear if antialias => widened(None),
+        Interpolation::Cubic { a, .. } if antialias => widened(Some(a)),
+        other => other,
+    };
+    let aspect = match node.text("keep_aspect_ratio_policy")? {
+        None | Some("stretch") => Aspect::Stretch,
+        Some("not_larger") => Aspect::NotLarger,
+        Some("not_smaller") => Aspect::NotSmaller,
         Some(other) => {
-            return Err(OpError::Unsupported {
-                what: format!("`keep_aspect_ratio_policy = {other}`"),
-            });
+            return Err(node.bad(
+                "keep_aspect_ratio_policy",
+                other,
+                "stretch, not_larger or not_smaller",
+            ));
         }
-    }
+    };
     Ok(Box::new(Resize {
         name: "Resize",
         coordinates,
         interpolation,
         axes: node.ints("axes")?,
         scales: 2,
+        aspect,
     }))
 }
 
@@ -500,15 +554,49 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_run_is_refused() {
-        for written in [
-            ("coordinate_transformation_mode", "tf_crop_and_resize".into()),
-            ("antialias", Attribute::Int(1)),
-            ("keep_aspect_ratio_policy", "not_larger".into()),
+    fn a_widened_filter_agrees_with_pytorch() {
+        // torch.nn.functional.interpolate(x, size=(2, 3), mode=..., antialias=True), x =
+        // sin(arange(8) * 0.7) in both rows
+        let x = Value::concat(vec![waves(&[1, 1, 1, 8], 0.0, 0.7); 2], 2);
+        let sizes = Some(ints(&[4], &[1, 1, 2, 3]));
+        for (mode, expected) in [
+            ("linear", [0.555841, 0.471235, -0.685071]),
+            ("cubic", [0.568942, 0.539541, -0.781093]),
         ] {
-            let refused = read_op("Resize", 18, &[written], 3).map(|_| ()).unwrap_err();
-            assert!(matches!(refused, OpError::Unsupported { .. }), "{refused}");
+            let written = [
+                ("mode", mode.into()),
+                ("antialias", 1.into()),
+                ("exclude_outside", 1.into()),
+                ("cubic_coeff_a", (-0.5).into()),
+            ];
+            let inputs = [Some(x.clone()), None, None, sizes.clone()];
+            let made = run_op("Resize", 18, &written, &inputs).unwrap();
+            assert_floats(&made[0], &[1, 1, 2, 3], &[expected, expected].concat());
+            assert_gradients("Resize", 18, &written, &inputs, &[0]);
         }
+    }
+
+    #[test]
+    fn an_aspect_ratio_is_kept_where_it_is_asked_for() {
+        // As ONNX's tests resize_upsample_sizes_nearest_not_larger and not_smaller: 2 × 2, asked
+        // for 7 × 8.
+        let x = Some(waves(&[1, 1, 2, 2], 0.0, 0.7));
+        for (policy, expected) in [("not_larger", [1, 1, 7, 7]), ("not_smaller", [1, 1, 8, 8])] {
+            let written = [
+                ("keep_aspect_ratio_policy", policy.into()),
+                ("axes", vec![2, 3].into()),
+            ];
+            let inputs = [x.clone(), None, None, Some(ints(&[2], &[7, 8]))];
+            let made = run_op("Resize", 18, &written, &inputs).unwrap();
+            assert_eq!(made[0].dims(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_not_run_is_refused() {
+        let crop = ("coordinate_transformation_mode", "tf_crop_and_resize".into());
+        let refused = read_op("Resize", 18, &[crop], 3).map(|_| ()).unwrap_err();
+        assert!(matches!(refused, OpError::Unsupported { .. }), "{refused}");
         let upsample = read_op("Upsample", 10, &[], 2).map(|_| ()).unwrap_err();
         assert!(matches!(upsample, OpError::Unsupported { .. }), "{upsample}");
         let typed = read_op("Resize", 18, &[("mode", "cubicc".into())], 3)

@@ -15,9 +15,13 @@ use super::{
 use crate::op::{Attributes, NodeReader, Op, OpError, Operator};
 
 /// The oldest operator set that files may use.
-pub const OLDEST_OPSET: i64 = 9;
+pub const OLDEST_OPSET: i64 = 6;
 /// The newest operator set that files may use.
-pub const NEWEST_OPSET: i64 = 24;
+pub const NEWEST_OPSET: i64 = 28;
+/// The oldest operator set that is written.
+pub const OLDEST_WRITTEN: i64 = 9;
+/// The newest operator set that is written: what ONNX Runtime and tract read.
+pub const NEWEST_WRITTEN: i64 = 24;
 
 /// All operators, by family.
 pub(crate) const OPERATORS: &[&[Operator]] = &[
