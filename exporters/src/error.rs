@@ -58,6 +58,47 @@ pub enum ExportError {
         /// Its range.
         range: [f32; 2],
     },
+    /// A network that is in integers already, asked for in other numbers.
+    #[error(
+        "node `{node}` ({op}) is in integers already, expected a network of floats; --precision fp32 writes it as it is"
+    )]
+    Integers {
+        /// The first node in integers.
+        node: String,
+        /// Its operator.
+        op: String,
+    },
+    /// A number that half precision cannot hold.
+    #[error(
+        "`{tensor}` holds {number:e}, which node `{node}` ({op}) cannot read in float16: it holds magnitudes from 6e-8 to 65504"
+    )]
+    Half {
+        /// The tensor.
+        tensor: String,
+        /// The number.
+        number: f32,
+        /// A node that reads it.
+        node: String,
+        /// Its operator.
+        op: String,
+    },
+    /// A value that grows beyond what half precision holds.
+    #[error("node `{node}` ({op}) makes `{value}` of up to {largest:e}, and float16 holds 65504 at most")]
+    Overflow {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// The value.
+        value: String,
+        /// Its largest magnitude on the pictures seen.
+        largest: f32,
+    },
+    /// Weights of 7 bits for a file that is not in integers.
+    #[error(
+        "weights of 7 bits (--reduce-range, or `reduce-range` in [export]) are for int8, and the file is in other numbers"
+    )]
+    ReduceRange,
     /// A node whose written form differs between two operator sets.
     #[error("node `{node}` ({op}) is written for operator set {from} and has another form in {to}")]
     Form {

@@ -3,18 +3,19 @@
 
 use std::path::Path;
 
+use burn::tensor::Tensor;
 use indexmap::IndexMap;
 use potstill_core::graph::Graph;
 
 use crate::ExportError;
 use crate::encode::{encode, write};
 use crate::fold::fold_batch_norm;
-use crate::fp16::to_half;
+use crate::fp16::{refuse_overflow, to_half};
 use crate::inference::inference_form;
-use crate::quantise::{Calibration, Ranges, calibrate, quantise};
+use crate::quantise::{Calibration, Ranges, WeightBits, calibrate, quantise};
 use crate::retarget::retarget;
 use crate::settle::settle;
-use crate::verify::{TOLERANCE, verify};
+use crate::verify::{TOLERANCE, rehearse, verify};
 
 /// What a file should say about where it comes from, as ONNX metadata: keys and values.
 pub type Provenance = IndexMap<String, String>;
@@ -25,8 +26,9 @@ pub enum ExportPrecision {
     /// 32-bit floats.
     #[default]
     Fp32,
-    /// 16-bit floats between casts.
-    Fp16,
+    /// 16-bit floats between casts. On these pictures, prepared as in inference, no number may grow
+    /// beyond what they hold; the first batch is looked at.
+    Fp16(Vec<Tensor<4>>),
     /// 8-bit integers, in ranges that are found on pictures.
     Int8(Calibration),
 }
@@ -43,7 +45,7 @@ impl ExportPrecision {
     fn tolerance(&self) -> f64 {
         match self {
             ExportPrecision::Fp32 => TOLERANCE,
-            ExportPrecision::Fp16 => 1e-2,
+            ExportPrecision::Fp16(_) => 1e-2,
             ExportPrecision::Int8(_) => ROUNDED_TOLERANCE,
         }
     }
@@ -75,6 +77,8 @@ pub struct Export {
     pub fold: bool,
     /// In which numbers the file computes.
     pub precision: ExportPrecision,
+    /// How fine the weights of a file in integers are.
+    pub weights: WeightBits,
     /// Whether the file is run by tract before it gets its name.
     pub verify: bool,
     /// Metadata: classes, preprocessing, provenance.
@@ -87,9 +91,37 @@ impl Default for Export {
             opset: 17,
             fold: true,
             precision: ExportPrecision::Fp32,
+            weights: WeightBits::Eight,
             verify: true,
             provenance: Provenance::new(),
         }
+    }
+}
+
+/// A file that is made and checked, and not written yet.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Its content.
+    pub content: Vec<u8>,
+    /// BatchNorms that were folded.
+    pub folded: usize,
+    /// Largest relative difference between the file in tract and the network; `None` where it was
+    /// not run.
+    pub difference: Option<f64>,
+}
+
+impl Made {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The system's answer, with the path.
+    pub fn write(&self, path: &Path) -> Result<Written, ExportError> {
+        write(path, &self.content)?;
+        Ok(Written {
+            bytes: self.content.len(),
+            folded: self.folded,
+            difference: self.difference,
+        })
     }
 }
 
@@ -108,17 +140,31 @@ pub struct Written {
 /// Pictures on which a file is checked: more than one, so that a fixed batch axis would show.
 const CHECKED_PICTURES: usize = 3;
 
+/// And on which an untrained one is.
+const REHEARSED_PICTURES: usize = 2;
+
 impl Export {
-    /// Whether a graph can be written at all, before its weights are trained.
+    /// Refuses a graph that cannot be written, before its weights are trained: it goes through all
+    /// that [`make`](Self::make) does, in fp32 or in the integers that it is to learn, and is run
+    /// by tract once.
     ///
     /// # Errors
-    /// An operator set that is not supported or does not have the graph's operators, a tensor that
-    /// ONNX cannot hold.
+    /// As [`make`](Self::make).
     pub fn check(&self, graph: &Graph) -> Result<(), ExportError> {
-        let Stages { exported, ranges, .. } = self.stages(graph)?;
-        encode(&exported)?;
-        if let Some(converted) = ranges.map(|ranges| self.converted(exported, Some(ranges))) {
-            encode(&converted?.unwrap_or_default())?;
+        let Stages {
+            settled,
+            exported,
+            ranges,
+            ..
+        } = self.stages(graph)?;
+        let check = |bytes: &[u8], graph: &Graph, tolerance: f64| match self.verify {
+            true => rehearse(bytes, graph, REHEARSED_PICTURES, tolerance),
+            false => Ok(()),
+        };
+        check(&encode(&exported)?, &settled, ROUNDED_TOLERANCE)?;
+        if let Some(converted) = self.converted(exported, ranges)? {
+            // Ranges that nothing has been seen of round to anything.
+            check(&encode(&converted)?, &converted, f64::MAX)?;
         }
         Ok(())
     }
@@ -135,6 +181,9 @@ impl Export {
             0
         };
         retarget(&mut exported, self.opset)?;
+        exported.distinguish_nodes();
+        // They follow from the inputs, and would have to follow every change below.
+        exported.annotations.clear();
         exported.model.metadata.extend(self.provenance.clone());
         Ok(Stages {
             settled,
@@ -146,29 +195,44 @@ impl Export {
 
     /// A graph in the file's precision; `None` where it is in that already.
     fn converted(&self, mut graph: Graph, learnt: Option<Ranges>) -> Result<Option<Graph>, ExportError> {
+        let seven = self.weights == WeightBits::Seven;
         match (&self.precision, learnt) {
+            (ExportPrecision::Fp32 | ExportPrecision::Fp16(_), None) if seven => {
+                return Err(ExportError::ReduceRange);
+            }
             (ExportPrecision::Fp32, None) => return Ok(None),
-            (ExportPrecision::Fp16, None) => to_half(&mut graph),
-            (ExportPrecision::Fp16, Some(_)) => return Err(ExportError::LearntIntegers),
+            (ExportPrecision::Fp16(pictures), None) => {
+                refuse_overflow(&graph, pictures)?;
+                to_half(&mut graph)?;
+            }
+            (ExportPrecision::Fp16(_), Some(_)) => return Err(ExportError::LearntIntegers),
             (ExportPrecision::Int8(calibration), learnt) => {
                 let values = graph.quantisable_values()?;
                 let ranges = match learnt {
                     Some(ranges) if !ranges.is_empty() => ranges,
                     _ => calibrate(&graph, &values, calibration)?,
                 };
-                quantise(&mut graph, &ranges)?;
+                quantise(&mut graph, &ranges, self.weights)?;
             }
-            (ExportPrecision::Fp32, Some(ranges)) => quantise(&mut graph, &ranges)?,
+            (ExportPrecision::Fp32, Some(ranges)) => quantise(&mut graph, &ranges, self.weights)?,
         }
         graph.validate()?;
         Ok(Some(graph))
     }
 
-    /// Writes a graph. A file that fails its check is not left behind.
+    /// Makes a graph's file, and writes it. A file that fails its check is not left behind.
     ///
     /// # Errors
     /// Everything that [`ExportError`] lists.
     pub fn write(&self, graph: &Graph, path: &Path) -> Result<Written, ExportError> {
+        self.make(graph)?.write(path)
+    }
+
+    /// Makes a graph's file and checks it.
+    ///
+    /// # Errors
+    /// Everything that [`ExportError`] lists but a disk that refuses.
+    pub fn make(&self, graph: &Graph) -> Result<Made, ExportError> {
         let Stages {
             settled,
             exported,
@@ -185,16 +249,15 @@ impl Export {
                 .then(|| verify(bytes, graph, CHECKED_PICTURES, tolerance))
                 .transpose()
         };
-        let mut bytes = encode(&exported)?;
+        let mut content = encode(&exported)?;
         // Compared with the graph before folding: the check covers the folding too.
-        let mut difference = check(&bytes, &settled, TOLERANCE)?;
+        let mut difference = check(&content, &settled, TOLERANCE)?;
         if let Some(converted) = self.converted(exported, ranges)? {
-            bytes = encode(&converted)?;
-            difference = check(&bytes, &converted, tolerance)?;
+            content = encode(&converted)?;
+            difference = check(&content, &converted, tolerance)?;
         }
-        write(path, &bytes)?;
-        Ok(Written {
-            bytes: bytes.len(),
+        Ok(Made {
+            content,
             folded,
             difference,
         })

@@ -82,10 +82,8 @@ fn fold_at(graph: &mut Graph, index: usize) -> Option<()> {
 
     let dtype = weight.data.dtype();
     let shape = weight.data.shape().to_vec();
-    let bias_name = bias_name.unwrap_or_else(|| match weight_name.strip_suffix(".weight") {
-        Some(layer) => format!("{layer}.bias"),
-        None => format!("{weight_name}.bias"),
-    });
+    let layer = weight_name.strip_suffix(".weight").unwrap_or(&weight_name);
+    let bias_name = bias_name.unwrap_or_else(|| graph.fresh_names().make(&format!("{layer}.bias")));
     let store = |values: Vec<f32>, shape: Vec<usize>| StoredTensor {
         role: Role::Weight,
         data: TensorData::new(values, shape).convert_dtype(dtype),
@@ -134,4 +132,30 @@ fn floats(tensor: &StoredTensor) -> Option<Vec<f64>> {
             .iter::<f64>()
             .collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use potstill_core::builder::{Conv, GraphBuilder};
+    use potstill_core::graph::Init;
+
+    use super::*;
+
+    /// A tensor of another node that is called as PyTorch calls the bias of the convolution.
+    #[test]
+    fn a_folded_bias_does_not_take_the_name_of_another_tensor() {
+        let mut b = GraphBuilder::new("net", 0);
+        let x = b.input("input", &[3, 4, 4]);
+        let own = b.tensor("conv.bias", Role::Weight, &[1, 3, 1, 1], Init::Fill(7.0));
+        let x = b.node("scaled", "Mul", &[&x, &own], []).unwrap();
+        let x = b.conv("conv", &x, Conv::same(3, 3)).unwrap();
+        let x = b.batch_norm("bn", &x).unwrap();
+        b.output("output", &x).unwrap();
+        let mut graph = b.finish().unwrap();
+        assert_eq!(fold_batch_norm(&mut graph), 1);
+        graph.validate().unwrap();
+        let own: Vec<f32> = graph.tensors["conv.bias"].data.iter().collect();
+        assert_eq!(own, [7.0; 3]);
+        assert_eq!(graph.nodes[1].inputs[2], "conv.bias_2");
+    }
 }

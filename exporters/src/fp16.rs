@@ -1,49 +1,169 @@
-//! Half precision: weights and computation in `float16`, inputs and outputs in `float`, with casts
-//! at the borders.
+//! Half precision: weights and computation in `float16`, inputs and outputs as they are declared,
+//! with casts at the borders.
 //!
-//! Numbers beyond what `float16` holds are cut to its largest, 65504. The scales of a Resize stay
-//! floats, as ONNX wants them.
+//! Numbers that `float16` cannot hold are looked at, because what they become decides what the
+//! network computes:
+//!
+//! - What is not zero stays so: an ε (1e-12, the floor of a norm) or an element of a weight whose
+//!   `float16` would be 0 becomes 1e-7, as onnxconverter-common has it. A single factor that would
+//!   be 0 is refused, with its node.
+//! - What is beyond the largest number, 65504, is cut to it where it is a bound or stands for
+//!   infinity (a mask's −1e9); elsewhere it is refused, with its node.
+//!
+//! The scales of a Resize stay floats, as ONNX wants them.
 
 use std::collections::HashMap;
 
-use burn::tensor::{DType, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::f16;
 use indexmap::IndexMap;
-use potstill_core::graph::{Graph, Node};
-use potstill_core::op::{Attribute, ElementType};
+use potstill_core::graph::{FreshNames, Graph, Node};
+use potstill_core::network::Network;
+use potstill_core::op::{Attribute, Attributes, ElementType, Mode};
 use potstill_core::ops::binary::{Arithmetic, Binary};
 use potstill_core::ops::cast::Cast;
 use potstill_core::ops::gemm::Gemm;
+use potstill_core::value::{Kind, Value};
+
+use crate::ExportError;
+use crate::quantise::refuse_integers;
+
+/// Magnitude from which on a number stands for infinity: what masks add.
+const STANDS_FOR_INFINITY: f32 = 1e8;
+/// What a number becomes that would be zero.
+const LEAST: f32 = 1e-7;
+/// Operators whose constants are bounds, or are chosen as they are.
+const BOUNDS: &[&str] = &["Clip", "Min", "Max", "Where"];
+/// Operators whose constants are factors.
+const FACTORS: &[&str] = &["Mul", "Div"];
 
 /// Puts a graph into half precision.
-pub fn to_half(graph: &mut Graph) {
-    for (name, tensor) in &mut graph.tensors {
-        let stays = graph
-            .nodes
-            .iter()
-            .any(|node| node.op.name() == "Resize" && node.inputs.iter().skip(1).any(|input| input == name));
-        if !stays {
-            tensor.data = half(&tensor.data);
+///
+/// # Errors
+/// A number that `float16` cannot hold, a node in integers.
+pub fn to_half(graph: &mut Graph) -> Result<(), ExportError> {
+    refuse_integers(graph)?;
+    for name in graph.tensors.keys().cloned().collect::<Vec<_>>() {
+        let readers: Vec<&Node> = graph
+            .consumers(&name)
+            .into_iter()
+            .map(|at| &graph.nodes[at])
+            .collect();
+        let scales = |node: &&Node| {
+            let parameters = node.inputs.iter().skip(1);
+            node.op.name() == "Resize" && parameters.into_iter().any(|input| *input == name)
+        };
+        if !readers.iter().any(scales) {
+            let data = half(&graph.tensors[&name].data, &name, &readers)?;
+            graph.tensors[&name].data = data;
         }
     }
-    for node in &mut graph.nodes {
-        for (key, attribute) in &mut node.attributes {
-            match attribute {
-                Attribute::Tensor(_, data) => *data = half(data),
-                Attribute::Int(to) if key == "to" && *to == ElementType::Float as i64 => {
-                    *to = ElementType::Float16 as i64;
-                }
-                _ => {}
+    for index in 0..graph.nodes.len() {
+        let attributes = half_attributes(graph, index)?;
+        graph.nodes[index].attributes = attributes;
+    }
+    let mut names = graph.fresh_names();
+    part_biases(graph, &mut names);
+    cast_borders(graph, &mut names);
+    Ok(())
+}
+
+/// The attributes of the node at `index` in half precision.
+fn half_attributes(graph: &Graph, index: usize) -> Result<Attributes, ExportError> {
+    let node = &graph.nodes[index];
+    let output = node.outputs.first().map_or("", String::as_str);
+    let mut readers: Vec<&Node> = graph
+        .consumers(output)
+        .into_iter()
+        .map(|at| &graph.nodes[at])
+        .collect();
+    if readers.is_empty() {
+        readers.push(node);
+    }
+    let tensor = |data: &TensorData| {
+        let data = half(data, output, &readers)?;
+        Ok::<_, ExportError>(("value".to_owned(), Attribute::Tensor(String::new(), data)))
+    };
+    let made = |(key, attribute): (&String, &Attribute)| {
+        Ok(match (node.op.name(), key.as_str(), attribute) {
+            // Only a tensor says of what type it is.
+            ("Constant", "value_float", Attribute::Float(x)) => {
+                tensor(&TensorData::new(vec![*x], Vec::<usize>::new()))?
+            }
+            ("Constant", "value_floats", Attribute::Floats(x)) => {
+                tensor(&TensorData::new(x.clone(), [x.len()]))?
+            }
+            (_, _, Attribute::Tensor(name, data)) => {
+                let data = half(data, output, &readers)?;
+                (key.clone(), Attribute::Tensor(name.clone(), data))
+            }
+            (_, "epsilon", Attribute::Float(x)) if vanishes(*x) => {
+                (key.clone(), Attribute::Float(x.signum() * LEAST))
+            }
+            ("Cast" | "EyeLike", "to" | "dtype", Attribute::Int(to)) if is_wide(*to) => {
+                (key.clone(), Attribute::Int(ElementType::Float16 as i64))
+            }
+            _ => (key.clone(), attribute.clone()),
+        })
+    };
+    let mut attributes = node
+        .attributes
+        .iter()
+        .map(made)
+        .collect::<Result<Attributes, ExportError>>()?;
+    // What these make is of floats unless they say otherwise.
+    if node.op.name() == "ConstantOfShape" && attributes.is_empty() {
+        let (key, zero) = tensor(&TensorData::new(vec![0.0_f32], [1]))?;
+        attributes.insert(key, zero);
+    }
+    if node.op.name() == "EyeLike" && attributes.get("dtype").is_none() {
+        let half = Attribute::Int(ElementType::Float16 as i64);
+        attributes.insert("dtype".to_owned(), half);
+    }
+    Ok(attributes)
+}
+
+/// Refuses a network in which a number grows beyond `float16` on pictures `[batch, channels,
+/// height, width]`. Without pictures nothing is looked at.
+///
+/// # Errors
+/// [`ExportError::Overflow`] with the first node that makes such a number; a network that does not
+/// run.
+pub fn refuse_overflow(graph: &Graph, pictures: &[Tensor<4>]) -> Result<(), ExportError> {
+    let Some(pictures) = pictures.first() else {
+        return Ok(());
+    };
+    let network = Network::new(graph.clone(), &Device::flex())?;
+    let taps: Vec<&str> = graph.value_names().collect();
+    let outputs = network.forward(Value::from(pictures.clone()), &taps, Mode::Inference)?;
+    let most = f16::MAX.to_f32();
+    for node in &graph.nodes {
+        for value in node.outputs.iter().filter(|value| !value.is_empty()) {
+            let numbers = match outputs.get(value) {
+                Ok(made) if made.kind() == Kind::Float => made.to_floats().unwrap_or_default(),
+                _ => continue,
+            };
+            // What masks add stays infinite.
+            let counts = |x: &f32| x.is_finite() && *x < STANDS_FOR_INFINITY;
+            let magnitudes = numbers.iter().map(|x| x.abs()).filter(counts);
+            let largest = magnitudes.fold(0.0, f32::max);
+            if largest > most {
+                return Err(ExportError::Overflow {
+                    node: node.label().to_owned(),
+                    op: node.op.name().to_owned(),
+                    value: value.clone(),
+                    largest,
+                });
             }
         }
     }
-    for value in &mut graph.annotations {
-        if value.element == Some(ElementType::Float) {
-            value.element = Some(ElementType::Float16);
-        }
-    }
-    part_biases(graph);
-    cast_borders(graph);
+    Ok(())
+}
+
+/// Whether ONNX's number of an element type is that of floats that become `float16`.
+fn is_wide(code: i64) -> bool {
+    let element = ElementType::from_code(code);
+    element.is_some_and(|element| is_float(Some(element)))
 }
 
 /// The operator set from which on a Gemm may lack its bias.
@@ -51,7 +171,7 @@ const BIAS_OPTIONAL: i64 = 11;
 
 /// Adds the bias of a Gemm by a node of its own: tract multiplies it by a `float`, whatever its
 /// type.
-fn part_biases(graph: &mut Graph) {
+fn part_biases(graph: &mut Graph, names: &mut FreshNames) {
     if graph.model.opset() < BIAS_OPTIONAL {
         return;
     }
@@ -70,9 +190,9 @@ fn part_biases(graph: &mut Graph) {
             nodes.push(node);
             continue;
         };
-        let product = format!("{output}_product");
+        let product = names.make(&format!("{output}_product"));
         let sum = Node {
-            name: format!("{output}_sum"),
+            name: names.make(&format!("{output}_sum")),
             op: Box::new(Binary(Arithmetic::Add)),
             attributes: IndexMap::new(),
             inputs: vec![product.clone(), bias],
@@ -87,12 +207,13 @@ fn part_biases(graph: &mut Graph) {
 
 /// A cast after each float input and before each float output; the names of inputs and outputs
 /// stay.
-fn cast_borders(graph: &mut Graph) {
+fn cast_borders(graph: &mut Graph, names: &mut FreshNames) {
     let mut first = Vec::new();
     let mut renamed: HashMap<String, String> = HashMap::new();
     for input in graph.inputs.iter().filter(|input| is_float(input.element)) {
-        let inside = format!("{}_half", input.name);
-        first.push(cast(&input.name, &inside, ElementType::Float16));
+        let inside = names.make(&format!("{}_half", input.name));
+        let node = names.make(&format!("{inside}_cast"));
+        first.push(cast(node, &input.name, &inside, ElementType::Float16));
         renamed.insert(input.name.clone(), inside);
     }
     let mut last = Vec::new();
@@ -100,8 +221,10 @@ fn cast_borders(graph: &mut Graph) {
         if graph.producer(&output.name).is_none() {
             continue;
         }
-        let inside = format!("{}_half", output.name);
-        last.push(cast(&inside, &output.name, ElementType::Float));
+        let inside = names.make(&format!("{}_half", output.name));
+        let node = names.make(&format!("{inside}_cast"));
+        let element = output.element.unwrap_or(ElementType::Float);
+        last.push(cast(node, &inside, &output.name, element));
         renamed.insert(output.name.clone(), inside);
     }
     for node in &mut graph.nodes {
@@ -116,14 +239,18 @@ fn cast_borders(graph: &mut Graph) {
     graph.nodes = first;
 }
 
-/// A border whose type is not stated is one of floats.
+/// Whether a border, or what a Cast makes, becomes `float16` inside. A border whose type is not
+/// stated is one of floats.
 fn is_float(element: Option<ElementType>) -> bool {
-    element.is_none_or(|element| element == ElementType::Float)
+    matches!(
+        element,
+        None | Some(ElementType::Float | ElementType::Double | ElementType::Bfloat16)
+    )
 }
 
-fn cast(from: &str, to: &str, element: ElementType) -> Node {
+fn cast(name: String, from: &str, to: &str, element: ElementType) -> Node {
     Node {
-        name: format!("{to}_cast"),
+        name,
         op: Box::new(Cast { to: Some(element) }),
         attributes: IndexMap::from([("to".to_owned(), Attribute::Int(element as i64))]),
         inputs: vec![from.to_owned()],
@@ -132,29 +259,59 @@ fn cast(from: &str, to: &str, element: ElementType) -> Node {
     }
 }
 
-fn half(data: &TensorData) -> TensorData {
-    if !matches!(data.dtype(), DType::F32 | DType::F64) {
-        return data.clone();
+/// Whether a number that is not zero would be zero.
+fn vanishes(x: f32) -> bool {
+    x != 0.0 && f16::from_f32(x).to_f32() == 0.0
+}
+
+/// A tensor in half precision; `name` and `readers` are its own, for what it may become.
+fn half(data: &TensorData, name: &str, readers: &[&Node]) -> Result<TensorData, ExportError> {
+    if !matches!(data.dtype(), DType::F32 | DType::F64 | DType::BF16) {
+        return Ok(data.clone());
     }
+    // Beyond what `float32` holds is infinite there.
+    let values: Vec<f32> = data.clone().convert_dtype(DType::F32).iter().collect();
+    let refuse = |number: f32, node: &Node| {
+        Err(ExportError::Half {
+            tensor: name.to_owned(),
+            number,
+            node: node.label().to_owned(),
+            op: node.op.name().to_owned(),
+        })
+    };
     let largest = f16::MAX.to_f32();
-    let values: Vec<f16> = data
-        .clone()
-        .convert_dtype(DType::F32)
-        .iter::<f32>()
-        .map(|x| f16::from_f32(if x.is_nan() { x } else { x.clamp(-largest, largest) }))
-        .collect();
-    TensorData::new(values, data.shape().to_vec())
+    let too_large = |x: &&f32| x.abs() > largest && x.abs() < STANDS_FOR_INFINITY;
+    let no_bound = readers.iter().find(|node| !BOUNDS.contains(&node.op.name()));
+    if let (Some(number), Some(node)) = (values.iter().find(too_large), no_bound) {
+        return refuse(*number, node);
+    }
+    let factor = readers.iter().find(|node| FACTORS.contains(&node.op.name()));
+    if let ([number], Some(node)) = (values.as_slice(), factor)
+        && vanishes(*number)
+    {
+        return refuse(*number, node);
+    }
+    let halved = |x: f32| match x {
+        x if x.is_nan() => f16::NAN,
+        x if vanishes(x) => f16::from_f32(x.signum() * LEAST),
+        x => f16::from_f32(x.clamp(-largest, largest)),
+    };
+    let halves: Vec<f16> = values.into_iter().map(halved).collect();
+    Ok(TensorData::new(halves, data.shape().to_vec()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use potstill_core::builder::GraphBuilder;
+    use potstill_core::graph::Init;
+    use potstill_core::op::Role;
     use potstill_core::zoo;
 
     #[test]
     fn the_borders_keep_their_names_and_types() {
         let mut graph = zoo::build("resnet8", 10, [3, 32, 32], 0).unwrap();
-        to_half(&mut graph);
+        to_half(&mut graph).unwrap();
         graph.validate().unwrap();
         assert_eq!(graph.inputs[0].name, "input");
         assert_eq!(graph.nodes.last().unwrap().outputs, ["logits"]);
@@ -167,10 +324,154 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_half_precision_are_cut() {
-        let data = TensorData::new(vec![1e6_f32, -1e6, 0.1], [3]);
-        let values: Vec<f32> = half(&data).convert_dtype(DType::F32).iter().collect();
-        assert_eq!(values[..2], [65504.0, -65504.0]);
-        assert!((values[2] - 0.1).abs() < 1e-4);
+    fn casts_and_sums_get_names_that_nobody_has() {
+        let mut b = GraphBuilder::new("net", 0);
+        let x = b.input("input", &[3]);
+        let own = b.tensor("input_half", Role::Weight, &[3], Init::Fill(2.0));
+        let x = b.node("logits_product", "Mul", &[&x, &own], []).unwrap();
+        let x = b.node("input_half_cast", "Relu", &[&x], []).unwrap();
+        let y = b.linear("fc", &x, 4).unwrap();
+        b.output("logits", &y).unwrap();
+        let mut graph = b.finish().unwrap();
+        to_half(&mut graph).unwrap();
+        graph.validate().unwrap();
+        let mut names: Vec<&str> = graph.nodes.iter().map(|node| node.name.as_str()).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "{names:?}");
+        let own: Vec<f32> = graph.tensors["input_half"].data.iter().collect();
+        assert_eq!(own, [2.0; 3]);
+    }
+
+    /// One operator with a constant beside the picture, in half precision.
+    fn with_constant(operator: &str, numbers: &[f32]) -> Result<Vec<f32>, String> {
+        let mut b = GraphBuilder::new("net", 0);
+        let x = b.input("input", &[numbers.len()]);
+        let data = TensorData::new(numbers.to_vec(), [numbers.len()]);
+        let data = match numbers {
+            [number] => TensorData::new(vec![*number], Vec::<usize>::new()),
+            _ => data,
+        };
+        let constant = b.store("constant", Role::Constant, data);
+        let y = b.node("y", operator, &[&x, &constant], []).unwrap();
+        b.output("y", &y).unwrap();
+        let mut graph = b.finish().unwrap();
+        to_half(&mut graph).map_err(|error| error.to_string())?;
+        let data = graph.tensors["constant"].data.clone();
+        Ok(data.convert_dtype(DType::F32).iter().collect())
+    }
+
+    #[test]
+    fn numbers_beyond_half_precision_are_cut_where_they_bound() {
+        assert_eq!(with_constant("Clip", &[-1e6]).unwrap(), [-65504.0]);
+        assert_eq!(with_constant("Min", &[1e6, 0.5]).unwrap(), [65504.0, 0.5]);
+        // Masks.
+        assert_eq!(with_constant("Add", &[0.0, -1e9]).unwrap(), [0.0, -65504.0]);
+        assert_eq!(with_constant("Add", &[f32::MIN]).unwrap(), [-65504.0]);
+    }
+
+    #[test]
+    fn a_number_that_would_be_infinite_is_refused_with_its_node() {
+        let error = with_constant("Mul", &[1e6]).unwrap_err();
+        assert!(error.contains("node `y` (Mul)"), "{error}");
+        assert!(error.contains("`constant`") && error.contains("1e6"), "{error}");
+        assert!(with_constant("Add", &[0.5, -70000.0]).is_err());
+    }
+
+    /// NumPy: `float16(1e-7)` is 2⁻²³, `float16(1e-6)` is 17 · 2⁻²⁴.
+    #[test]
+    fn what_is_not_zero_stays_so() {
+        let least = 2.0_f32.powi(-23);
+        assert_eq!(with_constant("Clip", &[1e-12]).unwrap(), [least]);
+        assert_eq!(with_constant("Add", &[-1e-30]).unwrap(), [-least]);
+        let beside_others = with_constant("Add", &[1.0, -1e-12, 0.0]).unwrap();
+        assert_eq!(beside_others, [1.0, -least, 0.0]);
+        assert_eq!(with_constant("Mul", &[1e-12, 1.0]).unwrap(), [least, 1.0]);
+        assert_eq!(with_constant("Add", &[1e-6]).unwrap(), [8.5 * least]);
+        let error = with_constant("Mul", &[1e-12]).unwrap_err();
+        assert!(
+            error.contains("node `y` (Mul)") && error.contains("1e-12"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_epsilon_of_a_node_stays_a_number_too() {
+        let mut b = GraphBuilder::new("net", 0);
+        let x = b.input("input", &[4]);
+        let scale = b.store("scale", Role::Weight, TensorData::new(vec![1.0_f32; 4], [4]));
+        let tiny = [("epsilon", Attribute::Float(1e-12))];
+        let y = b.node("norm", "LayerNormalization", &[&x, &scale], tiny).unwrap();
+        let small = [("epsilon", Attribute::Float(1e-5))];
+        let y = b
+            .node("other", "LayerNormalization", &[&y, &scale], small)
+            .unwrap();
+        b.output("y", &y).unwrap();
+        let mut graph = b.finish().unwrap();
+        to_half(&mut graph).unwrap();
+        let epsilon = |name: &str| {
+            let node = graph.nodes.iter().find(|node| node.name == name).unwrap();
+            node.attributes["epsilon"].clone()
+        };
+        assert_eq!(epsilon("norm"), Attribute::Float(1e-7));
+        assert_eq!(epsilon("other"), Attribute::Float(1e-5));
+    }
+
+    #[test]
+    fn a_value_that_grows_beyond_half_precision_is_refused_with_its_node() {
+        let network = |factor: f32| {
+            let mut b = GraphBuilder::new("net", 0);
+            let x = b.input("input", &[1, 2, 2]);
+            let factor = b.store(
+                "factor",
+                Role::Constant,
+                TensorData::new(vec![factor], Vec::<usize>::new()),
+            );
+            let y = b.node("large", "Mul", &[&x, &factor], []).unwrap();
+            let y = b.node("y", "Mul", &[&y, &factor], []).unwrap();
+            b.output("y", &y).unwrap();
+            b.finish().unwrap()
+        };
+        let pictures = [Tensor::<4>::full([1, 1, 2, 2], 2.0, &Device::flex())];
+        let error = refuse_overflow(&network(200.0), &pictures)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("node `y` (Mul)") && error.contains("8e4"),
+            "{error}"
+        );
+        refuse_overflow(&network(180.0), &pictures).unwrap();
+        refuse_overflow(&network(200.0), &[]).unwrap();
+    }
+
+    #[test]
+    fn constants_of_every_form_become_halves() {
+        let mut b = GraphBuilder::new("net", 0);
+        let x = b.input("input", &[2]);
+        let one = b
+            .node("one", "Constant", &[], [("value_float", 1.5.into())])
+            .unwrap();
+        let two = b
+            .node(
+                "two",
+                "Constant",
+                &[],
+                [("value_floats", Attribute::Floats(vec![1.0, 2.0]))],
+            )
+            .unwrap();
+        let shape = b.ints("shape", &[2]);
+        let zeros = b.node("zeros", "ConstantOfShape", &[&shape], []).unwrap();
+        let y = b.node("y", "Sum", &[&x, &one, &two, &zeros], []).unwrap();
+        b.output("y", &y).unwrap();
+        let mut graph = b.finish().unwrap();
+        to_half(&mut graph).unwrap();
+        for name in ["one", "two", "zeros"] {
+            let node = graph.nodes.iter().find(|node| node.name == name).unwrap();
+            let Attribute::Tensor(_, data) = &node.attributes["value"] else {
+                panic!("{name}: {:?}", node.attributes);
+            };
+            assert_eq!((node.attributes.len(), data.dtype()), (1, DType::F16), "{name}");
+        }
     }
 }

@@ -5,6 +5,9 @@
 //! mask and its input `training_mode`. Potstill itself runs both as the caller asks (see their
 //! files in `potstill-core`), so the graph computes what it did. A node whose further outputs are
 //! read stays.
+//!
+//! An optional input at the end that a file leaves out by an empty name is left out by no name,
+//! which says the same and is understood by more runtimes (tract counts the names of a Conv).
 
 use potstill_core::graph::Graph;
 use potstill_core::op::Attribute;
@@ -33,6 +36,13 @@ pub fn inference_form(graph: &mut Graph) {
         } else if node.op.downcast::<Dropout>().is_some() {
             node.inputs.truncate(DROPOUT_INPUTS);
             node.outputs.truncate(1);
+        }
+    }
+    for node in &mut graph.nodes {
+        for names in [&mut node.inputs, &mut node.outputs] {
+            while names.last().is_some_and(String::is_empty) {
+                names.pop();
+            }
         }
     }
     graph.prune_unused();
@@ -76,5 +86,23 @@ mod tests {
         let mut graph = builder.finish().unwrap();
         inference_form(&mut graph);
         assert_eq!(graph.nodes[0].outputs.len(), 3);
+    }
+
+    #[test]
+    fn names_left_empty_at_the_end_are_left_out() {
+        let mut builder = GraphBuilder::new("one", 0);
+        let x = builder.input("x", &[2, 4, 4]);
+        let y = builder.node("clip", "Clip", &[&x, "", ""], []).unwrap();
+        let least = builder.ints("sizes", &[1, 2, 8, 8]);
+        let y = builder
+            .node("resize", "Resize", &[&y, "", "", &least], [])
+            .unwrap();
+        builder.output("y", &y).unwrap();
+        let mut graph = builder.finish().unwrap();
+        graph.nodes[0].outputs.push(String::new());
+        inference_form(&mut graph);
+        assert_eq!(graph.nodes[0].inputs, ["x"]);
+        assert_eq!(graph.nodes[0].outputs, ["clip"]);
+        assert_eq!(graph.nodes[1].inputs, ["clip", "", "", "sizes"]);
     }
 }

@@ -1,6 +1,7 @@
 //! The same graph in another version of ONNX's operator set.
 
 use potstill_core::graph::Graph;
+use potstill_core::ops::aligned::Aligned;
 use potstill_core::ops::table;
 
 use crate::ExportError;
@@ -11,7 +12,7 @@ use crate::ExportError;
 /// # Errors
 /// A version outside the supported range, or the first node whose form differs.
 pub fn retarget(graph: &mut Graph, opset: i64) -> Result<(), ExportError> {
-    let range = table::OLDEST_OPSET..=table::NEWEST_OPSET;
+    let range = table::OLDEST_WRITTEN..=table::NEWEST_WRITTEN;
     if !range.contains(&opset) {
         return Err(ExportError::Opset {
             got: opset,
@@ -23,7 +24,8 @@ pub fn retarget(graph: &mut Graph, opset: i64) -> Result<(), ExportError> {
     let (low, high) = (from.min(opset), from.max(opset));
     for node in &graph.nodes {
         let forms = table::find(node.op.name()).map_or(&[][..], |operator| operator.forms);
-        if forms.iter().any(|form| (low + 1..=high).contains(form)) {
+        let changed = forms.iter().any(|form| (low + 1..=high).contains(form));
+        if changed || node.op.downcast::<Aligned>().is_some() {
             return Err(ExportError::Form {
                 node: node.label().to_owned(),
                 op: node.op.name().to_owned(),

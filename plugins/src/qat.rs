@@ -27,8 +27,10 @@ impl Plugin for Qat {
     }
 
     fn rewrite(&self, graph: &mut Graph) -> Result<(), PluginError> {
+        let mut names = graph.fresh_names();
         for value in graph.quantisable_values()? {
-            let bounds: Vec<String> = ["low", "high"].map(|end| format!("{value}.{end}")).into();
+            let ends = ["low", "high"];
+            let bounds: Vec<String> = ends.map(|end| names.make(&format!("{value}.{end}"))).into();
             for bound in &bounds {
                 let tensor = StoredTensor {
                     role: Role::Buffer,
@@ -36,7 +38,7 @@ impl Plugin for Qat {
                 };
                 graph.tensors.insert(bound.clone(), tensor);
             }
-            let name = format!("{value}.rounded");
+            let name = names.make(&format!("{value}.rounded"));
             graph.insert_behind(&value, &name, Box::new(FakeQuantize), bounds);
         }
         let mut index = 0;
@@ -79,7 +81,26 @@ inventory::submit! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use potstill_core::builder::GraphBuilder;
+    use potstill_core::graph::Init;
     use potstill_core::zoo;
+
+    #[test]
+    fn what_is_added_does_not_take_the_names_of_others() {
+        let mut b = GraphBuilder::new("net", 0);
+        let x = b.input("input", &[3]);
+        let own = b.tensor("input.low", Role::Weight, &[3], Init::Fill(2.0));
+        let x = b.node("input.rounded", "Mul", &[&x, &own], []).unwrap();
+        let x = b.node("fc.rounded-weight", "Relu", &[&x], []).unwrap();
+        let y = b.linear("fc", &x, 4).unwrap();
+        b.output("logits", &y).unwrap();
+        let mut graph = b.finish().unwrap();
+        Qat::default().rewrite(&mut graph).unwrap();
+        graph.validate().unwrap();
+        let own: Vec<f32> = graph.tensors["input.low"].data.iter().collect();
+        assert_eq!(own, [2.0; 3]);
+        assert!(graph.tensors.contains_key("input.low_2"));
+    }
 
     #[test]
     fn every_weight_and_activation_of_a_student_is_rounded() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use potstill_core::graph::Graph;
-use potstill_exporters::export::Written;
+use potstill_exporters::export::{Made, Written};
 use potstill_exporters::{Export, ExportPrecision, Provenance};
 
 use crate::config::RunConfig;
@@ -32,12 +32,20 @@ impl TrainedStudent<'_> {
     /// # Errors
     /// An export that fails its check, a disk that refuses.
     pub fn write(&self, precision: ExportPrecision, path: &Path) -> Result<Written, RunError> {
+        Ok(self.make(precision, path)?.write(path)?)
+    }
+
+    /// Makes its file in the precision asked for, checked, for `path`.
+    ///
+    /// # Errors
+    /// An export that fails its check; whitened pictures whose matrix cannot be laid beside it.
+    pub fn make(&self, precision: ExportPrecision, path: &Path) -> Result<Made, RunError> {
         let export = Export {
             precision,
             provenance: self.provenance(path)?,
             ..self.config.export.export()
         };
-        Ok(export.write(self.graph, path)?)
+        Ok(export.make(self.graph)?)
     }
 
     fn provenance(&self, path: &Path) -> Result<Provenance, RunError> {

@@ -126,6 +126,16 @@ fn graph(
         path: path.to_owned(),
         source,
     };
+    if let Some(node) = graph.node_in_integers() {
+        let (node, op) = (node.label(), node.op.name());
+        return Err(RunError::NoStudent {
+            path: path.to_owned(),
+            reason: format!(
+                "node `{node}` ({op}) computes in integers, which do not learn; give the network in floats that it was made of"
+            ),
+        });
+    }
+    graph.single_precision().map_err(refuse)?;
     graph.untie();
     graph.reshape_stored();
     if let Some(classes) = config.classes {
@@ -146,6 +156,15 @@ fn graph(
         });
     }
     let mut graph = classifier.network.graph().clone();
+    let logits = classifier.logits();
+    if !graph.follows_from_weights(logits).map_err(refuse)? {
+        return Err(RunError::NoStudent {
+            path: path.to_owned(),
+            reason: format!(
+                "its output `{logits}` follows from no stored weight, so that there is nothing to train"
+            ),
+        });
+    }
     if member > 0 && config.init == Init::File {
         disturb(&mut graph, seed);
     }

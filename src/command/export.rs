@@ -6,19 +6,23 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
+use comfy_table::Table;
 use potstill_core::graph::Graph;
 use potstill_core::task::Evaluation;
 use potstill_core::train::checkpoint::Which;
-use potstill_exporters::export::Written;
-use potstill_exporters::quantise::{Calibration, Method};
+use potstill_exporters::export::Made;
+use potstill_exporters::quantise::{Calibration, Method, WeightBits};
 use potstill_exporters::{Export, ExportPrecision, Provenance};
 use potstill_run::evaluation::{evaluate_classifier, evaluate_in_tract};
 use potstill_run::{Data, DataConfig, Restored, RunError, RunFolder, preprocessing};
-use potstill_teachers::{Classifier, decode_file};
+use potstill_teachers::{Classifier, decode, decode_file};
 
 use crate::error::CliError;
 use crate::flags::DataFlags;
 use crate::table::{bytes, table};
+
+/// Pictures on which no number of a file in fp16 may grow beyond what it holds.
+const LOOKED_AT: usize = 8;
 
 /// Write the student of a run as ONNX again: another checkpoint, another operator set, in half
 /// precision or 8-bit integers.
@@ -51,6 +55,10 @@ pub struct ExportRun {
     /// Training pictures on which int8 finds it.
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     calibration_samples: u32,
+    /// Give the weights of int8 seven bits, for x86 processors without VNNI, where ONNX Runtime
+    /// adds products in 16 bits.
+    #[arg(long)]
+    reduce_range: bool,
     #[command(flatten)]
     data: DataFlags,
 }
@@ -98,16 +106,22 @@ impl ExportRun {
         let export = &mut restored.config.export;
         export.opset = self.opset.unwrap_or(export.opset);
         export.fold &= !self.no_fold;
+        export.reduce_range |= self.reduce_range;
         let opset = export.opset;
         let precision = self.precision(&restored.data, restored.config.seed)?;
-        let written = restored.student().write(precision, &self.output)?;
-        self.say(out, &written, opset)?;
-        self.compare(out, restored.graph, &restored.data)
+        let made = restored.student().make(precision, &self.output)?;
+        let rows = self.compare(&made, restored.graph, &restored.data)?;
+        self.write(out, &made, opset, rows)
     }
 
     /// Exports a file that no run has made.
     fn export_file(&self, out: &mut impl Write) -> Result<(), CliError> {
-        let graph = decode_file(&self.run).map_err(|source| RunError::Import {
+        let mut graph = decode_file(&self.run).map_err(|source| RunError::Import {
+            path: self.run.clone(),
+            source,
+        })?;
+        // Each precision is made of fp32.
+        graph.single_precision().map_err(|source| RunError::Network {
             path: self.run.clone(),
             source,
         })?;
@@ -131,21 +145,26 @@ impl ExportRun {
             opset: self.opset.unwrap_or(graph.model.opset()),
             fold: !self.no_fold,
             precision,
+            weights: if self.reduce_range {
+                WeightBits::Seven
+            } else {
+                WeightBits::Eight
+            },
             verify: true,
             provenance,
         };
-        let written = export.write(&graph, &self.output)?;
-        self.say(out, &written, export.opset)?;
-        match data {
-            Some(data) => self.compare(out, graph, &data),
-            None => Ok(()),
-        }
+        let made = export.make(&graph)?;
+        let rows = match data {
+            Some(data) => self.compare(&made, graph, &data)?,
+            None => None,
+        };
+        self.write(out, &made, export.opset, rows)
     }
 
     fn precision(&self, data: &Data, seed: u64) -> Result<ExportPrecision, CliError> {
         Ok(match self.precision {
             PrecisionName::Fp32 => ExportPrecision::Fp32,
-            PrecisionName::Fp16 => ExportPrecision::Fp16,
+            PrecisionName::Fp16 => ExportPrecision::Fp16(data.calibration(LOOKED_AT, seed)?),
             PrecisionName::Int8 => ExportPrecision::Int8(Calibration {
                 method: self.calibration.into(),
                 pictures: data.calibration(self.calibration_samples as usize, seed)?,
@@ -153,7 +172,15 @@ impl ExportRun {
         })
     }
 
-    fn say(&self, out: &mut impl Write, written: &Written, opset: i64) -> Result<(), CliError> {
+    /// Writes the file and says so, with the comparison where there is one.
+    fn write(
+        &self,
+        out: &mut impl Write,
+        made: &Made,
+        opset: i64,
+        rows: Option<Table>,
+    ) -> Result<(), CliError> {
+        let written = made.write(&self.output).map_err(RunError::from)?;
         writeln!(
             out,
             "{}: {}, opset {opset}, {} BatchNorms folded; tract agrees to {:.1e}",
@@ -162,13 +189,16 @@ impl ExportRun {
             written.folded,
             written.difference.unwrap_or(f64::NAN)
         )?;
+        if let Some(rows) = rows {
+            writeln!(out, "{rows}")?;
+        }
         Ok(())
     }
 
     /// Accuracy before and after, where the precision is another one.
-    fn compare(&self, out: &mut impl Write, before: Graph, data: &Data) -> Result<(), CliError> {
+    fn compare(&self, made: &Made, before: Graph, data: &Data) -> Result<Option<Table>, CliError> {
         let name = match self.precision {
-            PrecisionName::Fp32 => return Ok(()),
+            PrecisionName::Fp32 => return Ok(None),
             PrecisionName::Fp16 => "fp16",
             PrecisionName::Int8 => "int8",
         };
@@ -176,8 +206,11 @@ impl ExportRun {
         let test = data.test_loader(None, &device)?;
         let picture = test.image_shape();
         let before = Classifier::new(&self.run, before, picture, &device)?;
-        let after = Classifier::open(&self.output, picture, &device)?;
-        let content = std::fs::read(&self.output).map_err(|source| RunError::read(&self.output, source))?;
+        let graph = decode(&made.content, None).map_err(|source| RunError::Import {
+            path: self.output.clone(),
+            source,
+        })?;
+        let after = Classifier::new(&self.output, graph, picture, &device)?;
         let mut rows = table(["network", "top-1", "top-5", "loss", "pictures"], 1);
         let mut evaluations = vec![
             ("fp32".to_owned(), evaluate_classifier(&before, &test)?),
@@ -188,7 +221,7 @@ impl ExportRun {
         if self.precision == PrecisionName::Int8 {
             evaluations.push((
                 format!("{name} in tract"),
-                evaluate_in_tract(&content, &after, &test)?,
+                evaluate_in_tract(&made.content, &after, &test)?,
             ));
         }
         for (name, evaluation) in evaluations {
@@ -206,8 +239,7 @@ impl ExportRun {
                 samples.to_string(),
             ]);
         }
-        writeln!(out, "{rows}")?;
-        Ok(())
+        Ok(Some(rows))
     }
 }
 

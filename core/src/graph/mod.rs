@@ -8,12 +8,14 @@
 
 mod error;
 mod fingerprint;
+mod fresh;
 pub(crate) mod infer;
 mod summary;
 mod tensor;
 
 pub use crate::op::{Attribute, Attributes, Dim, ElementType, Fact, Role, ValueInfo};
 pub use error::GraphError;
+pub use fresh::FreshNames;
 pub(crate) use infer::infer_from;
 pub use infer::{Facts, infer, infer_node};
 pub use summary::{NodeSummary, Summary, summarise};

@@ -228,7 +228,10 @@ fn part(graph: &mut Graph, member: &Member, fork: &Fork, rescale: bool) -> Vec<M
         .collect();
     let parted = parted(graph, member, fork.branches, &copied, &original);
     let read_from = if rescale {
-        format!("{shared}@fork")
+        let taken = parted.iter().flat_map(|member| member.names.iter());
+        let mut names = graph.fresh_names();
+        taken.for_each(|(_, own)| drop(names.make(own)));
+        names.make(&format!("{shared}@fork"))
     } else {
         shared.clone()
     };
@@ -301,12 +304,17 @@ fn parted(
         let tensor = graph.tensors.get(*input);
         tensor.is_some_and(|tensor| tensor.role != Role::Constant)
     };
+    let mut names = graph.fresh_names();
+    let mut seen = HashSet::new();
     for node in copied.iter().map(|index| &graph.nodes[*index]) {
         let made = node.outputs.iter().filter(|name| !name.is_empty());
         for own in made.chain(node.inputs.iter().filter(is_stored)) {
             let original = original.get(own.as_str()).copied().unwrap_or(own);
+            if !seen.insert(original) {
+                continue;
+            }
             for member in &mut parted {
-                let name = format!("{original}@{}", member.path);
+                let name = names.make(&format!("{original}@{}", member.path));
                 member.names.0.insert(original.to_owned(), name);
             }
         }
@@ -393,6 +401,35 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_copy_does_not_take_the_name_of_another_value() {
+        let mut graph = zoo::build("resnet8", 5, [3, 32, 32], 3).unwrap();
+        for (from, to) in [
+            ("conv1", "logits@1"),
+            ("bn1", "layer2.0.relu2@fork"),
+            ("conv1.weight", "layer3.0.conv1.weight@0"),
+        ] {
+            for node in &mut graph.nodes {
+                let values = node.inputs.iter_mut().chain(&mut node.outputs);
+                values
+                    .filter(|value| *value == from)
+                    .for_each(|value| to.clone_into(value));
+            }
+            if let Some(tensor) = graph.tensors.shift_remove(from) {
+                graph.tensors.insert(to.to_owned(), tensor);
+            }
+        }
+        graph.validate().unwrap();
+        let branched = branch(&graph, &[fork("layer2.0.relu2", 2)], true).unwrap();
+        assert_eq!(branched.members[1].of("logits"), "logits@1_2");
+        let original = Network::new(graph, &Device::flex()).unwrap();
+        let network = Network::new(branched.graph, &Device::flex()).unwrap();
+        let expected = floats(&original, "logits", Mode::Inference);
+        for member in &branched.members {
+            assert_eq!(floats(&network, member.of("logits"), Mode::Inference), expected);
         }
     }
 

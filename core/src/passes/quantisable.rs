@@ -27,7 +27,26 @@ const ON_INTEGERS: &[&str] = &[
 /// Operators that runtimes compute together with the one before.
 const TOGETHER: &[&str] = &["Relu", "Clip", "BatchNormalization"];
 
+/// Operators that make small integers of floats, and those that compute in them.
+const IN_INTEGERS: &[&str] = &[
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "QLinearConv",
+    "QLinearMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+];
+
 impl Graph {
+    /// The first node of a quantised network; nothing where the network computes in floats.
+    pub fn node_in_integers(&self) -> Option<&Node> {
+        self.nodes.iter().find(|node| {
+            let name = node.op.name();
+            IN_INTEGERS.contains(&name) || name.starts_with("QLinear")
+        })
+    }
+
     /// The values that become integers, in the order in which they are made.
     ///
     /// # Errors

@@ -3,14 +3,16 @@
 
 use indexmap::IndexMap;
 
-use crate::graph::{Graph, Node};
-use crate::op::Op;
-use crate::op::Role;
+use burn::tensor::TensorData;
+
+use crate::graph::{Graph, Node, StoredTensor};
+use crate::op::{Dim, Op, Role};
+use crate::ops::reshape::Reshape;
 
 impl Graph {
     /// Puts a node behind a value, so that all its readers read the node's first output, which is
-    /// called `name`. `beside` are the node's further inputs. Outputs of the graph stay what they
-    /// are.
+    /// called `name`, a fresh one. `beside` are the node's further inputs. Outputs of the graph
+    /// stay what they are.
     pub fn insert_behind(&mut self, value: &str, name: &str, op: Box<dyn Op>, beside: Vec<String>) {
         for node in &mut self.nodes {
             for input in node.inputs.iter_mut().filter(|input| *input == value) {
@@ -21,6 +23,35 @@ impl Graph {
         let mut inputs = vec![value.to_owned()];
         inputs.extend(beside);
         self.nodes.insert(place, node(name, op, inputs));
+    }
+
+    /// Puts a `Reshape` to these extents (-1 stands for the batch) behind an output, which keeps
+    /// its name.
+    pub fn reshape_output(&mut self, output: &str, extents: &[i64]) {
+        let mut names = self.fresh_names();
+        let before = names.make(&format!("{output}_squeezed"));
+        let shape = names.make(&format!("{output}_shape"));
+        for node in &mut self.nodes {
+            for name in node.inputs.iter_mut().chain(&mut node.outputs) {
+                if name == output {
+                    name.clone_from(&before);
+                }
+            }
+        }
+        let data = TensorData::new(extents.to_vec(), [extents.len()]);
+        let role = Role::Constant;
+        self.tensors.insert(shape.clone(), StoredTensor { role, data });
+        let op = Box::new(Reshape { allow_zero: false });
+        let mut reshape = node(output, op, vec![before, shape]);
+        reshape.name = names.make(&format!("{output}_Reshape"));
+        self.nodes.push(reshape);
+        for value in self.outputs.iter_mut().filter(|value| value.name == output) {
+            let dim = |extent: &i64| match usize::try_from(*extent) {
+                Ok(extent) => Dim::Known(extent),
+                Err(_) => Dim::Symbol("batch".to_owned()),
+            };
+            value.dims = Some(extents.iter().map(dim).collect());
+        }
     }
 
     /// Puts a node between the weight that the node at `index` reads as its second input, and this
@@ -35,9 +66,9 @@ impl Graph {
         let Some((weight, axis)) = self.weight_of(index) else {
             return false;
         };
-        let reader = &mut self.nodes[index];
-        let name = format!("{}.{suffix}", reader.label());
-        reader.inputs[1].clone_from(&name);
+        let wished = format!("{}.{suffix}", self.nodes[index].label());
+        let name = self.fresh_names().make(&wished);
+        self.nodes[index].inputs[1].clone_from(&name);
         self.nodes.insert(index, node(&name, make(axis), vec![weight]));
         true
     }

@@ -51,7 +51,9 @@ impl Students {
                 continue;
             }
             let graph = &trained[member.network];
-            let prefix = format!("{}/", self.members[index].name);
+            let prefix = whole
+                .fresh_names()
+                .prefix(&format!("{}/", self.members[index].name));
             let (own, shared) = (input(graph), input(&whole));
             logits.extend(
                 join(&mut whole, graph, &prefix, &[(&own, &shared)])
@@ -68,7 +70,8 @@ impl Students {
         let head = match gate {
             Some((gate, fork)) => {
                 let (own, shared) = (input(gate), self.members[0].names.of(fork).to_owned());
-                let weights = join(&mut whole, gate, "gate/", &[(&own, &shared)]);
+                let prefix = whole.fresh_names().prefix("gate/");
+                let weights = join(&mut whole, gate, &prefix, &[(&own, &shared)]);
                 logits.extend(weights.into_iter().next());
                 gated_head(self.members.len(), classes)?
             }
@@ -83,7 +86,8 @@ impl Students {
             .zip(&logits)
             .map(|(input, value)| (input.name.as_str(), value.as_str()))
             .collect();
-        let made = join(&mut whole, &head, "ensemble/", &bound);
+        let prefix = whole.fresh_names().prefix("ensemble/");
+        let made = join(&mut whole, &head, &prefix, &bound);
         whole.outputs = made
             .into_iter()
             .map(|name| {

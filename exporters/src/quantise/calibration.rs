@@ -4,6 +4,11 @@
 //! - `percentile`: without the outermost 0.001 %, half of it at each end.
 //! - `entropy`: cut where the quantised distribution is nearest to the real one, by Kullback and
 //!   Leibler's divergence. S. Migacz, "8-bit Inference with TensorRT", GTC 2017.
+//!
+//! A number that comes again and again (the zeros behind a ReLU, the background of a picture) is a
+//! peak of one bin. It has a level of its own at any threshold, and so tells nothing about which is
+//! best; spread over the bins of that level it would make every wide range look bad. The divergence
+//! is therefore taken of a distribution without such peaks.
 
 use burn::tensor::{Device, Tensor};
 use indexmap::IndexMap;
@@ -119,17 +124,36 @@ fn without_outermost([low, high]: [f32; 2], counts: &[u64]) -> [f32; 2] {
 fn least_divergence([low, high]: [f32; 2], counts: &[u64]) -> [f32; 2] {
     // One side of zero has all steps where the other is empty.
     let levels = if low >= 0.0 || high <= 0.0 { 255 } else { 128 };
-    let total: f64 = counts.iter().map(|count| *count as f64).sum();
+    let smooth = without_peaks(counts, levels);
     let mut best = (f64::INFINITY, counts.len());
+    // Numbers beyond the threshold are moved: all of them count, peaks too.
+    let mut beyond: u64 = counts[levels.min(counts.len())..].iter().sum();
     for kept in levels..=counts.len() {
-        let inside: f64 = counts[..kept].iter().map(|count| *count as f64).sum();
-        let divergence = divergence(&counts[..kept], total - inside, levels);
+        let divergence = divergence(&smooth[..kept], beyond as f64, levels);
         if divergence < best.0 {
             best = (divergence, kept);
         }
+        beyond -= counts.get(kept).copied().unwrap_or(0);
     }
     let threshold = high.max(-low) * best.1 as f32 / counts.len() as f32;
     [low.max(-threshold), high.min(threshold)]
+}
+
+/// Counts in which a bin that holds more than a level's share of all numbers has no more than the
+/// fuller one of its neighbours.
+fn without_peaks(counts: &[u64], levels: usize) -> Vec<u64> {
+    let total: u64 = counts.iter().sum();
+    let at = |bin: Option<usize>| bin.and_then(|bin| counts.get(bin)).copied().unwrap_or(0);
+    counts
+        .iter()
+        .enumerate()
+        .map(|(bin, count)| {
+            if *count <= total / levels as u64 {
+                return *count;
+            }
+            (*count).min(at(bin.checked_sub(1)).max(at(Some(bin + 1))))
+        })
+        .collect()
 }
 
 /// Kullback and Leibler's divergence of counts, the outliers in their last bin, from the same in
@@ -183,5 +207,31 @@ mod tests {
         assert!(high < 0.9 && high > 0.1, "{high}");
         let even = vec![100; BINS];
         assert!(least_divergence([0.0, 1.0], &even)[1] > 0.95);
+    }
+
+    /// Behind a ReLU half of the numbers are zeros, and pictures have a background: neither says
+    /// where the others are to be cut.
+    #[test]
+    fn a_peak_of_equal_numbers_does_not_cut_the_range() {
+        let half_normal = |i: usize| (1e4 * (-0.5 * (i as f64 / 500.0).powi(2)).exp()) as u64;
+        let plain: Vec<u64> = (0..BINS).map(half_normal).collect();
+        let [_, expected] = least_divergence([0.0, 1.0], &plain);
+        assert!(expected > 0.7, "{expected}");
+        let total: u64 = plain.iter().sum();
+        for peak in [0, 100] {
+            let mut counts = plain.clone();
+            counts[peak] += total;
+            let [_, high] = least_divergence([0.0, 1.0], &counts);
+            assert!((high - expected).abs() < 0.05, "{high} for {expected}");
+        }
+    }
+
+    /// As behind a ReLU6: what is there a thousand times is no outlier.
+    #[test]
+    fn a_peak_at_the_end_of_the_range_is_not_cut_off() {
+        let mut counts: Vec<u64> = (0..BINS).map(|i| (BINS - i) as u64).collect();
+        counts[BINS - 1] = counts.iter().sum::<u64>() / 20;
+        let [_, high] = least_divergence([0.0, 6.0], &counts);
+        assert!(high > 5.9, "{high}");
     }
 }

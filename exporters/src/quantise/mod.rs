@@ -4,46 +4,49 @@
 //! Weights are `int8`, symmetric, with a scale for each output channel; activations `int8` with a
 //! zero point, one scale for a value; biases `int32` in the product of both scales. As in ONNX
 //! Runtime's static quantisation, so that its kernels (and those of others that read QDQ) fit.
-//! Activations in `uint8` would be as good a form, but on processors without VNNI ONNX Runtime
-//! multiplies them with `int8` in 16 bits, which saturate: a ResNet-8's logits were off by 8 % of
-//! the largest, and by 0.4 % with `int8`, as in floats.
+//!
+//! On x86 processors without VNNI, kernels (ONNX Runtime's among them) add two products of 8 bits
+//! in 16, which saturates where both are large, and a network's logits move by tens of percent.
+//! Weights of 7 bits ([`WeightBits::Seven`]) leave room for the sum; they are half as fine.
 
 mod calibration;
+mod weight;
 
 pub use calibration::{Calibration, Method, Ranges, calibrate};
+pub use weight::WeightBits;
 
 use std::collections::HashMap;
 
-use burn::tensor::{DType, TensorData};
+use burn::tensor::TensorData;
 use indexmap::IndexMap;
-use potstill_core::graph::{Graph, Node, StoredTensor};
-use potstill_core::op::{Attribute, Role};
-use potstill_core::ops::fake_quantize::{LARGEST_WEIGHT, Scale};
-use potstill_core::ops::gemm::Gemm;
+use potstill_core::graph::{FreshNames, Graph, Node, StoredTensor};
+use potstill_core::op::{Attribute, Attributes, Op, Role};
+use potstill_core::ops::fake_quantize::Scale;
 use potstill_core::ops::quantize_linear::{DequantizeLinear, QuantizeLinear};
 
 use crate::ExportError;
+use weight::Steps;
 
 /// The oldest operator set in which a scale may belong to a channel.
 pub const OLDEST_OPSET: i64 = 13;
 
 /// Steps are counted from 0; `int8` begins so far below.
 const SHIFT: i16 = 128;
-/// Largest magnitude of a quantised bias; half of what `int32` holds leaves room for the sum that
-/// it is added to.
-const LARGEST_BIAS: f32 = (1_i64 << 30) as f32;
+
 /// Rewrites a graph in QDQ form: every value in `ranges` as `int8` with a zero point, the weights
 /// and biases of the products that read them as `int8` and `int32`.
 ///
 /// # Errors
-/// An operator set without scales for each channel; a range that is not finite.
-pub fn quantise(graph: &mut Graph, ranges: &Ranges) -> Result<(), ExportError> {
+/// An operator set without scales for each channel; a range that is not finite; a node that is in
+/// integers already.
+pub fn quantise(graph: &mut Graph, ranges: &Ranges, bits: WeightBits) -> Result<(), ExportError> {
     if graph.model.opset() < OLDEST_OPSET {
         return Err(ExportError::QuantisedOpset {
             got: graph.model.opset(),
             oldest: OLDEST_OPSET,
         });
     }
+    refuse_integers(graph)?;
     if let Some((value, range)) = ranges
         .iter()
         .find(|(_, range)| !range.iter().all(|x| x.is_finite()))
@@ -53,229 +56,196 @@ pub fn quantise(graph: &mut Graph, ranges: &Ranges) -> Result<(), ExportError> {
             range: *range,
         });
     }
-    let scales: IndexMap<&str, Scale> = ranges
-        .iter()
-        .map(|(name, range)| (name.as_str(), Scale::of(*range)))
-        .collect();
-    let mut made: HashMap<(String, Option<usize>), Vec<f32>> = HashMap::new();
-    let mut first = Vec::new();
-    for index in 0..graph.nodes.len() {
-        let node = &graph.nodes[index];
-        let scale = node.inputs.first().and_then(|input| scales.get(input.as_str()));
-        if let Some(scale) = scale {
-            weight(graph, index, scale.step, &mut made, &mut first);
-        }
-    }
-    let mut nodes = first;
-    let rename = |node: &mut Node| {
-        for input in &mut node.inputs {
-            if scales.contains_key(input.as_str()) {
-                *input = dequantised(input);
-            }
-        }
+    let mut names = graph.fresh_names();
+    let values = ranges.iter().map(|(name, range)| {
+        let scale = Scale::of(*range);
+        (name.clone(), (scale, names.make(&format!("{name}_dequantized"))))
+    });
+    let values = values.collect();
+    let quantiser = Quantiser {
+        graph,
+        names,
+        values,
+        bits,
+        weights: HashMap::new(),
+        nodes: Vec::new(),
     };
-    let inputs: Vec<String> = graph.inputs.iter().map(|input| input.name.clone()).collect();
-    for value in inputs {
-        if let Some(scale) = scales.get(value.as_str()) {
-            nodes.extend(activation(graph, &value, *scale));
-        }
-    }
-    for mut node in std::mem::take(&mut graph.nodes) {
-        rename(&mut node);
-        let outputs = node.outputs.clone();
-        nodes.push(node);
-        for value in outputs {
-            if let Some(scale) = scales.get(value.as_str()) {
-                nodes.extend(activation(graph, &value, *scale));
-            }
-        }
-    }
-    graph.nodes = nodes;
-    graph.prune_unused();
+    quantiser.rewrite();
     Ok(())
 }
 
-fn dequantised(value: &str) -> String {
-    format!("{value}_dequantized")
-}
-
-/// The pair of nodes behind a value.
-fn activation(graph: &mut Graph, value: &str, scale: Scale) -> [Node; 2] {
-    let (step, zero) = (format!("{value}_scale"), format!("{value}_zero_point"));
-    store(
-        graph,
-        &step,
-        TensorData::new(vec![scale.step], Vec::<usize>::new()),
-    );
-    store(
-        graph,
-        &zero,
-        TensorData::new(vec![(i16::from(scale.zero) - SHIFT) as i8], Vec::<usize>::new()),
-    );
-    let whole = format!("{value}_quantized");
-    let quantize = Node {
-        name: format!("{value}_QuantizeLinear"),
-        op: Box::new(QuantizeLinear {
-            axis: 1,
-            range: [f32::from(i8::MIN), f32::from(i8::MAX)],
+/// Refuses a network that holds numbers in integers already.
+///
+/// # Errors
+/// [`ExportError::Integers`] with the first such node.
+pub(crate) fn refuse_integers(graph: &Graph) -> Result<(), ExportError> {
+    match graph.node_in_integers() {
+        None => Ok(()),
+        Some(node) => Err(ExportError::Integers {
+            node: node.label().to_owned(),
+            op: node.op.name().to_owned(),
         }),
-        attributes: IndexMap::new(),
-        inputs: vec![value.to_owned(), step.clone(), zero.clone()],
-        outputs: vec![whole.clone()],
-        doc: String::new(),
-    };
-    [quantize, dequantize(&whole, value, step, Some(zero), None)]
-}
-
-fn dequantize(whole: &str, value: &str, step: String, zero: Option<String>, axis: Option<usize>) -> Node {
-    let axis = axis.map(|axis| axis as i64);
-    let mut inputs = vec![whole.to_owned(), step];
-    inputs.extend(zero);
-    Node {
-        name: format!("{value}_DequantizeLinear"),
-        op: Box::new(DequantizeLinear {
-            axis: axis.unwrap_or(1),
-        }),
-        attributes: axis
-            .map(|axis| ("axis".to_owned(), Attribute::Int(axis)))
-            .into_iter()
-            .collect(),
-        inputs,
-        outputs: vec![dequantised(value)],
-        doc: String::new(),
     }
 }
 
-fn store(graph: &mut Graph, name: &str, data: TensorData) {
-    let role = Role::Constant;
-    graph.tensors.insert(name.to_owned(), StoredTensor { role, data });
+/// A graph on its way into QDQ form.
+struct Quantiser<'a> {
+    graph: &'a mut Graph,
+    names: FreshNames,
+    /// The values that become integers: their steps, and what they are called when they are floats
+    /// again.
+    values: IndexMap<String, (Scale, String)>,
+    bits: WeightBits,
+    /// What has been made of a weight, by its name and its axis of output channels.
+    weights: HashMap<(String, usize), Steps>,
+    nodes: Vec<Node>,
 }
 
-fn floats(graph: &Graph, name: &str) -> Option<Vec<f32>> {
-    let data = &graph.tensors.get(name)?.data;
-    data.dtype()
-        .is_float()
-        .then(|| data.clone().convert_dtype(DType::F32).iter().collect())
-}
-
-/// Quantises weight and bias of the node at `index`, which reads a value in steps of `step`.
-fn weight(
-    graph: &mut Graph,
-    index: usize,
-    step: f32,
-    made: &mut HashMap<(String, Option<usize>), Vec<f32>>,
-    nodes: &mut Vec<Node>,
-) -> Option<()> {
-    let node = &graph.nodes[index];
-    let name = node.inputs.get(1)?.clone();
-    let dims = graph.tensors.get(&name)?.data.shape().to_vec();
-    let axis = node.channel_axis(dims.len())?;
-    let values = floats(graph, &name)?;
-    // A Gemm that scales its product or its bias keeps the bias as it is.
-    let plain = node
-        .op
-        .downcast::<Gemm>()
-        .is_none_or(|gemm| gemm.alpha == 1.0 && gemm.beta == 1.0);
-    let bias_name = node.inputs.get(2).filter(|bias| plain && !bias.is_empty());
-    let bias = bias_name
-        .and_then(|bias| floats(graph, bias))
-        .filter(|bias| bias.len() == dims[axis]);
-    let bias = bias_name.cloned().zip(bias);
-    let key = (name.clone(), Some(axis));
-    let steps = match made.get(&key) {
-        Some(steps) => steps.clone(),
-        None => {
-            let least = |channel: usize| match &bias {
-                // A bias far above its weights must fit into `int32`.
-                Some((_, bias)) => bias[channel].abs() / (step * LARGEST_BIAS),
-                None => 0.0,
-            };
-            let weight = ByChannel { values, dims, axis };
-            let steps = weight.steps(least);
-            nodes.push(weight.store(graph, &name, &steps));
-            made.insert(key, steps.clone());
-            steps
-        }
-    };
-    graph.nodes[index].inputs[1] = dequantised(&name);
-    if let Some((name, bias)) = bias {
-        let output = graph.nodes[index].outputs.first();
-        let label = output.map_or(name, |output| format!("{output}_bias"));
-        graph.nodes[index].inputs[2] = dequantised(&label);
-        let steps = steps.iter().map(|s| s * step).collect();
-        nodes.push(store_bias(graph, &label, &bias, steps));
-    }
-    Some(())
-}
-
-/// A weight with a step for each of its channels.
-struct ByChannel {
-    values: Vec<f32>,
-    dims: Vec<usize>,
-    axis: usize,
-}
-
-impl ByChannel {
-    fn channel(&self, element: usize) -> usize {
-        let inner: usize = self.dims[self.axis + 1..].iter().product();
-        (element / inner.max(1)) % self.dims[self.axis].max(1)
-    }
-
-    /// The steps, each at least what `least` says of its channel.
-    fn steps(&self, least: impl Fn(usize) -> f32) -> Vec<f32> {
-        let mut steps = vec![0.0_f32; self.dims[self.axis]];
-        for (i, w) in self.values.iter().enumerate() {
-            let step = &mut steps[self.channel(i)];
-            *step = step.max(w.abs() / LARGEST_WEIGHT);
-        }
-        for (c, s) in steps.iter_mut().enumerate() {
-            *s = s.max(least(c));
-            if !s.is_normal() {
-                *s = 1.0;
+impl Quantiser<'_> {
+    fn rewrite(mut self) {
+        for index in 0..self.graph.nodes.len() {
+            let fed = self.graph.nodes[index].inputs.first();
+            if let Some((scale, _)) = fed.and_then(|fed| self.values.get(fed)) {
+                let step = scale.step;
+                self.weight(index, step);
             }
         }
-        steps
+        let inputs: Vec<String> = self.graph.inputs.iter().map(|input| input.name.clone()).collect();
+        self.activations(&inputs);
+        for mut node in std::mem::take(&mut self.graph.nodes) {
+            for input in &mut node.inputs {
+                if let Some((_, dequantised)) = self.values.get(input) {
+                    input.clone_from(dequantised);
+                }
+            }
+            let outputs = node.outputs.clone();
+            self.nodes.push(node);
+            self.activations(&outputs);
+        }
+        self.graph.nodes = self.nodes;
+        self.graph.prune_unused();
     }
 
-    /// Stores integers, steps and zero points, and gives the node that makes floats of them.
-    fn store(&self, graph: &mut Graph, name: &str, steps: &[f32]) -> Node {
-        let whole: Vec<i8> = self
-            .values
-            .iter()
-            .enumerate()
-            .map(|(i, w)| {
-                let steps = (w / steps[self.channel(i)]).round_ties_even();
-                steps.clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT) as i8
-            })
-            .collect();
-        let channels = steps.len();
-        let [whole_name, step_name, zero_name] =
-            ["quantized", "scale", "zero_point"].map(|part| format!("{name}_{part}"));
-        store(graph, &whole_name, TensorData::new(whole, self.dims.clone()));
-        store(graph, &step_name, TensorData::new(steps.to_vec(), vec![channels]));
-        let zeros = TensorData::new(vec![0_i8; channels], vec![channels]);
-        store(graph, &zero_name, zeros);
-        dequantize(&whole_name, name, step_name, Some(zero_name), Some(self.axis))
+    /// A pair of nodes behind each of these values that becomes integers.
+    fn activations(&mut self, made: &[String]) {
+        for value in made {
+            let Some((scale, dequantised)) = self.values.get(value).cloned() else {
+                continue;
+            };
+            let number = Vec::<usize>::new;
+            let step = self.store(
+                &format!("{value}_scale"),
+                TensorData::new(vec![scale.step], number()),
+            );
+            let zero = (i16::from(scale.zero) - SHIFT) as i8;
+            let zero = self.store(
+                &format!("{value}_zero_point"),
+                TensorData::new(vec![zero], number()),
+            );
+            let whole = self.names.make(&format!("{value}_quantized"));
+            self.nodes.push(Node {
+                name: self.names.make(&format!("{value}_QuantizeLinear")),
+                op: Box::new(QuantizeLinear {
+                    axis: 1,
+                    range: [f32::from(i8::MIN), f32::from(i8::MAX)],
+                }),
+                attributes: Attributes::new(),
+                inputs: vec![value.clone(), step.clone(), zero.clone()],
+                outputs: vec![whole.clone()],
+                doc: String::new(),
+            });
+            self.dequantise(value, vec![whole, step, zero], dequantised, None);
+        }
     }
-}
 
-/// Stores a bias as integers, and gives the node that makes floats of them.
-fn store_bias(graph: &mut Graph, label: &str, bias: &[f32], steps: Vec<f32>) -> Node {
-    let whole: Vec<i32> = bias
-        .iter()
-        .zip(&steps)
-        .map(|(b, s)| (b / s).round_ties_even() as i32)
-        .collect();
-    let (whole_name, step_name) = (format!("{label}_quantized"), format!("{label}_scale"));
-    let channels = steps.len();
-    store(graph, &whole_name, TensorData::new(whole, vec![channels]));
-    store(graph, &step_name, TensorData::new(steps, vec![channels]));
-    dequantize(&whole_name, label, step_name, None, Some(0))
+    /// The node that makes floats of whole numbers, steps and zero points.
+    fn dequantise(&mut self, label: &str, inputs: Vec<String>, output: String, axis: Option<usize>) {
+        let axis = axis.map(|axis| axis as i64);
+        let op: Box<dyn Op> = Box::new(DequantizeLinear {
+            axis: axis.unwrap_or(1),
+        });
+        let stated = axis.map(|axis| ("axis".to_owned(), Attribute::Int(axis)));
+        self.nodes.push(Node {
+            name: self.names.make(&format!("{label}_DequantizeLinear")),
+            op,
+            attributes: stated.into_iter().collect(),
+            inputs,
+            outputs: vec![output],
+            doc: String::new(),
+        });
+    }
+
+    /// Stores a tensor under a name that nobody has, and gives that name.
+    fn store(&mut self, wished: &str, data: TensorData) -> String {
+        let name = self.names.make(wished);
+        let role = Role::Constant;
+        let stored = StoredTensor { role, data };
+        self.graph.tensors.insert(name.clone(), stored);
+        name
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use potstill_core::builder::{Conv, GraphBuilder};
+    use potstill_core::graph::Init;
+
     use super::*;
+
+    /// A network whose author uses every name that is made here, for tensors and for nodes.
+    #[test]
+    fn nothing_is_written_under_a_name_that_is_taken() {
+        let mut b = GraphBuilder::new("net", 0);
+        let x = b.input("input", &[3, 4, 4]);
+        let channels =
+            |name: &str, b: &mut GraphBuilder| b.tensor(name, Role::Weight, &[1, 3, 1, 1], Init::Fill(2.0));
+        let mut y = x;
+        for name in ["input_scale", "conv.weight_quantized", "conv_bias_scale"] {
+            let own = channels(name, &mut b);
+            y = b.node(&format!("{name}_mul"), "Mul", &[&y, &own], []).unwrap();
+        }
+        y = b.relu("input_QuantizeLinear", &y).unwrap();
+        y = b.conv("conv", &y, Conv::same(3, 3).with_bias()).unwrap();
+        y = b.relu("input_dequantized", &y).unwrap();
+        b.output("output", &y).unwrap();
+        let before = b.finish().unwrap();
+        let mut graph = before.clone();
+        let values = graph.quantisable_values().unwrap();
+        let ranges = values.into_iter().map(|value| (value, [-4.0, 4.0])).collect();
+        quantise(&mut graph, &ranges, WeightBits::Eight).unwrap();
+        graph.validate().unwrap();
+        for (name, tensor) in before.tensors {
+            if let Some(kept) = graph.tensors.get(&name) {
+                assert_eq!(kept.data, tensor.data, "{name}");
+            }
+        }
+        let mut nodes: Vec<&str> = graph.nodes.iter().map(|node| node.name.as_str()).collect();
+        let count = nodes.len();
+        nodes.sort_unstable();
+        nodes.dedup();
+        assert_eq!(nodes.len(), count, "{nodes:?}");
+        assert!(graph.tensors.contains_key("input_scale_2"));
+    }
+
+    #[test]
+    fn a_weight_along_two_axes_is_stored_for_each() {
+        let mut b = GraphBuilder::new("net", 0);
+        let x = b.input("input", &[3]);
+        let weight = b.tensor("weight", Role::Weight, &[3, 3], Init::Normal(1.0));
+        let transposed = [("transB", 1.into())];
+        let y = b.node("first", "MatMul", &[&x, &weight], []).unwrap();
+        let y = b.node("second", "Gemm", &[&y, &weight], transposed).unwrap();
+        b.output("output", &y).unwrap();
+        let mut graph = b.finish().unwrap();
+        let ranges = ["input", "first"].map(|value| (value.to_owned(), [-1.0, 1.0]));
+        quantise(&mut graph, &ranges.into(), WeightBits::Eight).unwrap();
+        graph.validate().unwrap();
+        assert!(graph.tensors.contains_key("weight_quantized_2"));
+        assert_ne!(
+            graph.tensors["weight_scale"].data,
+            graph.tensors["weight_scale_2"].data
+        );
+    }
 
     #[test]
     fn a_range_is_cut_into_255_steps_that_hold_zero() {

@@ -1,6 +1,7 @@
 //! How the student is written: the table `[export]`.
 
 use potstill_exporters::Export;
+use potstill_exporters::quantise::WeightBits;
 use serde::{Deserialize, Serialize};
 
 /// How to write the student.
@@ -11,6 +12,8 @@ pub struct ExportConfig {
     pub opset: i64,
     /// Folds BatchNorm into convolutions.
     pub fold: bool,
+    /// Gives the weights of a student in int8 seven bits, for processors without VNNI.
+    pub reduce_range: bool,
 }
 
 impl Default for ExportConfig {
@@ -18,6 +21,7 @@ impl Default for ExportConfig {
         Self {
             opset: 17,
             fold: true,
+            reduce_range: false,
         }
     }
 }
@@ -28,6 +32,11 @@ impl ExportConfig {
         Export {
             opset: self.opset,
             fold: self.fold,
+            weights: if self.reduce_range {
+                WeightBits::Seven
+            } else {
+                WeightBits::Eight
+            },
             ..Export::default()
         }
     }
