@@ -2,7 +2,7 @@
 //! table.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use potstill_core::train::{Interrupter, TrainError};
@@ -14,7 +14,8 @@ use crate::{balance, comparison, report};
 
 /// Trains what is planned, in its folder, and leaves a report there. `interrupter` makes what stops
 /// it after a step. It is asked where training begins: up to there Ctrl-C ends the program, as
-/// there is nothing to save.
+/// there is nothing to save. Returns the folder, whose name may have been chosen here, and how it
+/// ended.
 ///
 /// # Errors
 /// A folder that holds another run, training that fails, a disk that refuses.
@@ -23,13 +24,16 @@ pub fn carry_out(
     resume: bool,
     log_format: LogFormat,
     interrupter: &dyn Fn() -> Interrupter,
-) -> Result<Outcome, CliError> {
+) -> Result<(PathBuf, Outcome), CliError> {
     if planned.fits_whitening() {
         planned.check()?;
         writeln!(std::io::stderr(), "fitting zca on the training pictures")?;
     }
     let opened = planned.open(resume)?;
     let planned = opened.planned();
+    for note in planned.notes() {
+        writeln!(std::io::stderr(), "note: {note}")?;
+    }
     if log_format == LogFormat::Human {
         writeln!(
             std::io::stderr(),
@@ -52,7 +56,7 @@ pub fn carry_out(
         // tried again.
         writeln!(std::io::stderr(), "warning: no report: {}", with_causes(&error))?;
     }
-    Ok(outcome?)
+    Ok((folder, outcome?))
 }
 
 /// How a run's end is told.
@@ -106,7 +110,7 @@ pub fn interrupter() -> Interrupter {
         if handle.reason().is_some() {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        handle.stop("Ctrl-C");
+        handle.stop("Ctrl-C or a signal to end");
     }));
     interrupter
 }

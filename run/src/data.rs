@@ -145,6 +145,14 @@ impl Data {
         Ok(self.pipeline.resolve(self.train.as_ref(), Split::Train)?.shape())
     }
 
+    /// What whoever opened the data should know: files of the splits that were left out.
+    pub fn notes(&self) -> Vec<String> {
+        [&self.train, &self.test]
+            .into_iter()
+            .flat_map(|split| split.notes())
+            .collect()
+    }
+
     /// The number of classes.
     pub fn classes(&self) -> usize {
         self.train.classes().len()

@@ -70,6 +70,23 @@ pub enum RunError {
         #[source]
         source: DecodeError,
     },
+    /// A network that runs and cannot be trained.
+    #[error("{path} cannot be a student: {reason}")]
+    NoStudent {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A student that cannot be written, found before it is trained.
+    #[error("--student: the file of `{student}` could not be written after the training")]
+    Rehearsal {
+        /// Its name.
+        student: String,
+        /// Why not.
+        #[source]
+        source: ExportError,
+    },
     /// A network that does not run as it stands.
     #[error("cannot run {path}")]
     Network {
@@ -129,6 +146,22 @@ pub enum RunError {
     /// A file that is no classifier for the data.
     #[error(transparent)]
     Classifier(#[from] ClassifierError),
+    /// A folder in which another process trains.
+    #[error("a run is under way in {path}: wait for its end, or choose another folder (--out)")]
+    UnderWay {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A network whose answers cannot be judged.
+    #[error("{path} gives logits that are no numbers (NaN or infinite) for {broken} of {pictures} pictures")]
+    NoNumbers {
+        /// Its file.
+        path: PathBuf,
+        /// Pictures for which it does.
+        broken: usize,
+        /// Pictures in all.
+        pictures: usize,
+    },
     /// A student of the zoo.
     #[error(transparent)]
     Zoo(#[from] ZooError),

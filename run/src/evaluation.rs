@@ -57,12 +57,33 @@ pub(crate) fn threads(given: Option<usize>) -> usize {
 /// Accuracy and loss of an imported classifier.
 ///
 /// # Errors
-/// Pictures that cannot be read.
+/// Pictures that cannot be read; logits that are no numbers.
 pub fn evaluate_classifier(classifier: &Classifier, test: &Loader) -> Result<Evaluation, RunError> {
-    evaluate(test, |pictures| {
+    let mut broken = 0;
+    let evaluation = evaluate(test, |pictures| {
         let outputs = classifier.forward(pictures, &[]).map_err(TrainError::from)?;
-        Ok(outputs.float(classifier.logits()).map_err(PluginError::from)?)
-    })
+        let logits = outputs.float(classifier.logits()).map_err(PluginError::from)?;
+        broken += rows_without_numbers(&logits);
+        Ok::<_, RunError>(logits)
+    })?;
+    if broken > 0 {
+        return Err(RunError::NoNumbers {
+            path: classifier.path.clone(),
+            broken,
+            pictures: evaluation.samples,
+        });
+    }
+    Ok(evaluation)
+}
+
+/// Rows of logits `[batch, classes]` that hold NaN, or infinity.
+pub(crate) fn rows_without_numbers(logits: &Tensor<2>) -> usize {
+    let classes = logits.dims()[1].max(1);
+    let logits: Vec<f32> = logits.clone().into_data().iter().collect();
+    logits
+        .chunks_exact(classes)
+        .filter(|row| !row.iter().all(|logit| logit.is_finite()))
+        .count()
 }
 
 /// Accuracy and loss of encoded bytes in tract; `classifier` is what they were read as.

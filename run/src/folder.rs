@@ -1,7 +1,7 @@
 //! What a run leaves: `run.toml` (resolved), `metrics.jsonl`, `checkpoints/`, `student.onnx`,
 //! `result.json`.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ const METRICS: &str = "metrics.jsonl";
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Held while a run is under way; the system lets go of it with the process.
+    _lock: Option<File>,
 }
 
 impl RunFolder {
@@ -32,21 +34,27 @@ impl RunFolder {
     /// Makes the folder of a new run, or takes up one that is to go on.
     ///
     /// # Errors
-    /// A folder that holds another run, or none where one should go on; a disk that refuses.
+    /// A folder that holds another run or is that of one under way, or none where one should go
+    /// on; a disk that refuses.
     pub fn open(config: &RunConfig, resume: bool) -> Result<Self, RunError> {
         let path = config.out.clone();
-        let taken = path.join(CONFIG).exists();
-        if taken && !resume {
-            return Err(RunError::FolderTaken { path });
-        }
-        if resume && !taken {
+        if resume && !path.join(CONFIG).exists() {
             return Err(RunError::NoRun {
                 path,
                 missing: CONFIG,
             });
         }
         fs::create_dir_all(&path).map_err(|source| RunError::write(&path, source))?;
-        let folder = Self { path };
+        let lock = hold(&path)?;
+        let taken = path.join(CONFIG).exists();
+        if taken && !resume {
+            return Err(RunError::FolderTaken { path });
+        }
+        remove_leftovers(&path);
+        let folder = Self {
+            path,
+            _lock: Some(lock),
+        };
         folder.write(CONFIG, config.to_toml()?.as_bytes())?;
         Ok(folder)
     }
@@ -66,6 +74,7 @@ impl RunFolder {
         Ok((
             Self {
                 path: path.to_owned(),
+                _lock: None,
             },
             config,
         ))
@@ -175,5 +184,39 @@ impl Observer for MetricsFile {
             .map_err(std::io::Error::from)
             .and_then(|line| writeln!(self.file, "{line}"));
         self.failure = written.err();
+    }
+}
+/// Takes a folder for this process alone, until the file is closed. The folder itself is locked, so
+/// that no file is left for it; where a disk knows no locks, nothing is held.
+fn hold(path: &Path) -> Result<File, RunError> {
+    #[cfg(unix)]
+    let file = File::open(path);
+    #[cfg(not(unix))]
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join(".lock"));
+    let file = file.map_err(|source| RunError::write(path, source))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(RunError::UnderWay {
+            path: path.to_owned(),
+        }),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Removes what a killed run was writing. That it stays is no reason to stop.
+fn remove_leftovers(path: &Path) {
+    for folder in [path.to_owned(), path.join("checkpoints")] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(".writing-") {
+                let _ = fs::remove_file(entry.path());
+            } else if name.starts_with(".step-") {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 }

@@ -54,6 +54,7 @@ mod free_run;
 mod opened;
 mod planned;
 pub mod preprocessing;
+mod rehearsal;
 mod restored;
 pub mod retrieval;
 mod selection;

@@ -56,7 +56,7 @@ impl Planned {
 
 impl Opened {
     fn new(mut planned: Planned, resume: bool) -> Result<Self, RunError> {
-        let folder = RunFolder::open(&planned.config, resume)?;
+        let folder = planned.take_folder(resume)?;
         if planned.data.pipeline.whitens() {
             planned.data = planned.data.whitened(&folder)?;
             planned.train = planned.train.whitened(&planned.data.pipeline)?;

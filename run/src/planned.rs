@@ -3,15 +3,17 @@
 
 use potstill_core::data::Loader;
 use potstill_core::device::{Resolved, resolve, set_threads};
-use potstill_core::plugin::{Chosen, Objective, Students, build, prepare};
-use potstill_core::train::{CacheKey, CacheSetup};
+use potstill_core::plugin::{Chosen, Objective, PluginError, Students, build, prepare};
+use potstill_core::train::{CacheKey, CacheSetup, TrainError};
 use potstill_teachers::Classifier;
 
 use crate::config::RunConfig;
 use crate::data::Data;
 use crate::error::RunError;
+use crate::evaluation::rows_without_numbers;
+use crate::folder::RunFolder;
 use crate::students::{chosen, students};
-use crate::teachers::teachers;
+use crate::teachers::{self, teachers};
 
 /// What a configuration comes to: networks, objective, data, device.
 #[derive(Debug)]
@@ -36,7 +38,12 @@ pub struct Planned {
     pub objective: Objective,
     /// Where the teachers' outputs are kept, if they are.
     pub cache: Option<PlannedCache>,
+    /// Whether the run's folder was chosen here, and not by whoever asked.
+    pub(crate) names_itself: bool,
 }
+
+/// Pictures that teachers are shown before the run begins.
+const SHOWN_TO_TEACHERS: usize = 2;
 
 /// Where the teachers' outputs are to be kept.
 #[derive(Clone, Debug)]
@@ -59,13 +66,15 @@ pub fn device(choice: &str, threads: Option<usize>) -> Result<Resolved, RunError
 }
 
 impl RunConfig {
-    /// Plans the run: opens the data, builds the networks, has the methods prepared for them.
-    /// Nothing is written.
+    /// Plans the run: opens the data, builds the networks, has the methods prepared for them, and
+    /// exports the students as they begin. Nothing is written.
     ///
     /// # Errors
-    /// Whatever of the configuration is not there, does not fit or is refused by a method.
+    /// Whatever of the configuration is not there, does not fit or is refused by a method; a
+    /// student that could not be written after the training.
     pub fn plan(mut self) -> Result<Planned, RunError> {
-        if self.out.as_os_str().is_empty() {
+        let names_itself = self.out.as_os_str().is_empty();
+        if names_itself {
             self.out = self.free_folder();
         }
         self.training.check()?;
@@ -79,9 +88,6 @@ impl RunConfig {
         let teachers = teachers(&self, &data, picture, &device.device)?;
         let students = students(&self, &plugins, classes, picture)?;
         let chosen = chosen(&self, &students)?;
-        for member in &students.members {
-            self.export.export().check(&member.graph)?;
-        }
         let graphs = teachers.iter().map(|teacher| teacher.network.graph());
         let objective = prepare(&plugins, &students, graphs, classes, self.training.epochs)?;
         if let Some(method) = objective.keeper_of_momentum {
@@ -98,13 +104,65 @@ impl RunConfig {
             chosen,
             objective,
             cache: None,
+            names_itself,
         };
+        planned.check_teachers()?;
+        planned.rehearse_export()?;
         planned.cache = planned.teacher_cache()?;
         Ok(planned)
     }
 }
 
 impl Planned {
+    /// What whoever planned the run should know before it begins: files that were left out, a
+    /// teacher that gives probabilities.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.data.notes();
+        notes.extend(teachers::notes(&self.teachers));
+        notes
+    }
+
+    /// Makes the run's folder. One that another run has taken since the plan was made gives way to
+    /// the next free name, where the name is this program's choice.
+    pub(crate) fn take_folder(&mut self, resume: bool) -> Result<RunFolder, RunError> {
+        loop {
+            match RunFolder::open(&self.config, resume) {
+                Err(RunError::FolderTaken { .. } | RunError::UnderWay { .. })
+                    if self.names_itself && !resume =>
+                {
+                    self.config.out = self.config.free_folder();
+                }
+                folder => return folder,
+            }
+        }
+    }
+
+    /// Refuses a teacher whose logits for the first pictures are no numbers.
+    fn check_teachers(&self) -> Result<(), RunError> {
+        // What is not whitened yet cannot be shown.
+        if self.teachers.is_empty() || self.data.pipeline.whitens() {
+            return Ok(());
+        }
+        let pictures = self.data.calibration(SHOWN_TO_TEACHERS, self.config.seed)?;
+        let Some(pictures) = pictures.into_iter().next() else {
+            return Ok(());
+        };
+        let pictures = pictures.to_device(&self.device.device);
+        for teacher in &self.teachers {
+            let outputs = teacher.forward(pictures.clone(), &[]).map_err(TrainError::from)?;
+            let logits = outputs.float(teacher.logits()).map_err(PluginError::from)?;
+            let broken = rows_without_numbers(&logits);
+            if broken > 0 {
+                return Err(RunError::NoNumbers {
+                    path: teacher.path.clone(),
+                    broken,
+                    pictures: logits.dims()[0],
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Where the teachers' outputs are kept; with a `zca` that is not fitted yet, the keys are not
     /// the final ones.
     pub(crate) fn teacher_cache(&self) -> Result<Option<PlannedCache>, RunError> {

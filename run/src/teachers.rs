@@ -8,7 +8,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use potstill_core::data::Pipeline;
-use potstill_core::graph::Graph;
+use potstill_core::graph::{Graph, ValueInfo};
 use potstill_core::names::{did_you_mean, nearest};
 use potstill_teachers::{Adaptation, Classifier, CompiledTeacher, compiled, decode, decode_file};
 
@@ -49,13 +49,51 @@ pub(crate) fn teachers(
     device: &Device,
 ) -> Result<Vec<Classifier>, RunError> {
     let one = |teacher: &TeacherConfig| -> Result<Classifier, RunError> {
-        let graph = graph(&teacher.file, device)?;
+        let mut graph = graph(&teacher.file, device)?;
+        if let Some(output) = &teacher.own.output {
+            take_output(&mut graph, &teacher.file, output)?;
+        }
         let adaptation = adaptation(teacher, &graph, data, picture)?;
         let opened = Classifier::adapted(&teacher.file, graph, picture, &adaptation, device)?;
         opened.check_classes(data.classes())?;
         Ok(opened)
     };
     config.teacher.iter().map(one).collect()
+}
+
+/// Has a graph give one value alone, which may be any that it has.
+fn take_output(graph: &mut Graph, file: &Path, output: &str) -> Result<(), RunError> {
+    graph.check_value(output).map_err(|source| RunError::Network {
+        path: file.to_owned(),
+        source,
+    })?;
+    let declared = graph.outputs.iter().find(|declared| declared.name == output);
+    let value = declared.cloned().unwrap_or_else(|| ValueInfo {
+        name: output.to_owned(),
+        element: None,
+        dims: None,
+        doc: String::new(),
+    });
+    graph.outputs = vec![value];
+    Ok(())
+}
+
+/// What whoever gave a teacher should know: that its output is one of probabilities.
+pub(crate) fn notes(teachers: &[Classifier]) -> Vec<String> {
+    let note = |teacher: &Classifier| {
+        let graph = teacher.network.graph();
+        let node = &graph.nodes[graph.producer(teacher.logits())?];
+        let op = node.op.name();
+        let before = node.inputs.first()?;
+        matches!(op, "Softmax" | "LogSoftmax" | "Sigmoid").then(|| {
+            format!(
+                "teacher {} ends in {op}, and methods expect logits: they are `{before}`, which --teacher-output \
+                 takes",
+                teacher.path.display()
+            )
+        })
+    };
+    teachers.iter().filter_map(note).collect()
 }
 
 fn refuse(key: &'static str, got: String, reason: impl Into<String>) -> RunError {

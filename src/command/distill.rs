@@ -27,6 +27,10 @@ pub struct Distill {
     /// alone.
     #[arg(long, value_name = "FILE")]
     teacher: Vec<PathBuf>,
+    /// The value that holds the teachers' logits, as `potstill inspect` lists them; their first
+    /// output where not given.
+    #[arg(long, value_name = "VALUE")]
+    teacher_output: Option<String>,
     /// Student: an architecture, as `potstill models` lists them, or an ONNX file; several times
     /// for peers that differ.
     #[arg(long, value_name = "NAME|FILE")]
@@ -107,8 +111,7 @@ impl Distill {
             dry_run::print(out, &planned)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let folder = planned.config.out.clone();
-        let outcome = training::carry_out(planned, self.resume, self.log_format, &interrupter)?;
+        let (folder, outcome) = training::carry_out(planned, self.resume, self.log_format, &interrupter)?;
         let closing = Closing {
             folder: &folder,
             log_format: self.log_format,
@@ -134,6 +137,11 @@ impl Distill {
         self.training.apply(&mut config.training)?;
         if !self.teacher.is_empty() {
             config.teacher = self.teacher.iter().cloned().map(Into::into).collect();
+        }
+        if let Some(output) = &self.teacher_output {
+            for teacher in &mut config.teacher {
+                teacher.own.output = Some(output.clone());
+            }
         }
         if !self.student.is_empty() {
             config.student.clone_from(&self.student);

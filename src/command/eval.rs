@@ -105,6 +105,9 @@ impl Eval {
             }
         }
         let source = split(&config, Split::Test)?;
+        for note in source.notes() {
+            writeln!(std::io::stderr(), "note: {note}")?;
+        }
         let loader = test_loader(&source, &pipeline, config.limit, self.device.threads, &device)?;
         let classifier = Classifier::new(&self.file, graph, loader.image_shape(), &device)?;
         classifier.check_classes(source.classes().len())?;

@@ -41,6 +41,7 @@ struct Report {
 #[derive(Serialize)]
 struct Declared {
     name: String,
+    element: String,
     shape: String,
 }
 
@@ -54,6 +55,9 @@ fn names_architecture(given: &Path) -> bool {
 fn declared(info: &ValueInfo) -> Declared {
     Declared {
         name: info.name.clone(),
+        element: info
+            .element
+            .map_or("?".to_owned(), |element| format!("{element:?}").to_lowercase()),
         shape: info.shape_text(),
     }
 }
@@ -105,7 +109,7 @@ impl Report {
         )?;
         for (what, values) in [("input ", &self.inputs), ("output", &self.outputs)] {
             for value in values {
-                writeln!(out, "  {what} {} {}", value.name, value.shape)?;
+                writeln!(out, "  {what} {} {} {}", value.name, value.element, value.shape)?;
             }
         }
         for (key, value) in &self.metadata {

@@ -122,8 +122,7 @@ impl Prune {
         restored.student().write(ExportPrecision::Fp32, &unpruned)?;
         self.write_pruned(out, &restored.graph, &config.out.join(PRUNED))?;
         out.flush()?;
-        let folder = config.out.clone();
-        let outcome = carry_out(config.plan()?, false, self.log_format, &interrupter)?;
+        let (folder, outcome) = carry_out(config.plan()?, false, self.log_format, &interrupter)?;
         let closing = Closing {
             folder: &folder,
             log_format: self.log_format,

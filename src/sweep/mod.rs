@@ -203,8 +203,8 @@ impl Sweep {
         let begun = config.out.join("run.toml").exists();
         let planned = config.clone().plan().map_err(CliError::from);
         let failure = match planned.and_then(|planned| carry_out(planned, begun, self.format, stop)) {
-            Ok(potstill_run::Outcome::Finished(_)) => None,
-            Ok(potstill_run::Outcome::Interrupted) => return Ok(None),
+            Ok((_, potstill_run::Outcome::Finished(_))) => None,
+            Ok((_, potstill_run::Outcome::Interrupted)) => return Ok(None),
             Err(CliError::Run(RunError::Train(error @ TrainError::NotFinite { .. }))) => {
                 Some(error.to_string())
             }

@@ -3,6 +3,7 @@
 
 mod loss;
 mod options;
+mod stages;
 mod suggestion;
 
 pub use loss::{Comparing, PairLoss};

@@ -2,6 +2,8 @@
 
 use potstill_core::plugin::Architecture;
 
+use super::stages::stage_ends;
+
 /// What is compared where the options name nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suggestion {
@@ -40,25 +42,6 @@ impl Suggestion {
             hint.split_off(hint.len() - count),
         )
     }
-}
-
-/// The last feature map of each stage: of each extent of more than one pixel that the network's
-/// maps pass through, on the way to the logits.
-fn stage_ends(network: &Architecture<'_>) -> Vec<String> {
-    let mut ends: Vec<(&[usize], &str)> = Vec::new();
-    for name in network.graph.nodes.iter().flat_map(|node| &node.outputs) {
-        let Some([_, _, extents @ ..]) = network.facts.get(name).map(|fact| fact.dims.as_slice()) else {
-            continue;
-        };
-        if extents.len() != 2 || extents.iter().product::<usize>() < 2 {
-            continue;
-        }
-        match ends.iter_mut().find(|(known, _)| *known == extents) {
-            Some(end) => end.1 = name,
-            None => ends.push((extents, name)),
-        }
-    }
-    ends.into_iter().map(|(_, name)| name.to_owned()).collect()
 }
 
 /// What the ReLU that made a value reads; the value itself where none did.

@@ -27,6 +27,8 @@ pub struct Own {
     pub std: Option<Vec<f32>>,
     /// A file with the names of its classes in its order, one a line.
     pub classes: Option<PathBuf>,
+    /// The value that holds its logits; its first output where not given.
+    pub output: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,6 +43,8 @@ struct Written {
     std: Option<Vec<f32>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     classes: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
 }
 
 impl From<PathBuf> for TeacherConfig {
@@ -68,6 +72,7 @@ impl Serialize for TeacherConfig {
             mean,
             std,
             classes,
+            output,
         } = self.own.clone();
         let file = self.file.clone();
         Written {
@@ -76,6 +81,7 @@ impl Serialize for TeacherConfig {
             mean,
             std,
             classes,
+            output,
         }
         .serialize(serializer)
     }
@@ -103,12 +109,14 @@ impl<'de> Deserialize<'de> for TeacherConfig {
                     mean,
                     std,
                     classes,
+                    output,
                 } = Written::deserialize(MapAccessDeserializer::new(map))?;
                 let own = Own {
                     size,
                     mean,
                     std,
                     classes,
+                    output,
                 };
                 Ok(TeacherConfig { file, own })
             }
