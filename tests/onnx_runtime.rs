@@ -49,6 +49,7 @@ fn a_distilled_student_has_the_accuracy_that_eval_reports_in_every_precision() {
     for (precision, difference) in [
         ("fp16", FP16),
         ("int8", INT8),
+        ("int8 --reduce-range", INT8),
         ("int8 --calibration percentile", INT8),
         ("int8 --calibration entropy", INT8),
     ] {

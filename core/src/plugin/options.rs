@@ -187,6 +187,14 @@ impl Given {
         let Some(value) = self.options.get(&key) else {
             return Ok(default);
         };
+        if let Some(number) = not_finite(value) {
+            return Err(PluginError::bad_value(
+                self.plugin,
+                &key,
+                number.to_string(),
+                "finite numbers",
+            ));
+        }
         value
             .clone()
             .try_into()
@@ -212,6 +220,16 @@ impl Given {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A number of a value that is NaN or infinite.
+fn not_finite(value: &Value) -> Option<f64> {
+    match value {
+        Value::Float(number) => (!number.is_finite()).then_some(*number),
+        Value::Array(values) => values.iter().find_map(not_finite),
+        Value::Table(table) => table.values().find_map(not_finite),
+        _ => None,
     }
 }
 
@@ -418,8 +436,9 @@ mod tests {
             ("temperature = 0", "`temperature` is 0, expected a number above 0"),
             (
                 "temperature = inf",
-                "`temperature` is inf, expected a number above 0",
+                "`temperature` is inf, expected finite numbers",
             ),
+            ("lambda = nan", "`lambda` is NaN, expected finite numbers"),
             (
                 "soft-weight = \"linear(0, 1.5, 20)\"",
                 "`soft-weight` is linear(0, 1.5, 20), expected values from 0 to 1",
