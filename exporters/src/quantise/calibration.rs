@@ -6,9 +6,11 @@
 //!   Leibler's divergence. S. Migacz, "8-bit Inference with TensorRT", GTC 2017.
 //!
 //! A number that comes again and again (the zeros behind a ReLU, the background of a picture) is a
-//! peak of one bin. It has a level of its own at any threshold, and so tells nothing about which is
-//! best; spread over the bins of that level it would make every wide range look bad. The divergence
-//! is therefore taken of a distribution without such peaks.
+//! peak of one bin; behind a LeakyReLU or a SiLU, all that was negative is one of some bins. Such a
+//! peak has a level or two of its own at any threshold, and so tells nothing about which is best;
+//! spread over the bins of that level it would make every wide range look bad. The divergence is
+//! therefore taken of a distribution without peaks that are narrower than two levels of the full
+//! range: what J. Serra, "Image Analysis and Mathematical Morphology", 1982, calls its opening.
 
 use burn::tensor::{Device, Tensor};
 use indexmap::IndexMap;
@@ -120,11 +122,19 @@ fn without_outermost([low, high]: [f32; 2], counts: &[u64]) -> [f32; 2] {
     [low + width * first as f32, high - width * last as f32]
 }
 
+/// All levels of a range that holds zero.
+const LEVELS: f32 = 255.0;
+
 /// The range up to the threshold at which the divergence is least.
 fn least_divergence([low, high]: [f32; 2], counts: &[u64]) -> [f32; 2] {
-    // One side of zero has all steps where the other is empty.
-    let levels = if low >= 0.0 || high <= 0.0 { 255 } else { 128 };
-    let smooth = without_peaks(counts, levels);
+    let largest = high.max(-low);
+    // From zero to the larger end: all of them where nothing is on the other side.
+    let share = largest / (high.max(0.0) - low.min(0.0));
+    if !share.is_finite() {
+        return [low, high];
+    }
+    let levels = (LEVELS * share).round() as usize;
+    let smooth = without_peaks(counts, 2 * counts.len().div_ceil(levels));
     let mut best = (f64::INFINITY, counts.len());
     // Numbers beyond the threshold are moved: all of them count, peaks too.
     let mut beyond: u64 = counts[levels.min(counts.len())..].iter().sum();
@@ -135,25 +145,23 @@ fn least_divergence([low, high]: [f32; 2], counts: &[u64]) -> [f32; 2] {
         }
         beyond -= counts.get(kept).copied().unwrap_or(0);
     }
-    let threshold = high.max(-low) * best.1 as f32 / counts.len() as f32;
+    let threshold = largest * best.1 as f32 / counts.len() as f32;
     [low.max(-threshold), high.min(threshold)]
 }
 
-/// Counts in which a bin that holds more than a level's share of all numbers has no more than the
-/// fuller one of its neighbours.
-fn without_peaks(counts: &[u64], levels: usize) -> Vec<u64> {
-    let total: u64 = counts.iter().sum();
-    let at = |bin: Option<usize>| bin.and_then(|bin| counts.get(bin)).copied().unwrap_or(0);
-    counts
-        .iter()
-        .enumerate()
-        .map(|(bin, count)| {
-            if *count <= total / levels as u64 {
-                return *count;
-            }
-            (*count).min(at(bin.checked_sub(1)).max(at(Some(bin + 1))))
-        })
-        .collect()
+/// Counts without peaks of fewer bins than `width`: of each bin the largest count that it and its
+/// neighbours have in common, so many side by side.
+fn without_peaks(counts: &[u64], width: usize) -> Vec<u64> {
+    let windows = counts.windows(width);
+    let common: Vec<u64> = windows
+        .filter_map(|window| window.iter().min().copied())
+        .collect();
+    let last = common.len().saturating_sub(1);
+    let opened = |bin: usize| {
+        let windows = common.get(bin.saturating_sub(width - 1)..=bin.min(last));
+        windows.and_then(|windows| windows.iter().max().copied())
+    };
+    (0..counts.len()).map(|bin| opened(bin).unwrap_or(0)).collect()
 }
 
 /// Kullback and Leibler's divergence of counts, the outliers in their last bin, from the same in
@@ -233,5 +241,60 @@ mod tests {
         counts[BINS - 1] = counts.iter().sum::<u64>() / 20;
         let [_, high] = least_divergence([0.0, 6.0], &counts);
         assert!(high > 5.9, "{high}");
+    }
+
+    /// Rounds numbers to 255 steps of a range that holds zero; the mean square of what that costs.
+    fn cost(numbers: &[f32], [low, high]: [f32; 2]) -> f64 {
+        let step = (high - low) / 255.0;
+        let zero = (-low / step).round();
+        let rounded = |x: f32| ((x / step).round().clamp(-zero, 255.0 - zero)) * step;
+        let squares = numbers.iter().map(|x| f64::from((rounded(*x) - x).powi(2)));
+        squares.sum::<f64>() / numbers.len() as f64
+    }
+
+    /// Of normal numbers, whatever they were activated by, the range chosen loses no more than all
+    /// of it would: half a decibel, where cutting a peak's neighbours had cost ten to twenty.
+    #[test]
+    fn the_range_behind_an_activation_costs_no_more_than_the_full_one() {
+        let uniform = crate::runtime::pictures(12 * 200_000);
+        let normal: Vec<f32> = uniform
+            .chunks(12)
+            .map(|twelve| twelve.iter().sum::<f32>() / 4.0)
+            .collect();
+        let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+        let activations: [(&str, &dyn Fn(f32) -> f32); 7] = [
+            ("ReLU", &|x| x.max(0.0)),
+            ("LeakyReLU", &|x| x.max(0.01 * x)),
+            ("LeakyReLU of 0.1", &|x| x.max(0.1 * x)),
+            ("SiLU", &|x| x * sigmoid(x)),
+            ("GELU", &|x| x * sigmoid(1.702 * x)),
+            ("HardSwish", &|x| x * ((x + 3.0) / 6.0).clamp(0.0, 1.0)),
+            ("ELU", &|x| if x > 0.0 { x } else { x.exp() - 1.0 }),
+        ];
+        for (name, activation) in activations {
+            for (factor, shift) in [(1.0, 0.0), (2.0, -1.0), (3.0, 1.0)] {
+                let numbers: Vec<f32> = normal.iter().map(|x| activation(x * factor + shift)).collect();
+                let low = numbers.iter().copied().fold(0.0, f32::min);
+                let high = numbers.iter().copied().fold(0.0, f32::max);
+                let mut counts = vec![0_u64; BINS];
+                for x in &numbers {
+                    counts[((x.abs() / high.max(-low) * BINS as f32) as usize).min(BINS - 1)] += 1;
+                }
+                let range = least_divergence([low, high], &counts);
+                let (cut, full) = (cost(&numbers, range), cost(&numbers, [low, high]));
+                let decibels = 10.0 * (cut / full).log10();
+                assert!(
+                    decibels < 0.5,
+                    "{name} of {factor} x + {shift}: {decibels} at {range:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_always_zero_keeps_its_range() {
+        let mut counts = vec![0_u64; BINS];
+        counts[0] = 1000;
+        assert_eq!(least_divergence([0.0, 0.0], &counts), [0.0, 0.0]);
     }
 }
