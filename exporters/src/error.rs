@@ -82,6 +82,20 @@ pub enum ExportError {
         /// Its operator.
         op: String,
     },
+    /// A network that half precision has made another.
+    #[error(
+        "in float16, node `{node}` ({op}) makes other numbers: they differ by {difference:e} of the largest, expected at most {tolerance:e}; constants that it reads, or that are read before it, are too small or too large for float16"
+    )]
+    Changed {
+        /// The first node that does.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// Largest difference over largest value.
+        difference: f64,
+        /// What would do.
+        tolerance: f64,
+    },
     /// A value that grows beyond what half precision holds.
     #[error("node `{node}` ({op}) makes `{value}` of up to {largest:e}, and float16 holds 65504 at most")]
     Overflow {

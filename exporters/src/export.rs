@@ -10,7 +10,7 @@ use potstill_core::graph::Graph;
 use crate::ExportError;
 use crate::encode::{encode, write};
 use crate::fold::fold_batch_norm;
-use crate::fp16::{refuse_overflow, to_half};
+use crate::fp16::{refuse_change, refuse_overflow, to_half};
 use crate::inference::inference_form;
 use crate::quantise::{Calibration, Ranges, WeightBits, calibrate, quantise};
 use crate::retarget::retarget;
@@ -27,7 +27,8 @@ pub enum ExportPrecision {
     #[default]
     Fp32,
     /// 16-bit floats between casts. On these pictures, prepared as in inference, no number may grow
-    /// beyond what they hold; the first batch is looked at.
+    /// beyond what they hold, and the outputs must stay what they are; the first batch is looked
+    /// at.
     Fp16(Vec<Tensor<4>>),
     /// 8-bit integers, in ranges that are found on pictures.
     Int8(Calibration),
@@ -203,7 +204,9 @@ impl Export {
             (ExportPrecision::Fp32, None) => return Ok(None),
             (ExportPrecision::Fp16(pictures), None) => {
                 refuse_overflow(&graph, pictures)?;
+                let single = graph.clone();
                 to_half(&mut graph)?;
+                refuse_change(&single, &graph, pictures)?;
             }
             (ExportPrecision::Fp16(_), Some(_)) => return Err(ExportError::LearntIntegers),
             (ExportPrecision::Int8(calibration), learnt) => {

@@ -6,36 +6,34 @@
 //!
 //! - What is not zero stays so: an ε (1e-12, the floor of a norm) or an element of a weight whose
 //!   `float16` would be 0 becomes 1e-7, as onnxconverter-common has it. A single factor that would
-//!   be 0 is refused, with its node.
+//!   be 0 is refused, with its node (`number.rs`).
 //! - What is beyond the largest number, 65504, is cut to it where it is a bound or stands for
 //!   infinity (a mask's −1e9); elsewhere it is refused, with its node.
 //!
-//! The scales of a Resize stay floats, as ONNX wants them.
+//! What comes of all that is compared with the network as it was (`seen.rs`): where other numbers
+//! have moved its outputs, it is refused, with the first node that makes others. What ONNX does not
+//! have in `float16` stays `float` (`single.rs`).
+
+mod number;
+mod seen;
+mod single;
+
+pub use seen::{refuse_change, refuse_overflow};
 
 use std::collections::HashMap;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use half::f16;
+use burn::tensor::TensorData;
 use indexmap::IndexMap;
 use potstill_core::graph::{FreshNames, Graph, Node};
-use potstill_core::network::Network;
-use potstill_core::op::{Attribute, Attributes, ElementType, Mode};
+use potstill_core::op::{Attribute, Attributes, ElementType};
 use potstill_core::ops::binary::{Arithmetic, Binary};
 use potstill_core::ops::cast::Cast;
 use potstill_core::ops::gemm::Gemm;
-use potstill_core::value::{Kind, Value};
 
 use crate::ExportError;
 use crate::quantise::refuse_integers;
-
-/// Magnitude from which on a number stands for infinity: what masks add.
-const STANDS_FOR_INFINITY: f32 = 1e8;
-/// What a number becomes that would be zero.
-const LEAST: f32 = 1e-7;
-/// Operators whose constants are bounds, or are chosen as they are.
-const BOUNDS: &[&str] = &["Clip", "Min", "Max", "Where"];
-/// Operators whose constants are factors.
-const FACTORS: &[&str] = &["Mul", "Div"];
+use number::{LEAST, half, readers, vanishes};
+use single::keep_single;
 
 /// Puts a graph into half precision.
 ///
@@ -43,28 +41,23 @@ const FACTORS: &[&str] = &["Mul", "Div"];
 /// A number that `float16` cannot hold, a node in integers.
 pub fn to_half(graph: &mut Graph) -> Result<(), ExportError> {
     refuse_integers(graph)?;
+    let mut names = graph.fresh_names();
+    let kept = keep_single(graph, &mut names)?;
     for name in graph.tensors.keys().cloned().collect::<Vec<_>>() {
-        let readers: Vec<&Node> = graph
-            .consumers(&name)
-            .into_iter()
-            .map(|at| &graph.nodes[at])
-            .collect();
-        let scales = |node: &&Node| {
-            let parameters = node.inputs.iter().skip(1);
-            node.op.name() == "Resize" && parameters.into_iter().any(|input| *input == name)
-        };
-        if !readers.iter().any(scales) {
-            let data = half(&graph.tensors[&name].data, &name, &readers)?;
+        if !kept.tensors.contains(&name) {
+            let data = half(&graph.tensors[&name].data, &name, &readers(graph, &name))?;
             graph.tensors[&name].data = data;
         }
     }
     for index in 0..graph.nodes.len() {
-        let attributes = half_attributes(graph, index)?;
-        graph.nodes[index].attributes = attributes;
+        if !kept.casts.contains(&graph.nodes[index].name) {
+            let attributes = half_attributes(graph, index)?;
+            graph.nodes[index].attributes = attributes;
+        }
     }
-    let mut names = graph.fresh_names();
     part_biases(graph, &mut names);
     cast_borders(graph, &mut names);
+    graph.prune_unused();
     Ok(())
 }
 
@@ -72,11 +65,7 @@ pub fn to_half(graph: &mut Graph) -> Result<(), ExportError> {
 fn half_attributes(graph: &Graph, index: usize) -> Result<Attributes, ExportError> {
     let node = &graph.nodes[index];
     let output = node.outputs.first().map_or("", String::as_str);
-    let mut readers: Vec<&Node> = graph
-        .consumers(output)
-        .into_iter()
-        .map(|at| &graph.nodes[at])
-        .collect();
+    let mut readers = readers(graph, output);
     if readers.is_empty() {
         readers.push(node);
     }
@@ -97,7 +86,12 @@ fn half_attributes(graph: &Graph, index: usize) -> Result<Attributes, ExportErro
                 let data = half(data, output, &readers)?;
                 (key.clone(), Attribute::Tensor(name.clone(), data))
             }
-            (_, "epsilon", Attribute::Float(x)) if vanishes(*x) => {
+            // What is added, and what bounds.
+            (_, "epsilon", Attribute::Float(x))
+            | ("Clip", "min" | "max", Attribute::Float(x))
+            | ("LRN", "bias", Attribute::Float(x))
+                if vanishes(*x) =>
+            {
                 (key.clone(), Attribute::Float(x.signum() * LEAST))
             }
             ("Cast" | "EyeLike", "to" | "dtype", Attribute::Int(to)) if is_wide(*to) => {
@@ -121,43 +115,6 @@ fn half_attributes(graph: &Graph, index: usize) -> Result<Attributes, ExportErro
         attributes.insert("dtype".to_owned(), half);
     }
     Ok(attributes)
-}
-
-/// Refuses a network in which a number grows beyond `float16` on pictures `[batch, channels,
-/// height, width]`. Without pictures nothing is looked at.
-///
-/// # Errors
-/// [`ExportError::Overflow`] with the first node that makes such a number; a network that does not
-/// run.
-pub fn refuse_overflow(graph: &Graph, pictures: &[Tensor<4>]) -> Result<(), ExportError> {
-    let Some(pictures) = pictures.first() else {
-        return Ok(());
-    };
-    let network = Network::new(graph.clone(), &Device::flex())?;
-    let taps: Vec<&str> = graph.value_names().collect();
-    let outputs = network.forward(Value::from(pictures.clone()), &taps, Mode::Inference)?;
-    let most = f16::MAX.to_f32();
-    for node in &graph.nodes {
-        for value in node.outputs.iter().filter(|value| !value.is_empty()) {
-            let numbers = match outputs.get(value) {
-                Ok(made) if made.kind() == Kind::Float => made.to_floats().unwrap_or_default(),
-                _ => continue,
-            };
-            // What masks add stays infinite.
-            let counts = |x: &f32| x.is_finite() && *x < STANDS_FOR_INFINITY;
-            let magnitudes = numbers.iter().map(|x| x.abs()).filter(counts);
-            let largest = magnitudes.fold(0.0, f32::max);
-            if largest > most {
-                return Err(ExportError::Overflow {
-                    node: node.label().to_owned(),
-                    op: node.op.name().to_owned(),
-                    value: value.clone(),
-                    largest,
-                });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Whether ONNX's number of an element type is that of floats that become `float16`.
@@ -259,50 +216,10 @@ fn cast(name: String, from: &str, to: &str, element: ElementType) -> Node {
     }
 }
 
-/// Whether a number that is not zero would be zero.
-fn vanishes(x: f32) -> bool {
-    x != 0.0 && f16::from_f32(x).to_f32() == 0.0
-}
-
-/// A tensor in half precision; `name` and `readers` are its own, for what it may become.
-fn half(data: &TensorData, name: &str, readers: &[&Node]) -> Result<TensorData, ExportError> {
-    if !matches!(data.dtype(), DType::F32 | DType::F64 | DType::BF16) {
-        return Ok(data.clone());
-    }
-    // Beyond what `float32` holds is infinite there.
-    let values: Vec<f32> = data.clone().convert_dtype(DType::F32).iter().collect();
-    let refuse = |number: f32, node: &Node| {
-        Err(ExportError::Half {
-            tensor: name.to_owned(),
-            number,
-            node: node.label().to_owned(),
-            op: node.op.name().to_owned(),
-        })
-    };
-    let largest = f16::MAX.to_f32();
-    let too_large = |x: &&f32| x.abs() > largest && x.abs() < STANDS_FOR_INFINITY;
-    let no_bound = readers.iter().find(|node| !BOUNDS.contains(&node.op.name()));
-    if let (Some(number), Some(node)) = (values.iter().find(too_large), no_bound) {
-        return refuse(*number, node);
-    }
-    let factor = readers.iter().find(|node| FACTORS.contains(&node.op.name()));
-    if let ([number], Some(node)) = (values.as_slice(), factor)
-        && vanishes(*number)
-    {
-        return refuse(*number, node);
-    }
-    let halved = |x: f32| match x {
-        x if x.is_nan() => f16::NAN,
-        x if vanishes(x) => f16::from_f32(x.signum() * LEAST),
-        x => f16::from_f32(x.clamp(-largest, largest)),
-    };
-    let halves: Vec<f16> = values.into_iter().map(halved).collect();
-    Ok(TensorData::new(halves, data.shape().to_vec()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::{DType, Device, Tensor};
     use potstill_core::builder::GraphBuilder;
     use potstill_core::graph::Init;
     use potstill_core::op::Role;
@@ -394,6 +311,73 @@ mod tests {
             error.contains("node `y` (Mul)") && error.contains("1e-12"),
             "{error}"
         );
+    }
+
+    /// A picture times 3e4 twice and a factor of 1e-9 that is moved about before it is one.
+    fn with_moved_factor(factor: &[f32], moves: &[&str]) -> Graph {
+        let mut b = GraphBuilder::new("net", 0);
+        let x = b.input("input", &[factor.len(), 2, 2]);
+        let data = TensorData::new(factor.to_vec(), [1, factor.len(), 1, 1]);
+        let mut tiny = b.store("tiny", Role::Constant, data);
+        let shape = b.ints("shape", &[1, factor.len() as i64, 1, 1]);
+        for (index, operator) in moves.iter().enumerate() {
+            let inputs = match *operator {
+                "Identity" => vec![tiny.as_str()],
+                _ => vec![tiny.as_str(), &shape],
+            };
+            tiny = b.node(&format!("moved{index}"), operator, &inputs, []).unwrap();
+        }
+        let mut y = b.node("product", "Mul", &[&x, &tiny], []).unwrap();
+        let large = TensorData::new(vec![3e4_f32], Vec::<usize>::new());
+        let large = b.store("large", Role::Constant, large);
+        for name in ["larger", "y"] {
+            y = b.node(name, "Mul", &[&y, &large], []).unwrap();
+        }
+        b.output("y", &y).unwrap();
+        b.finish().unwrap()
+    }
+
+    #[test]
+    fn a_factor_is_one_wherever_it_was_moved() {
+        for moves in [&["Identity"][..], &["Reshape", "Identity"], &["Expand"]] {
+            let error = to_half(&mut with_moved_factor(&[1e-9], moves)).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("node `product` (Mul)"), "{moves:?}: {error}");
+        }
+    }
+
+    /// Each of the factors becomes 1e-7, a hundred times what it was.
+    #[test]
+    fn a_network_that_computes_something_else_is_refused_with_its_node() {
+        let single = with_moved_factor(&[1e-9, 2e-9], &[]);
+        let mut changed = single.clone();
+        to_half(&mut changed).unwrap();
+        let pictures = [Tensor::<4>::full([1, 2, 2, 2], 2.0, &Device::flex())];
+        for pictures in [&pictures[..], &[]] {
+            let error = refuse_change(&single, &changed, pictures)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("node `product` (Mul)"), "{error}");
+        }
+        let same = with_moved_factor(&[1e-3, 1.0], &[]);
+        let mut half = same.clone();
+        to_half(&mut half).unwrap();
+        refuse_change(&same, &half, &pictures).unwrap();
+    }
+
+    /// Before operator set 11, Clip has its bounds in attributes.
+    #[test]
+    fn a_bound_in_an_attribute_stays_a_number_too() {
+        let mut b = GraphBuilder::new("net", 0);
+        let x = b.input("input", &[4]);
+        let y = b.node("y", "Clip", &[&x], []).unwrap();
+        b.output("y", &y).unwrap();
+        let mut graph = b.finish().unwrap();
+        let bound = ("min".to_owned(), Attribute::Float(1e-12));
+        graph.nodes[0].attributes.extend([bound]);
+        to_half(&mut graph).unwrap();
+        let clip = graph.nodes.iter().find(|node| node.name == "y").unwrap();
+        assert_eq!(clip.attributes["min"], Attribute::Float(1e-7));
     }
 
     #[test]
