@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
-use potstill_core::graph::{self, Graph, GraphError, Role};
+use potstill_core::graph::{self, Graph, GraphError, Role, StoredTensor};
 use potstill_core::passes::branch_points;
 use potstill_core::plugin::{Chosen, Plugin, Structure, Students, cohort_of};
 use potstill_core::zoo;
@@ -156,6 +156,14 @@ fn graph(
         });
     }
     let mut graph = classifier.network.graph().clone();
+    if let Some((tensor, number)) = no_number(&graph) {
+        return Err(RunError::NoStudent {
+            path: path.to_owned(),
+            reason: format!(
+                "its tensor `{tensor}` holds {number}, expected finite numbers; --init random draws weights anew"
+            ),
+        });
+    }
     let logits = classifier.logits();
     if !graph.follows_from_weights(logits).map_err(refuse)? {
         return Err(RunError::NoStudent {
@@ -169,6 +177,16 @@ fn graph(
         disturb(&mut graph, seed);
     }
     Ok(graph)
+}
+
+/// A stored weight or statistic that holds NaN or infinity, and which.
+fn no_number(graph: &Graph) -> Option<(&str, f32)> {
+    let moved = |tensor: &StoredTensor| tensor.role != Role::Constant && tensor.data.dtype().is_float();
+    let tensors = graph.tensors.iter().filter(|(_, tensor)| moved(tensor));
+    tensors.into_iter().find_map(|(name, tensor)| {
+        let number = tensor.data.iter::<f32>().find(|x| !x.is_finite())?;
+        Some((name.as_str(), number))
+    })
 }
 
 fn is_file(name: &str) -> bool {

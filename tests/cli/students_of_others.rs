@@ -241,3 +241,56 @@ fn a_file_whose_loss_is_no_number_is_not_written() {
     );
     assert!(!folder.join("x.onnx").exists());
 }
+
+/// Classifiers of stores say the class beside the logits.
+#[test]
+fn a_network_that_also_gives_the_class_is_trained_and_written() {
+    let mut b = GraphBuilder::new("net", 0);
+    let x = b.input("input", &[3, 32, 32]);
+    let x = b.conv("conv", &x, Conv::same(4, 3)).unwrap();
+    let x = b.global_pool("pool", &x).unwrap();
+    let y = b.linear("fc", &x, 100).unwrap();
+    b.output("logits", &y).unwrap();
+    let arguments = [("axis", 1.into()), ("keepdims", 0.into())];
+    let class = b.node("class", "ArgMax", &[&y], arguments).unwrap();
+    b.output("class", &class).unwrap();
+    let folder = with_graph(&b.finish().unwrap());
+    let folder = folder.path();
+    done(folder, &format!("{STEPS} --student student.onnx --out out"));
+    let written = decode_file(&folder.join("out/student.onnx")).unwrap();
+    assert_eq!(written.outputs.len(), 2);
+    let flags = "--data cifar100 --data-dir . --limit 16 --calibration-samples 16";
+    for precision in ["fp16", "int8"] {
+        done(
+            folder,
+            &format!("export out/student.onnx -o x.onnx --precision {precision} {flags}"),
+        );
+    }
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_refused_before_the_first_step() {
+    let mut b = GraphBuilder::new("net", 0);
+    let x = b.input("input", &[3, 32, 32]);
+    let x = b.global_pool("pool", &x).unwrap();
+    let y = b.linear("fc", &x, 100).unwrap();
+    b.output("logits", &y).unwrap();
+    let sound = b.finish().unwrap();
+    for number in [f32::NAN, f32::INFINITY] {
+        let mut graph = sound.clone();
+        let bias = &mut graph.tensors["fc.bias"];
+        let mut numbers: Vec<f32> = bias.data.iter().collect();
+        numbers[3] = number;
+        bias.data = TensorData::new(numbers, [100]);
+        let folder = with_graph(&graph);
+        let folder = folder.path();
+        let run = format!("{STEPS} --student student.onnx --out out");
+        refused(
+            folder,
+            &run,
+            &["student.onnx", "`fc.bias`", &number.to_string(), "--init random"],
+        );
+        assert!(!folder.join("out").exists());
+        done(folder, &format!("{run} --init random"));
+    }
+}
