@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use potstill_core::npz::{NpzReader, elements};
 use potstill_evidence::record;
 
-use crate::potstill::{done, fresh, pictures_of_cifar100, refused};
+use crate::potstill::{done, fresh, pictures_of_cifar100, refused, trained};
 
 fn array(path: &Path, name: &str) -> Vec<f32> {
     let mut archive = NpzReader::open(path).unwrap();
@@ -121,4 +121,34 @@ fn a_teacher_without_numbers_is_named_before_the_run() {
         );
         refused(folder.path(), &arguments, &[words]);
     }
+}
+
+#[test]
+fn another_value_of_a_teacher_can_be_its_logits() {
+    let folder = fresh();
+    let distill =
+        "distill --data glyphs --teacher embedded:glyphs-resnet20 --student resnet8 --plugin kd --dry-run";
+    refused(
+        folder.path(),
+        &format!("{distill} --teacher-output logitz"),
+        &["no value `logitz`; did you mean `logits`?"],
+    );
+    let answer = done(folder.path(), &format!("{distill} --teacher-output logits"));
+    assert!(answer.stdout.contains("output = \"logits\""), "{}", answer.stdout);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_in_which_a_run_is_under_way_is_left_alone() {
+    let folder = trained();
+    let run = folder.path().join("run");
+    let held = std::fs::File::open(&run).unwrap();
+    held.lock().unwrap();
+    let before = std::fs::read(run.join("run.toml")).unwrap();
+    for arguments in ["distill --resume --out run", "distill tiny.toml"] {
+        refused(folder.path(), arguments, &["run is under way in"]);
+    }
+    assert_eq!(std::fs::read(run.join("run.toml")).unwrap(), before);
+    drop(held);
+    refused(folder.path(), "distill tiny.toml", &["run"]);
 }
