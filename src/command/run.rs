@@ -65,15 +65,33 @@ impl RunFile {
 /// A node of a network in its training form: `training_mode = 1` means the statistics of the batch,
 /// as the file has it. Elsewhere Potstill itself says what a network is run for.
 #[derive(Clone, Debug)]
-struct InTraining(Box<dyn Op>);
+struct InTraining {
+    op: Box<dyn Op>,
+    /// The share of the old statistics in the new.
+    momentum: f32,
+}
+
+impl InTraining {
+    /// The new variance as ONNX has it, from the one that PyTorch has, whose share of the batch is
+    /// larger by count / (count − 1).
+    fn biased(&self, new: &Value, old: &Value, count: f32) -> Option<Value> {
+        let pairs = new.to_floats()?.into_iter().zip(old.to_floats()?);
+        let biased = pairs.map(|(new, old)| {
+            let kept = self.momentum * old;
+            kept + (new - kept) * (count - 1.0).max(1.0) / count.max(1.0)
+        });
+        let data = TensorData::new(biased.collect(), new.dims());
+        Some(Value::from_data(data, &new.device()))
+    }
+}
 
 impl Op for InTraining {
     fn name(&self) -> &'static str {
-        self.0.name()
+        self.op.name()
     }
 
     fn infer(&self, inputs: &Inputs<'_, Fact>) -> Result<Vec<Fact>, OpError> {
-        self.0.infer(inputs)
+        self.op.infer(inputs)
     }
 
     fn run(&self, inputs: &Inputs<'_, Value>, context: &RunContext) -> Result<Vec<Value>, OpError> {
@@ -81,7 +99,14 @@ impl Op for InTraining {
             mode: Mode::Training,
             ..context.clone()
         };
-        self.0.run(inputs, &context)
+        let mut made = self.op.run(inputs, &context)?;
+        if let ([_, _, new], Some(x), Some(old)) =
+            (made.as_mut_slice(), inputs.optional(0), inputs.optional(4))
+        {
+            let count = (x.len() / x.dims().get(1).copied().unwrap_or(1).max(1)) as f32;
+            *new = self.biased(new, old, count).unwrap_or_else(|| new.clone());
+        }
+        Ok(made)
     }
 }
 
@@ -90,7 +115,12 @@ fn as_written(graph: &mut Graph) {
     for node in &mut graph.nodes {
         let trains = matches!(node.attributes.get("training_mode"), Some(Attribute::Int(1)));
         if trains && node.op.name() == "BatchNormalization" {
-            node.op = Box::new(InTraining(node.op.clone()));
+            let momentum = match node.attributes.get("momentum") {
+                Some(Attribute::Float(momentum)) => *momentum,
+                _ => 0.9,
+            };
+            let op = node.op.clone();
+            node.op = Box::new(InTraining { op, momentum });
         }
     }
 }
