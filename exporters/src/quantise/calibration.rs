@@ -243,19 +243,10 @@ mod tests {
         assert!(high > 5.9, "{high}");
     }
 
-    /// Rounds numbers to 255 steps of a range that holds zero; the mean square of what that costs.
-    fn cost(numbers: &[f32], [low, high]: [f32; 2]) -> f64 {
-        let step = (high - low) / 255.0;
-        let zero = (-low / step).round();
-        let rounded = |x: f32| ((x / step).round().clamp(-zero, 255.0 - zero)) * step;
-        let squares = numbers.iter().map(|x| f64::from((rounded(*x) - x).powi(2)));
-        squares.sum::<f64>() / numbers.len() as f64
-    }
-
-    /// Of normal numbers, whatever they were activated by, the range chosen loses no more than all
-    /// of it would: half a decibel, where cutting a peak's neighbours had cost ten to twenty.
+    /// Of normal numbers, whatever they were activated by, most of the range is kept. Peaks at zero
+    /// and beside it had cut it to a quarter behind a ReLU, and to a third behind a LeakyReLU.
     #[test]
-    fn the_range_behind_an_activation_costs_no_more_than_the_full_one() {
+    fn a_peak_behind_an_activation_does_not_narrow_the_range() {
         let uniform = crate::runtime::pictures(12 * 200_000);
         let normal: Vec<f32> = uniform
             .chunks(12)
@@ -281,11 +272,10 @@ mod tests {
                     counts[((x.abs() / high.max(-low) * BINS as f32) as usize).min(BINS - 1)] += 1;
                 }
                 let range = least_divergence([low, high], &counts);
-                let (cut, full) = (cost(&numbers, range), cost(&numbers, [low, high]));
-                let decibels = 10.0 * (cut / full).log10();
+                let kept = range[1].max(-range[0]) / high.max(-low);
                 assert!(
-                    decibels < 0.5,
-                    "{name} of {factor} x + {shift}: {decibels} at {range:?}"
+                    kept > 0.6,
+                    "{name} of {factor} x + {shift}: {kept} of [{low}, {high}]"
                 );
             }
         }
